@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by the tools: the cache of everything that is costly to make.
+#
+# An entry is a folder $ORCHFS_CACHE/NAME, built aside and renamed into place,
+# with two files next to it: NAME.sha256 (contents) and NAME.stat (sizes and
+# times). A use compares the cheap list, a full check the contents; an entry
+# that differs is built again. Builders hold the entry's lock, so that two
+# runs at once build it once.
+# shellcheck shell=bash
+
+cache_list_sums() {
+	(cd "$1" && find . -xdev -type f -print0 | LC_ALL=C sort -z |
+		xargs -0 -r sha256sum)
+}
+
+cache_list_stat() {
+	(cd "$1" && find . -xdev -type f -printf '%P %s %T@\n' |
+		LC_ALL=C sort | sha256sum)
+}
+
+# cache_valid NAME [full]
+cache_valid() {
+	local dir=$ORCHFS_CACHE/$1
+	[ -d "$dir" ] && [ -s "$dir.stat" ] && [ -s "$dir.sha256" ] || return 1
+	if [ "${2:-}" = full ]; then
+		(cd "$dir" && sha256sum --quiet --strict -c "$dir.sha256") \
+			>/dev/null 2>&1
+	else
+		[ "$(cache_list_stat "$dir")" = "$(cat "$dir.stat")" ]
+	fi
+}
+
+cache_drop() {
+	local dir=$ORCHFS_CACHE/$1
+	rm -f "$dir.stat" "$dir.sha256"
+	rm -rf --one-file-system "$dir"
+}
+
+# cache_build NAME BUILDER [ARG...]: runs `BUILDER DIR ARG...` to fill DIR,
+# unless the entry is there already. Prints nothing.
+cache_build() {
+	local name=$1 dir=$ORCHFS_CACHE/$1 tmp builder=$2
+	shift 2
+	! cache_valid "$name" || return 0
+	mkdir -p "$ORCHFS_CACHE/locks" "$(dirname "$dir")"
+	(
+		cache_lock 9 "$name"
+		! cache_valid "$name" || exit 0
+		cache_drop "$name"
+		tmp=$dir.tmp
+		rm -rf --one-file-system "$tmp"
+		mkdir -p "$tmp"
+		"$builder" "$tmp" "$@" 9>&-
+		cache_list_sums "$tmp" >"$dir.sha256"
+		mv -T "$tmp" "$dir"
+		cache_list_stat "$dir" >"$dir.stat"
+	) || die "could not build the cache entry '$name': run again; if that" \
+		"fails too, remove $dir*"
+	cache_valid "$name" ||
+		die "cache entry '$name' changed while it was built: run again"
+}
+
+# cache_lock FD NAME: waits, and says so once.
+cache_lock() {
+	local file=$ORCHFS_CACHE/locks/${2//\//_}.lock
+	mkdir -p "$ORCHFS_CACHE/locks"
+	eval "exec $1>\"\$file\""
+	flock -n "$1" || {
+		say "  waiting for another run that is preparing '$2'"
+		flock "$1"
+	}
+}
