@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Core structures of orchfs and one prototype block per file.
+ *
+ * Lock order, outermost first; Documentation/locking.md tells why:
+ *   VFS locks (i_rwsem, s_umount) > orchfs_inode.open_lock >
+ *   orchfs_file.lock > orchfs_net.lock > orchfs_channel.lock >
+ *   orchfs_inode.vfs_inode.i_lock
+ * Nobody waits for the daemon under any of orchfs's own locks but open_lock,
+ * which no message handler and no reclaim path takes.
+ */
+#ifndef _ORCHFS_H
+#define _ORCHFS_H
+
+#include <linux/fs.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/xarray.h>
+#include <linux/workqueue.h>
+#include <linux/wait.h>
+#include <linux/orchfs.h>
+#include <linux/orchfs_nl.h>
+
+struct fs_context;
+struct net;
+struct nlattr;
+struct orchfs_layout;
+struct orchfs_open_inode;
+struct sk_buff;
+
+#define ORCHFS_SLOTS		64
+#define ORCHFS_REQUESTS_MAX	4096
+#define ORCHFS_NOTES_MAX	65536
+#define ORCHFS_NOTES_BATCH	64
+#define ORCHFS_READDIR_BATCH	1024
+#define ORCHFS_NR_KINDS		(ORCHFS_KIND_NOTE_UMOUNT + 1)
+
+enum orchfs_channel_state {
+	ORCHFS_DETACHED,	/* no daemon */
+	ORCHFS_ATTACHING,	/* attached, has not said ready */
+	ORCHFS_READY,
+	ORCHFS_DEAD,		/* superblock is gone and no daemon: no way back */
+};
+
+/**
+ * struct orchfs_counter - upcalls of one kind
+ * @count: requests submitted, or notices queued
+ * @errors: ended with an error other than ENOENT, EEXIST, ENODATA
+ */
+struct orchfs_counter {
+	atomic64_t count;
+	atomic64_t errors;
+};
+
+/**
+ * struct orchfs_channel - one namespace in one network namespace
+ *
+ * Referenced by the attached daemon (one), the superblock (one) and each
+ * request under way. @link is under orchfs_net.lock.
+ */
+struct orchfs_channel {
+	struct list_head link;
+	refcount_t refs;
+	struct net *net;		/* not counted; pernet exit detaches */
+	u8 uuid[16];
+	char name[ORCHFS_NS_NAME_MAX + 1];
+
+	/* lock protects from here to the blank line */
+	spinlock_t lock;
+	enum orchfs_channel_state state;
+	u32 portid;
+	u64 incarnation;
+	u32 requests;			/* in the table */
+	u64 next_id;
+	struct xarray table;		/* id -> struct orchfs_request */
+	struct list_head waiting;	/* requests not delivered, in order */
+	DECLARE_BITMAP(slots, ORCHFS_SLOTS);
+	u64 slot_seq[ORCHFS_SLOTS];
+	struct list_head notes;
+	u32 nr_notes;
+	bool notes_lost;
+	struct super_block *sb;		/* NULL while none is mounted */
+
+	wait_queue_head_t wq;		/* slot, table space or state changed */
+	struct work_struct notes_work;
+	u64 session;			/* 0 before the first mount */
+	atomic64_t epoch;		/* names and attributes older than this
+					 * are revalidated */
+	atomic64_t durable;
+	struct orchfs_counter counters[ORCHFS_NR_KINDS];
+};
+
+/**
+ * struct orchfs_note - memory of one notice, made with the inode
+ */
+struct orchfs_note {
+	struct list_head link;		/* orchfs_channel.notes; empty: free */
+	u32 kind;
+	u32 valid;
+	u64 node;
+	u64 generation;
+	u64 session;
+	struct orchfs_attr attr;
+};
+
+struct orchfs_sb {
+	struct orchfs_channel *channel;
+	struct net *net;		/* counted */
+	unsigned int upcall_timeout;	/* seconds */
+	int upcall_errno;		/* negative */
+	u32 generation;
+	/* anchors that no open file uses, oldest first; layout.c */
+	spinlock_t lru_lock;		/* lru, nr_lru */
+	struct list_head lru;
+	unsigned long nr_lru;
+	struct shrinker *shrinker;
+};
+
+/**
+ * struct orchfs_inode - an inode
+ * @change: transaction that last wrote its record, as far as known (i_lock)
+ * @txn: what an fsync must find durable
+ * @epoch: channel epoch in which the attributes were valid
+ * @flags: ORCHFS_ATTR_NO_XATTR, ORCHFS_ATTR_NO_CAP
+ * @open_lock: serialises getting, replacing and dropping the layout, and the
+ *	life of @open
+ * @layout: what is cached; readers under RCU, written under open_lock
+ * @open: exists while the inode has open files; under open_lock
+ * @seen_mtime: times of the backing file that go with the inode's own
+ *	(i_lock); while they are unchanged the inode's are right
+ * @notes: memory for the last notices: attr+return, forget
+ * @lru: on orchfs_sb.lru while a layout is cached and nothing is open
+ */
+struct orchfs_inode {
+	struct inode vfs_inode;
+	u64 change;
+	atomic64_t txn;
+	u64 epoch;
+	u32 generation;
+	u32 flags;
+	u64 version;
+	struct timespec64 btime;
+	struct mutex open_lock;
+	struct orchfs_layout __rcu *layout;
+	struct orchfs_open_inode *open;
+	struct timespec64 seen_mtime;
+	struct timespec64 seen_ctime;
+	struct orchfs_note *note_attr;
+	struct orchfs_note *note_forget;
+	struct list_head lru;
+	bool attr_dirty;		/* size or times not told to the daemon */
+};
+
+static inline struct orchfs_inode *ORCHFS_I(const struct inode *inode)
+{
+	return container_of(inode, struct orchfs_inode, vfs_inode);
+}
+
+static inline struct orchfs_sb *ORCHFS_SB(const struct super_block *sb)
+{
+	return sb->s_fs_info;
+}
+
+static inline struct orchfs_channel *orchfs_channel_of(const struct inode *inode)
+{
+	return ORCHFS_SB(inode->i_sb)->channel;
+}
+
+/**
+ * struct orchfs_args - what a request asks; unused members are zero
+ *
+ * Everything pointed to must live until orchfs_upcall() returns: the
+ * message is built before it waits.
+ */
+struct orchfs_args {
+	u32 kind;			/* ORCHFS_KIND_* */
+	u32 flags;			/* ORCHFS_REQ_FLAG_* */
+	u64 node;
+	const struct qstr *name;
+	u64 node2;
+	const struct qstr *name2;
+	u32 mode;
+	u32 uid, gid;
+	dev_t rdev;
+	const char *target;
+	u32 valid;			/* ORCHFS_SET_* */
+	const struct orchfs_attr *attr;
+	bool has_now;
+	struct orchfs_time now;
+	u64 cookie;
+	u32 max_entries;
+	const char *xattr_name;
+	const void *xattr_value;
+	size_t xattr_len;
+};
+
+/**
+ * struct orchfs_result - the answer; orchfs_result_free() it in every case
+ * @layout: one reference, owned by the result; take it by setting NULL
+ * @skb: holds the reply; entries and values are read from it in place
+ */
+struct orchfs_result {
+	u32 flags;
+	bool has_attr, has_attr2, eof;
+	u64 txn;
+	struct orchfs_attr attr;
+	struct orchfs_attr attr2;
+	char *target;			/* kmalloced, NUL-terminated */
+	struct orchfs_layout *layout;
+	struct orchfs_statfs statfs;
+	struct sk_buff *skb;
+};
+
+/**
+ * struct orchfs_dirent - one entry of a readdir reply, checked
+ */
+struct orchfs_dirent {
+	struct qstr name;		/* in the reply, hash not set */
+	u64 cookie;
+	struct orchfs_attr attr;	/* aligned copy */
+	const char *target;		/* in the reply, target_len bytes */
+	u32 target_len;
+};
+
+extern unsigned int orchfs_net_id;
+
+/* channel.c: the genl family, channels, attach and detach */
+int orchfs_channel_init(void);
+void orchfs_channel_exit(void);
+/* A mount takes a channel by name and becomes its superblock's user. -ENOTCONN
+ * no daemon at all, -ENOENT no such namespace; text goes to fc. */
+struct orchfs_channel *orchfs_channel_find(struct net *net, const char *name,
+					   struct fs_context *fc);
+void orchfs_channel_put(struct orchfs_channel *ch);
+/* Bind and unbind the superblock; bind makes a new session. */
+int orchfs_channel_bind(struct orchfs_channel *ch, struct super_block *sb);
+void orchfs_channel_unbind(struct orchfs_channel *ch);
+
+/* request.c: life of a request */
+int orchfs_request_init(void);
+void orchfs_request_exit(void);
+/**
+ * orchfs_upcall() - ask the daemon and wait killably
+ * @sb: whose deadline and errno count
+ *
+ * Mutating kinds take a slot. On 0 @res holds what the kind returns; on error
+ * @res is empty. Status of the daemon, -EINTR when killed, the mount's
+ * upcall_errno past the deadline, -EPROTO for a malformed answer.
+ */
+int orchfs_upcall(struct super_block *sb, const struct orchfs_args *args,
+		  struct orchfs_result *res);
+void orchfs_result_free(struct orchfs_result *res);
+/* Walk the entries of a readdir reply; returns the number given or -errno. */
+typedef int (*orchfs_dirent_fn)(void *arg, const struct orchfs_dirent *de);
+int orchfs_result_entries(const struct orchfs_result *res,
+			  orchfs_dirent_fn fn, void *arg);
+/* Length of the value; copied to buf when it is not NULL (-ERANGE). */
+ssize_t orchfs_result_value(const struct orchfs_result *res, void *buf,
+			    size_t size);
+/* fsync's half that concerns names: 0 upcalls when txn is durable. */
+int orchfs_barrier(struct super_block *sb, u64 node, u64 txn);
+/* Queue a notice; never sleeps, never fails. */
+void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note);
+struct orchfs_note *orchfs_note_alloc(gfp_t gfp);
+void orchfs_note_free(struct orchfs_note *note);
+
+/* super.c, params.c */
+int orchfs_super_init(void);
+void orchfs_super_exit(void);
+/* Called with a reference to sb held by the caller (message handlers). */
+void orchfs_super_invalidate(struct super_block *sb, u64 node,
+			     const struct qstr *name);
+extern const struct fs_parameter_spec orchfs_fs_parameters[];
+int orchfs_init_fs_context(struct fs_context *fc);
+
+/* inode.c */
+int orchfs_inode_init(void);
+void orchfs_inode_exit(void);
+struct inode *orchfs_alloc_inode(struct super_block *sb);
+void orchfs_free_inode(struct inode *inode);
+void orchfs_evict_inode(struct inode *inode);
+/* Find or make the inode that attr describes and apply attr to it. */
+struct inode *orchfs_iget(struct super_block *sb, const struct orchfs_attr *attr,
+			  const char *target, u32 target_len);
+/* Newer attributes and the transaction behind them. */
+void orchfs_inode_apply(struct inode *inode, const struct orchfs_attr *attr,
+			u64 txn);
+void orchfs_inode_txn(struct inode *inode, u64 txn);
+bool orchfs_inode_stale(const struct inode *inode);
+int orchfs_inode_revalidate(struct inode *inode);
+int orchfs_getattr(struct mnt_idmap *idmap, const struct path *path,
+		   struct kstat *stat, u32 mask, unsigned int flags);
+int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
+		   struct iattr *iattr);
+int orchfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);
+int orchfs_update_time(struct inode *inode, int flags);
+struct orchfs_time orchfs_now(struct inode *inode);
+extern const struct inode_operations orchfs_file_iops;
+extern const struct inode_operations orchfs_symlink_iops;
+extern const struct inode_operations orchfs_special_iops;
+
+/* namei.c, dentry.c, dir.c, xattr.c */
+extern const struct inode_operations orchfs_dir_iops;
+extern const struct dentry_operations orchfs_dentry_ops;
+extern const struct file_operations orchfs_dir_fops;
+extern const struct xattr_handler * const orchfs_xattr_handlers[];
+ssize_t orchfs_listxattr(struct dentry *dentry, char *list, size_t size);
+
+/* layout.c: layouts, anchors, swap and drain. layout.h has the details. */
+int orchfs_layout_init(void);
+void orchfs_layout_exit(void);
+int orchfs_layout_sb_init(struct super_block *sb);
+void orchfs_layout_sb_exit(struct super_block *sb);
+/* Put a layout that a reply brought on the inode; consumes the reference. */
+int orchfs_layout_install(struct inode *inode, struct orchfs_layout *lay);
+/* Drop the layout at eviction; queues note-return and note-attr. */
+void orchfs_layout_evict(struct inode *inode);
+void orchfs_layout_put(struct orchfs_layout *lay);
+/* The daemon's layout-set: queues the swap, consumes the reference. */
+int orchfs_layout_set(struct super_block *sb, u64 node,
+		      struct orchfs_layout *lay, u64 request_id,
+		      unsigned int timeout_ms);
+/* channel.c: tells the daemon the end of a layout-set. */
+void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
+			u64 generation, int status);
+/* For the handles dump. */
+u64 orchfs_layout_generation(struct inode *inode);
+u32 orchfs_open_count(struct inode *inode);
+
+/* layout_map.c: decode and check a layout. Runs in the daemon's context. */
+int orchfs_layout_decode(const struct nlattr *attr, struct orchfs_layout **out,
+			 struct netlink_ext_ack *extack);
+
+/* file.c, path_local.c */
+int orchfs_file_init(void);
+void orchfs_file_exit(void);
+extern const struct file_operations orchfs_file_fops;
+int orchfs_open(struct inode *inode, struct file *file);
+/* Truncate through the layout; the caller holds i_rwsem. */
+int orchfs_truncate(struct dentry *dentry, struct iattr *iattr);
+/* Bring size, blocks and times up to the backing file's, if there is one. */
+void orchfs_attr_from_backing(struct inode *inode);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The metadata engine: names, inodes, versions and instances of one namespace
+ * on top of a store. One thread at a time calls it for one namespace (the
+ * namespace's own thread); only store_barrier() and the store's reads are for
+ * several threads. It touches no volume itself: what it needs of backing
+ * files it asks through struct ns_backing_ops.
+ */
+#ifndef ORCHD_NS_H
+#define ORCHD_NS_H
+
+#include "op.h"
+
+struct arena;
+struct store;
+struct ns;
+
+/* A backing file that exists, is durable on its volume and has no record. */
+struct ns_backing {
+	uint64_t ino;
+	uint64_t instance;
+	uint32_t volume;
+};
+
+struct ns_backing_stat {
+	uint64_t size;
+	uint64_t blocks;
+	struct orchfs_time mtime, ctime;
+};
+
+struct ns_backing_ops {
+	/* Take one file from the pool. -ENOSPC: no volume has room;
+	 * -ENODEV: the namespace has no volume (orchctl volume add). */
+	int (*take)(void *ctx, struct ns_backing *out);
+	/* The transaction that would have used it failed. */
+	void (*put_back)(void *ctx, const struct ns_backing *b);
+	int (*stat)(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
+		    uint64_t instance, struct ns_backing_stat *out);
+	int (*statfs)(void *ctx, struct orchfs_statfs *out);
+};
+
+/* One held inode as the kernel lists it at attach. */
+struct ns_handle {
+	uint64_t ino;
+	uint32_t opens;
+	uint64_t generation;	/* of the layout held, 0: none */
+	struct orchfs_attr attr;
+};
+
+/* One notice of the kernel. */
+struct ns_note {
+	uint32_t kind;		/* ORCHFS_KIND_NOTE_* */
+	uint64_t node;
+	uint64_t generation;
+	uint64_t session;
+	uint32_t valid;
+	struct orchfs_attr attr;
+};
+
+/* A backing file to unlink, once transaction txn is durable. */
+struct ns_deletion {
+	uint64_t seq;
+	uint64_t txn;
+	uint32_t volume;
+	uint64_t ino, version, instance;
+};
+
+/**
+ * ns_format() - make the first records of a namespace in an empty store.
+ */
+int ns_format(struct store *st, const char *name, const uint8_t uuid[16]);
+
+/**
+ * ns_open() - read the namespace's super record and get ready.
+ * @boot_id: of the machine. Raises the incarnation durably.
+ * Return: 0; -EUCLEAN damaged; -EPROTO from a newer version; other -errno.
+ * On error *why, if set, is a static text.
+ */
+int ns_open(struct store *st, const struct ns_backing_ops *ops, void *ctx,
+	    const char *boot_id, struct ns **out, const char **why);
+/** ns_close() - orderly stop: clean flag, barrier. The store stays open. */
+int ns_close(struct ns *ns);
+
+const char *ns_name(const struct ns *ns);
+const uint8_t *ns_uuid(const struct ns *ns);
+uint64_t ns_incarnation(const struct ns *ns);
+bool ns_was_clean(const struct ns *ns);		/* before this start */
+bool ns_same_boot(const struct ns *ns);		/* as the last start */
+uint64_t ns_txn(const struct ns *ns);		/* last transaction */
+
+/**
+ * ns_execute() - carry out one request; always fills rep, also on failure.
+ * Kinds barrier and statfs: barrier is the caller's business (store_barrier).
+ */
+void ns_execute(struct ns *ns, const struct op_req *req, struct op_reply *rep);
+
+/** ns_note() - apply notices. @removed inodes get Deletion records. */
+int ns_note(struct ns *ns, const struct ns_note *notes, size_t nr);
+
+/**
+ * ns_reconcile() - after attach or start: sessions that live and inodes that
+ * they hold. Orphans that nobody holds are collected; slots and sessions that
+ * no longer live are dropped; dirty instances that no kernel holds are
+ * settled from their backing files. With nr_sessions = 0 and @final (no kernel state
+ * can exist: another boot) everything is collected.
+ */
+int ns_reconcile(struct ns *ns, const uint64_t *sessions, size_t nr_sessions,
+		 const struct ns_handle *handles, size_t nr_handles);
+
+/**
+ * ns_deletions() - up to @max deletions with sequence > @after.
+ * Return: their number or -errno.
+ */
+int ns_deletions(struct ns *ns, uint64_t after, struct ns_deletion *out,
+		 size_t max);
+/** ns_deletions_done() - the files are gone; drop the records. */
+int ns_deletions_done(struct ns *ns, const uint64_t *seqs, size_t nr);
+
+/** ns_reserve() - durably reserve n numbers ("ino", "instance", "volume"). */
+int ns_reserve(struct ns *ns, const char *what, uint64_t n, uint64_t *first);
+
+/* Volumes and pools: records only. */
+struct ns_volume {
+	uint32_t id;
+	char name[64];
+	char path[4096];
+	uint8_t uuid[16];
+	uint32_t tier;
+	uint64_t reserve;
+};
+int ns_volume_put(struct ns *ns, const struct ns_volume *v);
+int ns_volume_del(struct ns *ns, uint32_t id);	/* -EBUSY: has instances */
+int ns_volumes(struct ns *ns, struct ns_volume **out, size_t *nr);
+int ns_volume_instances(struct ns *ns, uint32_t id, uint64_t *count);
+int ns_pool_put(struct ns *ns, uint32_t volume, uint64_t first_ino,
+		uint64_t first_instance, uint32_t count);
+int ns_pool_del(struct ns *ns, uint32_t volume, uint64_t first_ino);
+typedef int (*ns_pool_fn)(void *ctx, uint32_t volume, uint64_t first_ino,
+			  uint64_t first_instance, uint32_t count);
+int ns_pools(struct ns *ns, ns_pool_fn fn, void *ctx);
+
+/** ns_has_instance() - 1 when a record names this backing file, 0, -errno. */
+int ns_has_instance(struct ns *ns, uint64_t ino, uint64_t version,
+		    uint64_t instance);
+typedef int (*ns_instance_fn)(void *ctx, uint64_t ino, uint64_t version,
+			      uint64_t instance, uint32_t volume);
+/** ns_each_instance() - all instance records; stops when fn returns non-zero. */
+int ns_each_instance(struct ns *ns, ns_instance_fn fn, void *ctx);
+/** ns_settle() - correct an inode's size, blocks, times from its backing file. */
+int ns_settle(struct ns *ns, uint64_t ino);
+
+/** ns_grant() - a new layout generation for an inode's current instance. */
+int ns_grant(struct ns *ns, uint64_t ino, bool write, struct op_layout *out);
+
+/* For orchctl where and status. */
+struct ns_instance {
+	uint64_t version, instance;
+	uint32_t volume;
+	uint32_t state, version_state;
+	bool dirty;
+};
+int ns_where(struct ns *ns, uint64_t ino, uint64_t *version,
+	     uint64_t *generation, struct ns_instance **out, size_t *nr);
+/** ns_paths() - names of an inode, from the root, up to @max. */
+int ns_paths(struct ns *ns, uint64_t ino, char ***out, size_t *nr, size_t max);
+struct ns_counts {
+	uint64_t inodes, orphans, deletions, replayed;
+};
+int ns_counts(struct ns *ns, struct ns_counts *out);
+
+#endif

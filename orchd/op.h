@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One operation on a namespace, as the channel delivers it and as the
+ * metadata engine answers it. nl.c translates netlink messages to these;
+ * ns_*.c know nothing of netlink; Documentation/protocol-channel.md tells
+ * which members each kind uses.
+ */
+#ifndef ORCHD_OP_H
+#define ORCHD_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/orchfs.h>
+#include <linux/orchfs_nl.h>
+
+struct op_name {
+	const char *s;		/* not NUL-terminated */
+	size_t len;
+};
+
+struct op_req {
+	uint64_t id;
+	uint32_t kind;		/* enum orchfs_kind */
+	uint32_t flags;		/* ORCHFS_REQ_FLAG_* */
+	uint64_t session;
+	uint32_t slot;
+	uint64_t sequence;	/* 0: not a slotted request */
+	uint64_t node;
+	struct op_name name;
+	uint64_t node2;
+	struct op_name name2;
+	uint32_t mode, uid, gid, rdev_major, rdev_minor;
+	struct op_name target;
+	uint32_t valid;
+	struct orchfs_attr attr;
+	struct orchfs_time now;
+	uint64_t cookie;
+	uint32_t max_entries;
+	struct op_name xattr_name;
+	const void *xattr_value;
+	size_t xattr_len;
+};
+
+/* One entry of a listing. name and target live in op_reply.arena. */
+struct op_entry {
+	struct op_name name;
+	uint64_t cookie;
+	struct orchfs_attr attr;
+	struct op_name target;
+};
+
+/* Where one instance lies; nl.c opens the file and sends its descriptor. */
+struct op_layout {
+	uint64_t generation;
+	uint64_t version;
+	uint64_t instance;
+	uint32_t volume;
+	bool writable;
+};
+
+struct op_reply {
+	int status;		/* 0 or -errno */
+	uint32_t flags;		/* ORCHFS_REQ_FLAG_EXISTING */
+	uint64_t txn;		/* 0: nothing was written */
+	bool has_attr, has_attr2, has_layout, eof;
+	struct orchfs_attr attr, attr2;
+	struct op_name target;
+	struct op_layout layout;
+	struct op_entry *entries;
+	size_t nr_entries;
+	void *value;		/* xattr value or list */
+	size_t value_len;
+	struct arena *arena;	/* owns entries, names, target, value */
+};
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * Structures that orchfs.ko and orchd exchange inside netlink attributes.
+ * Native byte order: both ends are on one machine. A reserved member is zero
+ * and is refused otherwise.
+ */
+#ifndef _UAPI_LINUX_ORCHFS_H
+#define _UAPI_LINUX_ORCHFS_H
+
+#include <linux/types.h>
+
+#define ORCHFS_SUPER_MAGIC	0x6f726368	/* "orch" */
+#define ORCHFS_ROOT_INO		1
+
+/* Members of struct orchfs_attr.flags */
+#define ORCHFS_ATTR_NO_XATTR	(1U << 0)	/* no xattr of any name */
+#define ORCHFS_ATTR_NO_CAP	(1U << 1)	/* no security.capability */
+
+/* Mask of setattr and note-attr: which members of attr are meant */
+#define ORCHFS_SET_MODE		(1U << 0)
+#define ORCHFS_SET_UID		(1U << 1)
+#define ORCHFS_SET_GID		(1U << 2)
+#define ORCHFS_SET_ATIME	(1U << 3)
+#define ORCHFS_SET_MTIME	(1U << 4)
+#define ORCHFS_SET_CTIME	(1U << 5)
+#define ORCHFS_SET_SIZE		(1U << 6)	/* note-attr only: size, blocks */
+#define ORCHFS_SET_ALL		(0x7fU)
+
+/**
+ * struct orchfs_attr - attributes of one inode
+ * @ino: inode number, never reused
+ * @change: sequence of the transaction that last wrote the inode's record
+ * @size: bytes; of a symlink its target's length
+ * @blocks: 512-byte units
+ * @version: number of the current version of a regular file, else 0
+ * @atime: seconds; nanoseconds are in @atime_nsec, likewise the other times
+ * @mtime: content change
+ * @ctime: attribute change
+ * @btime: birth
+ * @generation: tells a handle of this inode from one of another namespace's
+ * @flags: ORCHFS_ATTR_*
+ */
+struct orchfs_attr {
+	__u64 ino;
+	__u64 change;
+	__u64 size;
+	__u64 blocks;
+	__u64 version;
+	__s64 atime;
+	__s64 mtime;
+	__s64 ctime;
+	__s64 btime;
+	__u32 atime_nsec;
+	__u32 mtime_nsec;
+	__u32 ctime_nsec;
+	__u32 btime_nsec;
+	__u32 generation;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 nlink;
+	__u32 flags;
+	__u32 rdev_major;
+	__u32 rdev_minor;
+	__u64 reserved;
+};
+
+struct orchfs_time {
+	__s64 sec;
+	__u32 nsec;
+	__u32 reserved;
+};
+
+struct orchfs_statfs {
+	__u64 blocks;		/* in units of bsize */
+	__u64 bfree;
+	__u64 bavail;
+	__u64 files;
+	__u64 ffree;
+	__u32 bsize;
+	__u32 namelen;
+	__u64 reserved[2];
+};
+
+#if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+_Static_assert(sizeof(struct orchfs_attr) == 128, "struct orchfs_attr");
+_Static_assert(sizeof(struct orchfs_time) == 16, "struct orchfs_time");
+_Static_assert(sizeof(struct orchfs_statfs) == 64, "struct orchfs_statfs");
+#endif
+
+#endif
