@@ -39,11 +39,14 @@ cache_drop() {
 # cache_build NAME BUILDER [ARG...]: runs `BUILDER DIR ARG...` to fill DIR,
 # unless the entry is there already. Prints nothing.
 cache_build() {
-	local name=$1 dir=$ORCHFS_CACHE/$1 tmp builder=$2
+	local name=$1 dir=$ORCHFS_CACHE/$1 tmp builder=$2 rc
 	shift 2
 	! cache_valid "$name" || return 0
 	mkdir -p "$ORCHFS_CACHE/locks" "$(dirname "$dir")"
+	# not `( ... ) || die`: that would turn errexit off inside
+	set +e
 	(
+		set -e
 		cache_lock 9 "$name"
 		! cache_valid "$name" || exit 0
 		cache_drop "$name"
@@ -54,8 +57,11 @@ cache_build() {
 		cache_list_sums "$tmp" >"$dir.sha256"
 		mv -T "$tmp" "$dir"
 		cache_list_stat "$dir" >"$dir.stat"
-	) || die "could not build the cache entry '$name': run again; if that" \
-		"fails too, remove $dir*"
+	)
+	rc=$?
+	set -e
+	[ "$rc" = 0 ] || die "could not build the cache entry '$name': run" \
+		"again; if that fails too, remove $dir*"
 	cache_valid "$name" ||
 		die "cache entry '$name' changed while it was built: run again"
 }
