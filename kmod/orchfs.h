@@ -13,6 +13,7 @@
 #define _ORCHFS_H
 
 #include <linux/fs.h>
+#include <linux/fs_parser.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
@@ -25,6 +26,7 @@
 
 struct fs_context;
 struct net;
+struct netlink_ext_ack;
 struct nlattr;
 struct orchfs_layout;
 struct orchfs_open_inode;
@@ -211,6 +213,8 @@ struct orchfs_result {
 	struct orchfs_layout *layout;
 	struct orchfs_statfs statfs;
 	struct sk_buff *skb;
+	const struct nlattr *attrs;	/* in skb, attrs_len bytes */
+	int attrs_len;
 };
 
 /**
