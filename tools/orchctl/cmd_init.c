@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/* orchctl init */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "orchctl.h"
+#include "conn.h"
+#include "adopt.h"
+
+/* The daemon finds stores as sub-directories of its state directory. */
+static int link_store(const char *ns, const char *real)
+{
+	char *path = xasprintf("%s/%s", opts.state_dir, ns), *there;
+	int rc = RC_OK;
+
+	there = realpath(path, NULL);
+	if (there && !strcmp(there, real))
+		goto out;
+	if (!there && !lstat(path, &(struct stat){ 0 }))
+		rc = fail(RC_FAILED, "%s leads nowhere: remove it and run 'ln -s %s %s'",
+			  path, real, path);
+	else if (there)
+		rc = fail(RC_FAILED, "%s is another store: the daemon would serve that one; choose another name",
+			  path);
+	else if (symlink(real, path))
+		rc = fail(RC_FAILED, "%s: %s: the daemon finds stores below %s",
+			  path, strerror(errno), opts.state_dir);
+out:
+	free(there);
+	free(path);
+	return rc;
+}
+
+static int load(const char *real)
+{
+	Orchfs__Control__Load msg = ORCHFS__CONTROL__LOAD__INIT;
+
+	CTL_REQUEST(req, LOAD);
+	msg.store = (char *)real;
+	req.load = &msg;
+	return conn_once(&req, -1, NULL);
+}
+
+int adopt_prepare(const char *ns, const char *store)
+{
+	char *path;
+	int rc = RC_OK;
+
+	if (!valid_name(ns))
+		return fail(RC_USAGE, "'%s' is no name for a namespace: 1 to 63 characters without '/', ':' and blanks, not starting with '.' or '-'",
+			    ns);
+	if (mkdir(opts.state_dir, 0700) && errno != EEXIST)
+		return fail(RC_FAILED, "%s: %s: run orchctl as root, or choose another --state-dir",
+			    opts.state_dir, strerror(errno));
+	path = xasprintf("%s/%s", opts.state_dir, ns);
+	/* Found now, it costs nothing; found after --init, a useless store. */
+	if (store && !access(path, F_OK))
+		rc = fail(RC_FAILED, "there is a namespace %s already: %s", ns,
+			  path);
+	free(path);
+	return rc;
+}
+
+int adopt_store(const char *ns, const char *dir, bool *loaded)
+{
+	char *real = realpath(dir, NULL);
+	int rc;
+
+	if (!real)
+		return fail(RC_FAILED, "%s: %s", dir, strerror(errno));
+	rc = link_store(ns, real);
+	if (!rc) {
+		*loaded = conn_reachable();
+		if (*loaded)
+			rc = load(real);
+	}
+	free(real);
+	return rc;
+}
+
+int cmd_init(const struct command *cmd, int argc, char **argv)
+{
+	const char *store = NULL;
+	const struct opt extra[] = {
+		{ "store", "DIR", OPT_STRING,
+		  "directory of the store (STATE_DIR/NAME)", &store },
+		{ 0 }
+	};
+	struct json_object *o;
+	bool loaded = false;
+	char *dir;
+	int rc;
+
+	argv = args_parse(cmd, extra, &argc, argv);
+	rc = adopt_prepare(argv[0], store);
+	if (rc)
+		return rc;
+	dir = store_dir(argv[0], store);
+	rc = run_orchd("--init", argv[0], dir, -1);
+	if (!rc)
+		rc = adopt_store(argv[0], dir, &loaded);
+	if (!rc && opts.json) {
+		o = json_object_new_object();
+		json_object_object_add(o, "namespace",
+				       json_bytes(argv[0], strlen(argv[0])));
+		json_object_object_add(o, "store", json_bytes(dir, strlen(dir)));
+		json_object_object_add(o, "serving",
+				       json_object_new_boolean(loaded));
+		print_json(o);
+	} else if (!rc) {
+		printf("namespace %s is in %s\n", argv[0], dir);
+		if (!loaded)
+			printf("next: systemctl start orchd\n");
+		printf("next: orchctl volume add VOLUME DIRECTORY --namespace %s\n"
+		       "then: mount -t orchfs %s /mnt\n", argv[0], argv[0]);
+	}
+	free(dir);
+	return rc;
+}

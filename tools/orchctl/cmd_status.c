@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/* orchctl status, sync, stop */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "orchctl.h"
+#include "conn.h"
+
+typedef Orchfs__Control__NamespaceStatus ns_status;
+
+static struct json_object *ns_json(const ns_status *n)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_bytes(n->name, strlen(n->name)));
+	json_object_object_add(o, "uuid", json_object_new_string(
+				       uuid_text(n->uuid.data, n->uuid.len)));
+	json_object_object_add(o, "store", json_bytes(n->store,
+						      strlen(n->store)));
+	json_object_object_add(o, "state", json_object_new_string(n->state));
+	json_object_object_add(o, "problem", json_bytes(n->problem,
+							strlen(n->problem)));
+	json_object_object_add(o, "incarnation", json_uint(n->incarnation));
+	json_object_object_add(o, "txn", json_uint(n->txn));
+	json_object_object_add(o, "durable", json_uint(n->durable));
+	json_object_object_add(o, "inodes", json_uint(n->inodes));
+	json_object_object_add(o, "mounts", json_uint(n->mounts));
+	json_object_object_add(o, "orphans", json_uint(n->orphans));
+	json_object_object_add(o, "deletions", json_uint(n->deletions));
+	json_object_object_add(o, "requests", json_uint(n->requests));
+	json_object_object_add(o, "resent", json_uint(n->resent));
+	json_object_object_add(o, "replayed", json_uint(n->replayed));
+	return o;
+}
+
+static void ns_print(const ns_status *n)
+{
+	printf("\nnamespace   %s  %s\n", n->name,
+	       uuid_text(n->uuid.data, n->uuid.len));
+	printf("state       %s%s%s\n", n->state, *n->problem ? ": " : "",
+	       n->problem);
+	printf("store       %s\n", n->store);
+	printf("mounts      %u\n", n->mounts);
+	printf("inodes      about %" PRIu64 ", %" PRIu64 " orphans, %" PRIu64
+	       " deletions under way\n", n->inodes, n->orphans, n->deletions);
+	printf("transaction %" PRIu64 ", durable %" PRIu64 ", incarnation %"
+	       PRIu64 "\n", n->txn, n->durable, n->incarnation);
+	printf("requests    %" PRIu64 ", %" PRIu64 " resent, %" PRIu64
+	       " answered from a record\n", n->requests, n->resent, n->replayed);
+}
+
+int cmd_status(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__Empty empty = ORCHFS__CONTROL__EMPTY__INIT;
+	const Orchfs__Control__Status *st;
+	struct json_object *o, *a;
+	ctl_response *resp;
+	size_t i, shown = 0;
+	int rc;
+
+	CTL_REQUEST(req, STATUS);
+	args_parse(cmd, NULL, &argc, argv);
+	req.status = &empty;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	st = resp->daemon;
+	if (!st) {
+		conn_free(resp);
+		return fail(RC_FAILED, "%s: an answer without a status",
+			    opts.socket);
+	}
+	o = json_object_new_object();
+	a = json_object_new_array();
+	json_object_object_add(o, "version", json_object_new_string(st->version));
+	json_object_object_add(o, "pid", json_uint(st->pid));
+	json_object_object_add(o, "namespaces", a);
+	if (!opts.json)
+		printf("daemon      orchd %s, process %" PRIu64 "\n",
+		       st->version, st->pid);
+	for (i = 0; i < st->n_ns; i++) {
+		if (*opts.ns && strcmp(opts.ns, st->ns[i]->name))
+			continue;
+		shown++;
+		if (opts.json)
+			json_object_array_add(a, ns_json(st->ns[i]));
+		else
+			ns_print(st->ns[i]);
+	}
+	if (opts.json)
+		print_json(json_object_get(o));
+	json_object_put(o);
+	conn_free(resp);
+	if (*opts.ns && !shown)
+		return fail(RC_FAILED, "the daemon serves no namespace '%s': 'orchctl init %s' makes it",
+			    opts.ns, opts.ns);
+	if (!shown && !opts.json)
+		printf("no namespace: 'orchctl init NAME' makes one\n");
+	return RC_OK;
+}
+
+int cmd_sync(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__NamespaceRef ref = ORCHFS__CONTROL__NAMESPACE_REF__INIT;
+
+	CTL_REQUEST(req, SYNC);
+	args_parse(cmd, NULL, &argc, argv);
+	ref.name = (char *)opts.ns;
+	req.sync = &ref;
+	return conn_once(&req, -1, NULL);
+}
+
+int cmd_stop(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__Empty empty = ORCHFS__CONTROL__EMPTY__INIT;
+
+	CTL_REQUEST(req, STOP);
+	args_parse(cmd, NULL, &argc, argv);
+	req.stop = &empty;
+	return conn_once(&req, -1, NULL);
+}

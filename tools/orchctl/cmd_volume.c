@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+/* orchctl volume add, list, show, remove */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <json-c/json.h>
+
+#include "orchctl.h"
+#include "conn.h"
+
+typedef Orchfs__Control__VolumeInfo volume_info;
+
+static struct json_object *volume_json(const volume_info *v)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "id", json_uint(v->id));
+	json_object_object_add(o, "name", json_bytes(v->name, strlen(v->name)));
+	json_object_object_add(o, "path", json_bytes(v->path, strlen(v->path)));
+	json_object_object_add(o, "uuid", json_object_new_string(
+				       uuid_text(v->uuid.data, v->uuid.len)));
+	json_object_object_add(o, "kind", json_object_new_string(v->kind));
+	json_object_object_add(o, "tier", json_uint(v->tier));
+	json_object_object_add(o, "state", json_object_new_string(v->state));
+	json_object_object_add(o, "problem", json_bytes(v->problem,
+							strlen(v->problem)));
+	json_object_object_add(o, "fstype", json_object_new_string(v->fstype));
+	json_object_object_add(o, "size", json_uint(v->size));
+	json_object_object_add(o, "free", json_uint(v->free));
+	json_object_object_add(o, "instances", json_uint(v->instances));
+	json_object_object_add(o, "quarantined", json_uint(v->quarantined));
+	return o;
+}
+
+static void volume_print(const volume_info *v)
+{
+	printf("volume      %s (id %u)\n", v->name, v->id);
+	printf("path        %s\n", v->path);
+	printf("uuid        %s\n", uuid_text(v->uuid.data, v->uuid.len));
+	printf("kind        %s%s%s\n", v->kind, *v->fstype ? " on " : "",
+	       v->fstype);
+	printf("tier        %u\n", v->tier);
+	printf("state       %s%s%s\n", v->state, *v->problem ? ": " : "",
+	       v->problem);
+	printf("size        %s, %s free\n", human_size(v->size),
+	       human_size(v->free));
+	printf("instances   %llu\n", (unsigned long long)v->instances);
+	printf("quarantined %llu\n", (unsigned long long)v->quarantined);
+}
+
+static int get_list(ctl_response **out)
+{
+	Orchfs__Control__NamespaceRef ref = ORCHFS__CONTROL__NAMESPACE_REF__INIT;
+
+	CTL_REQUEST(req, VOLUME_LIST);
+	ref.name = (char *)opts.ns;
+	req.volume_list = &ref;
+	return conn_once(&req, -1, out);
+}
+
+static void list_print(const Orchfs__Control__VolumeList *l)
+{
+	const volume_info *v;
+	size_t i;
+
+	if (!l || !l->n_volume) {
+		printf("no volume: add one with 'orchctl volume add NAME DIRECTORY'\n");
+		return;
+	}
+	printf("%-16s %4s %-8s %10s %10s %10s  %s\n", "NAME", "TIER", "STATE",
+	       "SIZE", "FREE", "INSTANCES", "PATH");
+	for (i = 0; i < l->n_volume; i++) {
+		v = l->volume[i];
+		printf("%-16s %4u %-8s %10s %10s %10llu  %s\n", v->name, v->tier,
+		       v->state, human_size(v->size), human_size(v->free),
+		       (unsigned long long)v->instances, v->path);
+		if (*v->problem)
+			printf("%-16s %s\n", "", v->problem);
+	}
+}
+
+int cmd_volume_list(const struct command *cmd, int argc, char **argv)
+{
+	struct json_object *a;
+	ctl_response *resp;
+	size_t i;
+	int rc;
+
+	args_parse(cmd, NULL, &argc, argv);
+	rc = get_list(&resp);
+	if (rc)
+		return rc;
+	if (opts.json) {
+		a = json_object_new_array();
+		for (i = 0; resp->volumes && i < resp->volumes->n_volume; i++)
+			json_object_array_add(a,
+				volume_json(resp->volumes->volume[i]));
+		print_json(a);
+	} else {
+		list_print(resp->volumes);
+	}
+	conn_free(resp);
+	return RC_OK;
+}
+
+int cmd_volume_show(const struct command *cmd, int argc, char **argv)
+{
+	const volume_info *v = NULL;
+	ctl_response *resp;
+	size_t i;
+	int rc;
+
+	argv = args_parse(cmd, NULL, &argc, argv);
+	rc = get_list(&resp);
+	if (rc)
+		return rc;
+	for (i = 0; resp->volumes && i < resp->volumes->n_volume; i++)
+		if (!strcmp(resp->volumes->volume[i]->name, argv[0]))
+			v = resp->volumes->volume[i];
+	if (!v)
+		rc = fail(RC_FAILED, "no volume '%s': 'orchctl volume list' shows those that are there",
+			  argv[0]);
+	else if (opts.json)
+		print_json(volume_json(v));
+	else
+		volume_print(v);
+	conn_free(resp);
+	return rc;
+}
+
+int cmd_volume_add(const struct command *cmd, int argc, char **argv)
+{
+	uint64_t tier = 0, reserve = 0;
+	const struct opt extra[] = {
+		{ "tier", "N", OPT_UINT,
+		  "0 local NVMe (default), 1 slower or shared", &tier },
+		{ "reserve", "SIZE", OPT_SIZE,
+		  "space to keep free on it, like 10G", &reserve },
+		{ 0 }
+	};
+	Orchfs__Control__VolumeAdd msg = ORCHFS__CONTROL__VOLUME_ADD__INIT;
+	ctl_response *resp;
+	char *path;
+	int rc;
+
+	CTL_REQUEST(req, VOLUME_ADD);
+	argv = args_parse(cmd, extra, &argc, argv);
+	if (!valid_name(argv[0]))
+		return fail(RC_USAGE, "'%s' is no name for a volume: 1 to 63 characters without '/', ':' and blanks",
+			    argv[0]);
+	if (tier > 255)
+		return fail(RC_USAGE, "--tier: at most 255");
+	path = realpath(argv[1], NULL);	/* the daemon has its own directory */
+	if (!path && (errno != ENOENT || argv[1][0] != '/'))
+		return fail(RC_FAILED, "%s: %s: make the directory, on the drive that it shall use",
+			    argv[1], strerror(errno));
+	msg.ns = (char *)opts.ns;
+	msg.name = argv[0];
+	msg.path = path ? path : argv[1];
+	msg.tier = (uint32_t)tier;
+	msg.reserve = reserve;
+	req.volume_add = &msg;
+	rc = conn_once(&req, -1, &resp);
+	free(path);
+	if (rc)
+		return rc;
+	if (opts.json && resp->volume)
+		print_json(volume_json(resp->volume));
+	else if (!opts.json)
+		printf("volume %s is in use\nnext: mount -t orchfs %s /mnt\n",
+		       argv[0], *opts.ns ? opts.ns : "NAMESPACE");
+	conn_free(resp);
+	return RC_OK;
+}
+
+int cmd_volume_remove(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__VolumeName msg = ORCHFS__CONTROL__VOLUME_NAME__INIT;
+	int rc;
+
+	CTL_REQUEST(req, VOLUME_REMOVE);
+	argv = args_parse(cmd, NULL, &argc, argv);
+	msg.ns = (char *)opts.ns;
+	msg.name = argv[0];
+	req.volume_remove = &msg;
+	rc = conn_once(&req, -1, NULL);
+	if (!rc && !opts.json)
+		printf("volume %s is removed\n", argv[0]);
+	return rc;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's control socket, orchd/proto/control.proto. */
+#ifndef ORCHCTL_CONN_H
+#define ORCHCTL_CONN_H
+
+#include "control.pb-c.h"
+
+typedef Orchfs__Control__Request ctl_request;
+typedef Orchfs__Control__Response ctl_response;
+
+/** conn_open() - Return: fd, or -(exit code) after a message. */
+int conn_open(void);
+/** conn_reachable() - is there a daemon? No message. */
+bool conn_reachable(void);
+/**
+ * conn_call() - send a request and read to the last response.
+ * @pass: descriptor that goes with it, or -1.
+ * Return: an exit code, after a message when it is not 0; *out is the last
+ * response, to be freed by conn_free(), and untouched on failure.
+ */
+int conn_call(int fd, ctl_request *req, int pass, ctl_response **out);
+/** conn_once() - open, call, close. @out may be NULL. */
+int conn_once(ctl_request *req, int pass, ctl_response **out);
+void conn_free(ctl_response *resp);
+
+#define CTL_REQUEST(req, which)						\
+	ctl_request req = {						\
+		PROTOBUF_C_MESSAGE_INIT(				\
+			&orchfs__control__request__descriptor),		\
+		.version = 1,						\
+		.op_case = ORCHFS__CONTROL__REQUEST__OP_##which,	\
+	}
+
+#endif

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/* orchctl - what people type to manage orchfs. The table of commands. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orchctl.h"
+
+struct options opts = {
+	.socket = "/run/orchd/control",
+	.state_dir = "/var/lib/orchd",
+	.ns = "",
+};
+
+static const struct command commands[] = {
+	{ "init", NULL, "NAME", "make a namespace and its store",
+	  "The store is made by orchd itself (found beside orchctl, in ../sbin, by PATH or\n"
+	  "by the variable ORCHD). A daemon that runs begins to serve it at once.\n",
+	  1, 1, cmd_init },
+	{ "volume", "add", "NAME PATH", "add a directory that stores file contents",
+	  "PATH is an empty or new directory on XFS or ext4; it gets mode 0700.\n",
+	  2, 2, cmd_volume_add },
+	{ "volume", "list", "", "list the volumes of a namespace", NULL,
+	  0, 0, cmd_volume_list },
+	{ "volume", "show", "NAME", "show one volume", NULL,
+	  1, 1, cmd_volume_show },
+	{ "volume", "remove", "NAME", "remove a volume that holds no file", NULL,
+	  1, 1, cmd_volume_remove },
+	{ "status", NULL, "", "show the daemon and its namespaces", NULL,
+	  0, 0, cmd_status },
+	{ "where", NULL, "FILE|INODE", "show where a file's bytes are",
+	  "A word of digits is an inode number; a file of such a name is written ./12.\n",
+	  1, 1, cmd_where },
+	{ "mounts", NULL, "", "show the namespaces that the kernel knows",
+	  "Asks the kernel, so it works without a daemon.\n",
+	  0, 0, cmd_mounts },
+	{ "upcalls", NULL, "", "show how often the kernel asked the daemon",
+	  "Asks the kernel, so it works without a daemon. Notices are messages that nobody\n"
+	  "waits for and are not part of the total.\n",
+	  0, 0, cmd_upcalls },
+	{ "backup", NULL, "FILE", "write the names and attributes to a file",
+	  "Online. Contents stay on the volumes and are not in FILE. An older FILE is\n"
+	  "replaced once the new one is complete and durable.\n",
+	  1, 1, cmd_backup },
+	{ "restore", NULL, "FILE", "make a store from a backup",
+	  "Offline: stop the daemon first. Files made after the backup are on the volumes\n"
+	  "but not in it: they go to each volume's quarantine, nothing is deleted.\n",
+	  1, 1, cmd_restore },
+	{ "fsck", NULL, "[NAME]", "check a namespace",
+	  "Checks each record of the store and each file on the volumes. While the daemon\n"
+	  "serves the namespace a consistent copy is checked. Without NAME or --store all\n"
+	  "stores of the state directory are checked.\n",
+	  0, 1, cmd_fsck },
+	{ "swap", NULL, "FILE|INODE", "replace the layout of a file that is in use",
+	  "A diagnostic: publishes an equal layout and waits for I/O on the old one.\n",
+	  1, 1, cmd_swap },
+	{ "sync", NULL, "", "make all that was acknowledged durable", NULL,
+	  0, 0, cmd_sync },
+	{ "stop", NULL, "", "stop the daemon in an orderly way", NULL,
+	  0, 0, cmd_stop },
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void help(void)
+{
+	char left[64];
+	size_t i;
+
+	printf("Usage: orchctl COMMAND [arguments] [options]\n\n");
+	for (i = 0; i < NR_COMMANDS; i++) {
+		snprintf(left, sizeof(left), "%s%s%s%s%s", commands[i].area,
+			 commands[i].verb ? " " : "",
+			 commands[i].verb ? commands[i].verb : "",
+			 *commands[i].args ? " " : "", commands[i].args);
+		printf("  %-24s %s\n", left, commands[i].summary);
+	}
+	printf("\n'orchctl COMMAND --help' tells more. Exit codes: 0 done, "
+	       "1 failed, 2 wrong usage,\n3 daemon not reachable; of fsck also "
+	       "4 problems are left, 5 all were repaired.\n");
+}
+
+static const struct command *find(int argc, char **argv, int *words)
+{
+	size_t i;
+
+	for (i = 0; i < NR_COMMANDS; i++) {
+		if (strcmp(argv[1], commands[i].area))
+			continue;
+		*words = commands[i].verb ? 2 : 1;
+		if (!commands[i].verb ||
+		    (argc > 2 && !strcmp(argv[2], commands[i].verb)))
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* "orchctl volume": tell what may follow. */
+static int unknown(int argc, char **argv)
+{
+	bool area = false;
+	size_t i;
+
+	for (i = 0; i < NR_COMMANDS; i++) {
+		if (strcmp(argv[1], commands[i].area) || !commands[i].verb)
+			continue;
+		area = true;
+		printf("  orchctl %s %s %s\n", commands[i].area,
+		       commands[i].verb, commands[i].args);
+	}
+	if (!area)
+		return fail(RC_USAGE, "no command '%s': see 'orchctl --help'",
+			    argv[1]);
+	if (argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h")))
+		return RC_OK;
+	return fail(RC_USAGE, argc > 2 ? "%s has no '%s'" :
+		    "%s: which of these?%s", argv[1], argc > 2 ? argv[2] : "");
+}
+
+static void from_environment(void)
+{
+	const char *v = getenv("ORCHD_SOCKET");
+
+	if (v && *v)
+		opts.socket = v;
+	v = getenv("ORCHD_STATE_DIR");
+	if (v && *v)
+		opts.state_dir = v;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *cmd;
+	int words = 1, rc;
+
+	from_environment();
+	if (argc < 2) {
+		help();
+		return RC_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+	    !strcmp(argv[1], "help")) {
+		help();
+		return RC_OK;
+	}
+	cmd = find(argc, argv, &words);
+	if (!cmd)
+		return unknown(argc, argv);
+	rc = cmd->run(cmd, argc - words, argv + words);
+	if (fflush(stdout) || ferror(stdout))
+		return fail(RC_FAILED, "standard output could not be written");
+	return rc;
+}
