@@ -10,8 +10,125 @@ HOST_PACKAGES=(build-essential bc bison cpio e2fsprogs flex git kmod
 	python3-jsonschema python3-yaml rsync sparse util-linux xfsprogs
 	xz-utils zstd)
 
+PREFLIGHT_MEMORY_MIB=4096
+
 preflight_packages() {
 	local missing
 	mapfile -t missing < <(apt_missing "${HOST_PACKAGES[@]}")
 	[ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
+preflight_system() {
+	local version
+	[ "$(uname -m)" = x86_64 ] ||
+		die "this machine is $(uname -m): use an x86_64 (amd64) one"
+	[ "$(os_field ID)" = debian ] ||
+		die "this is not Debian: use Debian 12 or 13 (a container of it" \
+			"in which chroot and mount are permitted is enough)"
+	version=$(os_field VERSION_ID)
+	case $version in
+	12 | 13) ;;
+	*) die "Debian '${version:-unknown}' is not supported: use 12 or 13" ;;
+	esac
+	need_root
+}
+
+# The guest's packages are installed in a chroot with its own mounts.
+preflight_chroot() {
+	unshare --mount -- sh -c \
+		'mount -t tmpfs tmpfs /mnt && mount -t proc proc /mnt && chroot / true' \
+		2>/dev/null ||
+		die "chroot or mount is not permitted here: run on a real or" \
+			"virtual machine, or in a privileged container"
+}
+
+preflight_memory() {
+	local free
+	free=$(awk '/^MemAvailable:/ {print int($2 / 1024)}' /proc/meminfo)
+	[ "$free" -ge $PREFLIGHT_MEMORY_MIB ] ||
+		die "only $free MiB of memory are available and" \
+			"$PREFLIGHT_MEMORY_MIB are needed: stop other programs"
+}
+
+# preflight_disk MIB: free space where the cache lies.
+preflight_disk() {
+	local need=$1 free
+	mkdir -p "$ORCHFS_CACHE" ||
+		die "cannot write to $ORCHFS_CACHE: set ORCHFS_CACHE to a" \
+			"folder that can be written"
+	free=$(($(df --output=avail -k "$ORCHFS_CACHE" | tail -n 1) / 1024))
+	[ "$free" -ge "$need" ] ||
+		die "only $free MiB are free in $ORCHFS_CACHE and $need are" \
+			"needed: free some, or set ORCHFS_CACHE to another folder"
+}
+
+preflight_backports() {
+	local suite
+	apt_need_backports || return 0
+	suite=$(apt_target_suite)
+	apt_private apt-cache policy qemu-system-x86 | grep -q "$suite" ||
+		die "the mirror has no $suite, which holds the emulator: point" \
+			"/etc/apt/sources.list to a mirror that carries it"
+}
+
+# preflight_entry "what" MIB SECONDS CACHE-NAME: adds one line to the plan.
+preflight_entry() {
+	cache_valid "$4" && return 0
+	plan+=("$(printf '  %-48s %6s MiB  %4s s' "$1" "$2" "$3")")
+	plan_mib=$((plan_mib + $2))
+	plan_seconds=$((plan_seconds + $3))
+}
+
+# preflight [uml] [debug]: checks, says what will be done, installs the host's
+# packages.
+preflight() {
+	local missing plan=() plan_mib=2048 plan_seconds=0 want
+	preflight_system
+	preflight_chroot
+	preflight_memory
+	mapfile -t missing < <(apt_missing "${HOST_PACKAGES[@]}")
+	want=" $* "
+	preflight_entry "Linux kernel and headers" 250 20 "$(preflight_kernel)"
+	preflight_entry "emulator (QEMU 10)" 250 20 "$(qemu_key)"
+	ls "$ORCHFS_CACHE"/guest/*/root.img >/dev/null 2>&1 ||
+		preflight_entry "guest's root image" 1100 90 guest/none
+	if [[ $want == *" uml "* || $want == *" debug "* ]]; then
+		ls -d "$ORCHFS_CACHE"/source/*/linux >/dev/null 2>&1 ||
+			preflight_entry "Linux source" 2000 60 source/none
+	fi
+	if [[ $want == *" uml "* ]]; then
+		ls -d "$ORCHFS_CACHE"/uml/*/build >/dev/null 2>&1 ||
+			preflight_entry "User Mode Linux for KUnit" 600 420 uml/none
+	fi
+	if [[ $want == *" debug "* ]]; then
+		ls -d "$ORCHFS_CACHE"/debug/*/build >/dev/null 2>&1 ||
+			preflight_entry "kernel with sanitisers" 2500 1500 debug/none
+	fi
+	preflight_disk "$plan_mib"
+	preflight_say
+	preflight_packages
+	apt_private_update
+	preflight_backports
+}
+
+preflight_kernel() {
+	echo "kernel/$(cat "$ORCHFS_CACHE/kernel.version" 2>/dev/null ||
+		echo none)"
+}
+
+preflight_say() {
+	if [ ${#missing[@]} -gt 0 ]; then
+		say "To be installed from this machine's package sources," \
+			"nothing is upgraded:"
+		printf '%s ' "${missing[@]}" | fold -s -w 76 |
+			sed 's/^/  /' >&2
+		say ""
+	fi
+	if [ ${#plan[@]} -gt 0 ]; then
+		say "To be prepared once in $ORCHFS_CACHE:"
+		printf '%s\n' "${plan[@]}" >&2
+		say "  about $(((plan_seconds + 59) / 60)) min and $plan_mib MiB"
+	elif [ ${#missing[@]} = 0 ]; then
+		say "Everything is prepared in $ORCHFS_CACHE."
+	fi
 }

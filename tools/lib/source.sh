@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by the tools: Debian's kernel source, of the version under test, for
+# the kernels that Debian does not build (User Mode Linux, sanitisers).
+# shellcheck shell=bash
+
+# Debian's version of the source package that goes with the kernel in use.
+source_version() {
+	local file=$ORCHFS_CACHE/source.version version
+	if [ -s "$file" ] && [ "${ORCHFS_REFRESH:-0}" != 1 ]; then
+		cat "$file"
+		return
+	fi
+	apt_private_update
+	version=$(apt_private apt-cache madison linux-source-6.12 |
+		awk -v k="$(kernel_version | cut -d + -f 1)" \
+			'index($3, k "-") == 1 {print $3; exit}')
+	[ -n "$version" ] || version=$(apt_private apt-cache madison \
+		linux-source-6.12 | awk 'NR == 1 {print $3}')
+	[ -n "$version" ] || die "no linux-source-6.12 on the mirror: remove" \
+		"$APT_DIR/updated and run again"
+	echo "$version" >"$file.tmp.$$"
+	mv "$file.tmp.$$" "$file"
+	echo "$version"
+}
+
+source_unpack() {
+	local dir=$1 version=$2 debs=$ORCHFS_CACHE/debs/source
+	apt_fetch "$debs" "linux-source-6.12=$version"
+	dpkg-deb -x "$debs"/linux-source-*.deb "$dir/deb"
+	run_logged "$ORCHFS_CACHE/logs/source.log" \
+		"unpacking the kernel's source" \
+		tar -C "$dir" -xf "$dir"/deb/usr/src/linux-source-6.12.tar.xz
+	mv "$dir/linux-source-6.12" "$dir/linux"
+	rm -rf "$dir/deb" "$debs"
+}
+
+source_prepare() {
+	local version
+	version=$(source_version)
+	cache_valid "source/$version" || apt_private_update
+	cache_build "source/$version" source_unpack "$version"
+}
+
+source_dir() {
+	echo "$ORCHFS_CACHE/source/$(source_version)/linux"
+}
