@@ -45,6 +45,13 @@ int store_get(struct store *st, struct store_snap *sn, struct store_key k,
 
 struct store_batch *store_batch_new(struct store *st);
 void store_batch_free(struct store_batch *b);
+/** store_batch_clear() - empty it, also of a failed commit. */
+void store_batch_clear(struct store_batch *b);
+/**
+ * store_batch_urgent() - deletions, and what fsync and truncate need: this
+ * batch may use the reserve when the drive is full. Until cleared.
+ */
+void store_batch_urgent(struct store_batch *b);
 void store_put(struct store_batch *b, struct store_key k, const void *v,
 	       size_t len);
 void store_del(struct store_batch *b, struct store_key k);
@@ -81,7 +88,10 @@ struct store_key store_iter_value(const struct store_iter *it);
 int store_iter_error(const struct store_iter *it);
 void store_iter_free(struct store_iter *it);
 
-/** store_checkpoint() - a consistent copy in @dir (must not exist). */
+/**
+ * store_checkpoint() - a consistent, durable copy in @dir (must not exist),
+ * which store_open() takes. Commits wait meanwhile. -EOPNOTSUPP: "memory".
+ */
 int store_checkpoint(struct store *st, const char *dir);
 
 #endif
