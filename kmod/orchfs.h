@@ -37,6 +37,7 @@ struct sk_buff;
 #define ORCHFS_NOTES_MAX	65536
 #define ORCHFS_NOTES_BATCH	64
 #define ORCHFS_READDIR_BATCH	1024
+#define ORCHFS_PRUNE_MAX	16
 #define ORCHFS_NR_KINDS		(ORCHFS_KIND_NOTE_UMOUNT + 1)
 
 enum orchfs_channel_state {
@@ -59,23 +60,29 @@ struct orchfs_counter {
 /**
  * struct orchfs_channel - one namespace in one network namespace
  *
- * Referenced by the attached daemon (one), the superblock (one) and each
- * request under way. @link is under orchfs_net.lock.
+ * Referenced by the attached daemon (one), the superblock (one) and queued
+ * work; entries of the table live no longer than these. Reachable through
+ * orchfs_net.channels, which is changed under orchfs_net.lock and read under
+ * RCU too.
  */
 struct orchfs_channel {
 	struct list_head link;
 	refcount_t refs;
-	struct net *net;		/* not counted; pernet exit detaches */
+	struct net *net;		/* not counted; pernet exit flushes */
 	u8 uuid[16];
 	char name[ORCHFS_NS_NAME_MAX + 1];
+	/* unicast to the daemon, consumes skb; another one in tests */
+	int (*send)(struct orchfs_channel *ch, struct sk_buff *skb, u32 portid);
 
 	/* lock protects from here to the blank line */
 	spinlock_t lock;
 	enum orchfs_channel_state state;
-	u32 portid;
-	u64 incarnation;
+	u32 portid;			/* 0: no daemon */
+	u32 attach;			/* counts daemons */
+	u64 incarnation;		/* of the daemon attached */
+	u64 seen_incarnation;		/* of the last one that was ready */
+	bool unsure;			/* a given-up change went with a daemon */
 	u32 requests;			/* in the table */
-	u64 next_id;
 	struct xarray table;		/* id -> struct orchfs_request */
 	struct list_head waiting;	/* requests not delivered, in order */
 	DECLARE_BITMAP(slots, ORCHFS_SLOTS);
@@ -83,15 +90,21 @@ struct orchfs_channel {
 	struct list_head notes;
 	u32 nr_notes;
 	bool notes_lost;
+	struct list_head events;	/* layout-done messages */
+	u32 nr_events;
 	struct super_block *sb;		/* NULL while none is mounted */
 
 	wait_queue_head_t wq;		/* slot, table space or state changed */
 	struct work_struct notes_work;
+	struct work_struct sb_work;	/* drops sb_last's reference */
+	struct super_block *sb_last;
 	u64 session;			/* 0 before the first mount */
+	atomic64_t next_id;
 	atomic64_t epoch;		/* names and attributes older than this
 					 * are revalidated */
 	atomic64_t durable;
 	struct orchfs_counter counters[ORCHFS_NR_KINDS];
+	struct rcu_head rcu;
 };
 
 /**
@@ -113,6 +126,15 @@ struct orchfs_sb {
 	unsigned int upcall_timeout;	/* seconds */
 	int upcall_errno;		/* negative */
 	u32 generation;
+	atomic64_t txn;			/* highest that this mount was told */
+	bool written;			/* a regular file was open for writing */
+	bool dying;			/* umount began; nobody waits any more */
+	/* inodes whose unused names shall go; dentry.c */
+	spinlock_t prune_lock;		/* prune_*; dying while it is set */
+	unsigned int prune_nr;
+	bool prune_all;
+	u64 prune_nodes[ORCHFS_PRUNE_MAX];
+	struct work_struct prune_work;
 	/* anchors that no open file uses, oldest first; layout.c */
 	spinlock_t lru_lock;		/* lru, nr_lru */
 	struct list_head lru;
@@ -126,6 +148,8 @@ struct orchfs_sb {
  * @txn: what an fsync must find durable
  * @epoch: channel epoch in which the attributes were valid
  * @flags: ORCHFS_ATTR_NO_XATTR, ORCHFS_ATTR_NO_CAP
+ * @names: of a directory: generation of the names below it; a name of another
+ *	generation is looked up again (i_lock for writing)
  * @open_lock: serialises getting, replacing and dropping the layout, and the
  *	life of @open
  * @layout: what is cached; readers under RCU, written under open_lock
@@ -143,6 +167,7 @@ struct orchfs_inode {
 	u32 generation;
 	u32 flags;
 	u64 version;
+	unsigned long names;
 	struct timespec64 btime;
 	struct mutex open_lock;
 	struct orchfs_layout __rcu *layout;
@@ -256,7 +281,8 @@ void orchfs_request_exit(void);
 int orchfs_upcall(struct super_block *sb, const struct orchfs_args *args,
 		  struct orchfs_result *res);
 void orchfs_result_free(struct orchfs_result *res);
-/* Walk the entries of a readdir reply; returns the number given or -errno. */
+/* Walk the entries of a readdir reply; returns the number given or -errno. fn
+ * returns 0 to go on, 1 to stop (that entry counts as not given), or -errno. */
 typedef int (*orchfs_dirent_fn)(void *arg, const struct orchfs_dirent *de);
 int orchfs_result_entries(const struct orchfs_result *res,
 			  orchfs_dirent_fn fn, void *arg);
@@ -305,7 +331,7 @@ extern const struct inode_operations orchfs_file_iops;
 extern const struct inode_operations orchfs_symlink_iops;
 extern const struct inode_operations orchfs_special_iops;
 
-/* namei.c, dentry.c, dir.c, xattr.c */
+/* namei.c, dentry.c, dir.c, xattr.c; vfs.h has what they share */
 extern const struct inode_operations orchfs_dir_iops;
 extern const struct dentry_operations orchfs_dentry_ops;
 extern const struct file_operations orchfs_dir_fops;
@@ -346,5 +372,7 @@ int orchfs_open(struct inode *inode, struct file *file);
 int orchfs_truncate(struct dentry *dentry, struct iattr *iattr);
 /* Bring size, blocks and times up to the backing file's, if there is one. */
 void orchfs_attr_from_backing(struct inode *inode);
+/* Start write-back of the backing file's pages; doesn't wait. */
+void orchfs_flush(struct inode *inode);
 
 #endif

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Attributes: stat, permission, chmod and the like, times.
+ */
+#include <linux/cred.h>
+#include <linux/stat.h>
+
+#include "vfs.h"
+#include "trace.h"
+
+/**
+ * orchfs_now() - the time that goes with a request
+ * @inode: for the granularity of its super block
+ */
+struct orchfs_time orchfs_now(struct inode *inode)
+{
+	struct timespec64 ts = current_time(inode);
+
+	return (struct orchfs_time){ .sec = ts.tv_sec, .nsec = ts.tv_nsec };
+}
+
+/**
+ * orchfs_inode_revalidate() - ask for the attributes of an inode
+ * @inode: the inode
+ *
+ * Return: 0 and the attributes are valid; -ESTALE when the daemon doesn't know
+ * the inode or the number is another's; other errors of orchfs_upcall().
+ */
+int orchfs_inode_revalidate(struct inode *inode)
+{
+	u64 epoch = orchfs_epoch(inode->i_sb);
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_GETATTR,
+		.node = inode->i_ino,
+	};
+	struct orchfs_result res;
+	int ret;
+
+	ret = orchfs_upcall(inode->i_sb, &args, &res);
+	if (ret == -ENOENT)
+		ret = -ESTALE;
+	if (!ret && !res.has_attr)
+		ret = -EPROTO;
+	if (!ret && (res.attr.ino != inode->i_ino ||
+		     res.attr.generation != ORCHFS_I(inode)->generation))
+		ret = -ESTALE;
+	if (!ret) {
+		orchfs_inode_apply(inode, &res.attr, 0);
+		orchfs_inode_valid(inode, epoch);
+	}
+	orchfs_result_free(&res);
+	return ret;
+}
+
+int orchfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
+{
+	int ret;
+
+	if (unlikely(orchfs_inode_stale(inode))) {
+		if (mask & MAY_NOT_BLOCK)
+			return -ECHILD;
+		ret = orchfs_inode_revalidate(inode);
+		trace_orchfs_inode_op(ORCHFS_TRACE_PERMISSION, inode, ret);
+		if (ret)
+			return ret;
+	}
+	ret = generic_permission(idmap, inode, mask);
+	if (!ret && (mask & MAY_WRITE) && S_ISREG(inode->i_mode) &&
+	    !READ_ONCE(ORCHFS_SB(inode->i_sb)->written))
+		WRITE_ONCE(ORCHFS_SB(inode->i_sb)->written, true);
+	return ret;
+}
+
+int orchfs_getattr(struct mnt_idmap *idmap, const struct path *path,
+		   struct kstat *stat, u32 mask, unsigned int flags)
+{
+	struct inode *inode = d_inode(path->dentry);
+	int ret = 0;
+
+	if ((flags & AT_STATX_FORCE_SYNC) ||
+	    (orchfs_inode_stale(inode) && !(flags & AT_STATX_DONT_SYNC)))
+		ret = orchfs_inode_revalidate(inode);
+	if (!ret) {
+		if (S_ISREG(inode->i_mode))
+			orchfs_attr_from_backing(inode);
+		generic_fillattr(idmap, mask, inode, stat);
+		stat->btime = ORCHFS_I(inode)->btime;
+		stat->result_mask |= STATX_BTIME;
+	}
+	trace_orchfs_inode_op(ORCHFS_TRACE_GETATTR, inode, ret);
+	return ret;
+}
+
+static void orchfs_attr_put_time(__s64 *sec, __u32 *nsec, struct timespec64 ts)
+{
+	*sec = ts.tv_sec;
+	*nsec = ts.tv_nsec;
+}
+
+/*
+ * What setattr asks the daemon for. A size change leaves its own mark on the
+ * backing file's times, so then only times that were given count.
+ */
+static u32 orchfs_setattr_args(const struct inode *inode,
+			       const struct iattr *iattr,
+			       struct orchfs_attr *attr)
+{
+	unsigned int ia_valid = iattr->ia_valid;
+	u32 valid = 0;
+
+	if (ia_valid & ATTR_SIZE) {
+		if (!(ia_valid & ATTR_MTIME_SET))
+			ia_valid &= ~ATTR_MTIME;
+		if (!(ia_valid & ATTR_ATIME_SET))
+			ia_valid &= ~ATTR_ATIME;
+	}
+	if (ia_valid & ATTR_MODE) {
+		valid |= ORCHFS_SET_MODE;
+		attr->mode = (inode->i_mode & S_IFMT) |
+			     (iattr->ia_mode & S_IALLUGO);
+	}
+	if (ia_valid & ATTR_UID) {
+		valid |= ORCHFS_SET_UID;
+		attr->uid = from_kuid(&init_user_ns, iattr->ia_uid);
+	}
+	if (ia_valid & ATTR_GID) {
+		valid |= ORCHFS_SET_GID;
+		attr->gid = from_kgid(&init_user_ns, iattr->ia_gid);
+	}
+	if (ia_valid & ATTR_ATIME) {
+		valid |= ORCHFS_SET_ATIME;
+		orchfs_attr_put_time(&attr->atime, &attr->atime_nsec,
+				     iattr->ia_atime);
+	}
+	if (ia_valid & ATTR_MTIME) {
+		valid |= ORCHFS_SET_MTIME;
+		orchfs_attr_put_time(&attr->mtime, &attr->mtime_nsec,
+				     iattr->ia_mtime);
+	}
+	if (valid) {
+		valid |= ORCHFS_SET_CTIME;
+		orchfs_attr_put_time(&attr->ctime, &attr->ctime_nsec,
+				     iattr->ia_ctime);
+	}
+	return valid;
+}
+
+static int orchfs_setattr_upcall(struct inode *inode,
+				 const struct iattr *iattr)
+{
+	u64 epoch = orchfs_epoch(inode->i_sb);
+	struct orchfs_attr attr = { .ino = inode->i_ino };
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_SETATTR,
+		.flags = IS_SYNC(inode) ? ORCHFS_REQ_FLAG_DURABLE : 0,
+		.node = inode->i_ino,
+		.attr = &attr,
+		.has_now = true,
+	};
+	struct orchfs_result res;
+	int ret;
+
+	args.valid = orchfs_setattr_args(inode, iattr, &attr);
+	if (!args.valid)
+		return 0;
+	args.now.sec = attr.ctime;
+	args.now.nsec = attr.ctime_nsec;
+
+	ret = orchfs_upcall(inode->i_sb, &args, &res);
+	if (!ret && !res.has_attr)
+		ret = -EPROTO;
+	if (!ret) {
+		/*
+		 * Note what the backing file's times are before they are
+		 * overruled, and overrule them by what the caller said: the
+		 * reply may show those of the backing file.
+		 */
+		if (S_ISREG(inode->i_mode))
+			orchfs_attr_from_backing(inode);
+		if (args.valid & ORCHFS_SET_ATIME)
+			orchfs_attr_put_time(&res.attr.atime,
+					     &res.attr.atime_nsec,
+					     iattr->ia_atime);
+		if (args.valid & ORCHFS_SET_MTIME)
+			orchfs_attr_put_time(&res.attr.mtime,
+					     &res.attr.mtime_nsec,
+					     iattr->ia_mtime);
+		orchfs_attr_put_time(&res.attr.ctime, &res.attr.ctime_nsec,
+				     iattr->ia_ctime);
+		orchfs_inode_apply_set(inode, &res.attr, res.txn, args.valid);
+		orchfs_inode_valid(inode, epoch);
+	}
+	orchfs_result_free(&res);
+	return ret;
+}
+
+int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
+		   struct iattr *iattr)
+{
+	struct inode *inode = d_inode(dentry);
+	int ret;
+
+	ret = orchfs_inode_stale(inode) ? orchfs_inode_revalidate(inode) : 0;
+	if (!ret)
+		ret = setattr_prepare(idmap, dentry, iattr);
+	if (!ret && (iattr->ia_valid & ATTR_SIZE)) {
+		ret = orchfs_truncate(dentry, iattr);
+		trace_orchfs_inode_op(ORCHFS_TRACE_TRUNCATE, inode, ret);
+	}
+	if (!ret)
+		ret = orchfs_setattr_upcall(inode, iattr);
+	trace_orchfs_inode_op(ORCHFS_TRACE_SETATTR, inode, ret);
+	return ret;
+}
+
+/**
+ * orchfs_update_time() - times move in the kernel alone
+ * @inode: the inode
+ * @flags: S_ATIME and the like
+ *
+ * The access time goes to the daemon when the inode leaves, or with a later
+ * notice; nothing is lost but its last change where the machine dies. The
+ * other times of a regular file are those of its backing file.
+ *
+ * Return: 0; -EAGAIN never, as nothing here waits.
+ */
+int orchfs_update_time(struct inode *inode, int flags)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	struct orchfs_note *note;
+
+	inode_update_timestamps(inode, flags);
+	if (!(flags & S_ATIME) || !inode->i_nlink)
+		return 0;
+	if (!READ_ONCE(oi->note_attr)) {
+		note = orchfs_note_alloc(GFP_NOWAIT | __GFP_NOWARN);
+		if (!note)
+			return 0;
+		if (cmpxchg(&oi->note_attr, NULL, note))
+			orchfs_note_free(note);
+	}
+	WRITE_ONCE(oi->attr_dirty, true);
+	trace_orchfs_inode_op(ORCHFS_TRACE_UPDATE_TIME, inode, 0);
+	return 0;
+}
+
+const struct inode_operations orchfs_file_iops = {
+	.permission	= orchfs_permission,
+	.getattr	= orchfs_getattr,
+	.setattr	= orchfs_setattr,
+	.listxattr	= orchfs_listxattr,
+	.update_time	= orchfs_update_time,
+};
+
+const struct inode_operations orchfs_symlink_iops = {
+	.get_link	= simple_get_link,
+	.permission	= orchfs_permission,
+	.getattr	= orchfs_getattr,
+	.setattr	= orchfs_setattr,
+	.listxattr	= orchfs_listxattr,
+	.update_time	= orchfs_update_time,
+};
+
+const struct inode_operations orchfs_special_iops = {
+	.permission	= orchfs_permission,
+	.getattr	= orchfs_getattr,
+	.setattr	= orchfs_setattr,
+	.listxattr	= orchfs_listxattr,
+	.update_time	= orchfs_update_time,
+};

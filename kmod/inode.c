@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Inodes: their cache, what a reply's attributes do to them, their end.
+ *
+ * Attributes come in replies that may overtake each other. The record of an
+ * inode carries the transaction that last wrote it (attr.change), and a reply
+ * that is older than what the inode has is not applied. Names and attributes
+ * are valid as long as the channel's epoch is the one in which they were asked
+ * for. What a regular file's backing file knows (size, blocks, times) comes
+ * from there while a layout is held, see Documentation/vfs.md.
+ */
+#include <linux/slab.h>
+
+#include "vfs.h"
+#include "trace.h"
+
+static struct kmem_cache *orchfs_inode_cache;
+
+static void orchfs_inode_init_once(void *p)
+{
+	struct orchfs_inode *oi = p;
+
+	inode_init_once(&oi->vfs_inode);
+	mutex_init(&oi->open_lock);
+	INIT_LIST_HEAD(&oi->lru);
+}
+
+int __init orchfs_inode_init(void)
+{
+	orchfs_inode_cache = kmem_cache_create("orchfs_inode",
+					       sizeof(struct orchfs_inode), 0,
+					       SLAB_RECLAIM_ACCOUNT |
+					       SLAB_ACCOUNT,
+					       orchfs_inode_init_once);
+	return orchfs_inode_cache ? 0 : -ENOMEM;
+}
+
+void orchfs_inode_exit(void)
+{
+	/* Inodes are freed after a grace period. */
+	rcu_barrier();
+	kmem_cache_destroy(orchfs_inode_cache);
+}
+
+struct inode *orchfs_alloc_inode(struct super_block *sb)
+{
+	struct orchfs_inode *oi;
+
+	oi = alloc_inode_sb(sb, orchfs_inode_cache, GFP_KERNEL);
+	if (!oi)
+		return NULL;
+	oi->change = 0;
+	atomic64_set(&oi->txn, 0);
+	oi->epoch = 0;
+	oi->generation = 0;
+	oi->flags = 0;
+	oi->version = 0;
+	oi->names = 0;
+	oi->btime = (struct timespec64){};
+	RCU_INIT_POINTER(oi->layout, NULL);
+	oi->open = NULL;
+	oi->seen_mtime = (struct timespec64){};
+	oi->seen_ctime = (struct timespec64){};
+	oi->note_attr = NULL;
+	oi->note_forget = NULL;
+	oi->attr_dirty = false;
+	return &oi->vfs_inode;
+}
+
+void orchfs_free_inode(struct inode *inode)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	if (S_ISLNK(inode->i_mode))
+		kfree(inode->i_link);
+	orchfs_note_free(oi->note_attr);
+	orchfs_note_free(oi->note_forget);
+	kmem_cache_free(orchfs_inode_cache, oi);
+}
+
+/*
+ * The access time of a file without layout is told here; layout.c tells what
+ * it knows of the others.
+ */
+static void orchfs_note_atime(struct inode *inode)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	struct timespec64 atime = inode_get_atime(inode);
+	struct orchfs_note *note = oi->note_attr;
+
+	if (!oi->attr_dirty || !note || !inode->i_nlink)
+		return;
+	oi->note_attr = NULL;
+	oi->attr_dirty = false;
+	note->kind = ORCHFS_KIND_NOTE_ATTR;
+	note->node = inode->i_ino;
+	note->valid = ORCHFS_SET_ATIME;
+	note->attr.ino = inode->i_ino;
+	note->attr.atime = atime.tv_sec;
+	note->attr.atime_nsec = atime.tv_nsec;
+	orchfs_note_queue(orchfs_channel_of(inode), note);
+}
+
+/*
+ * The daemon collects an inode without links when no kernel holds it. A lost
+ * notice costs nothing but time: the handles it reads at its next attach tell
+ * it the same.
+ */
+static void orchfs_note_forgotten(struct inode *inode)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	struct orchfs_note *note = oi->note_forget;
+
+	if (inode->i_nlink)
+		return;
+	if (!note)
+		note = orchfs_note_alloc(GFP_NOWAIT | __GFP_NOWARN);
+	if (!note)
+		return;
+	oi->note_forget = NULL;
+	note->kind = ORCHFS_KIND_NOTE_FORGET;
+	note->node = inode->i_ino;
+	orchfs_note_queue(orchfs_channel_of(inode), note);
+}
+
+void orchfs_evict_inode(struct inode *inode)
+{
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+	if (is_bad_inode(inode))
+		return;
+	trace_orchfs_inode_op(ORCHFS_TRACE_EVICT, inode, inode->i_nlink);
+	if (S_ISREG(inode->i_mode))
+		orchfs_layout_evict(inode);
+	orchfs_note_atime(inode);
+	orchfs_note_forgotten(inode);
+}
+
+/**
+ * orchfs_inode_may_forget() - get the memory for note-forget
+ * @inode: loses a link in the operation that comes
+ *
+ * Eviction happens in reclaim, where there is no memory to ask for. The caller
+ * holds the inode's i_rwsem.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int orchfs_inode_may_forget(struct inode *inode)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	struct orchfs_note *note;
+
+	if (READ_ONCE(oi->note_forget))
+		return 0;
+	note = orchfs_note_alloc(GFP_KERNEL_ACCOUNT);
+	if (!note)
+		return -ENOMEM;
+	if (cmpxchg(&oi->note_forget, NULL, note))
+		orchfs_note_free(note);
+	return 0;
+}
+
+static void orchfs_raise64(atomic64_t *v, u64 to)
+{
+	s64 old = atomic64_read(v);
+
+	while ((u64)old < to && !atomic64_try_cmpxchg(v, &old, to))
+		;
+}
+
+/**
+ * orchfs_inode_txn() - a later fsync of inode must find txn durable
+ * @inode: the inode, or the directory whose names changed
+ * @txn: 0 when the operation wrote nothing
+ */
+void orchfs_inode_txn(struct inode *inode, u64 txn)
+{
+	if (!txn)
+		return;
+	orchfs_raise64(&ORCHFS_I(inode)->txn, txn);
+	orchfs_raise64(&ORCHFS_SB(inode->i_sb)->txn, txn);
+}
+
+/**
+ * orchfs_inode_stale() - must the attributes be asked for again?
+ * @inode: the inode
+ *
+ * Takes no lock and may be called in RCU walk.
+ */
+bool orchfs_inode_stale(const struct inode *inode)
+{
+	return READ_ONCE(ORCHFS_I(inode)->epoch) < orchfs_epoch(inode->i_sb);
+}
+
+void orchfs_inode_valid(struct inode *inode, u64 epoch)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	spin_lock(&inode->i_lock);
+	if (oi->epoch < epoch)
+		WRITE_ONCE(oi->epoch, epoch);
+	spin_unlock(&inode->i_lock);
+}
+
+/* Epochs count from 1, so 0 is older than any. */
+void orchfs_inode_mark_stale(struct inode *inode)
+{
+	spin_lock(&inode->i_lock);
+	WRITE_ONCE(ORCHFS_I(inode)->epoch, 0);
+	spin_unlock(&inode->i_lock);
+	trace_orchfs_inode_op(ORCHFS_TRACE_STALE, inode, 0);
+}
+
+/* The daemon is trusted with contents, not with the kernel's invariants. */
+static bool orchfs_attr_sane(const struct orchfs_attr *attr)
+{
+	if (!attr->ino || attr->reserved || attr->size > MAX_LFS_FILESIZE)
+		return false;
+	if (attr->mode & ~(S_IFMT | S_IALLUGO))
+		return false;
+	if (attr->atime_nsec >= NSEC_PER_SEC ||
+	    attr->mtime_nsec >= NSEC_PER_SEC ||
+	    attr->ctime_nsec >= NSEC_PER_SEC ||
+	    attr->btime_nsec >= NSEC_PER_SEC)
+		return false;
+	if (!uid_valid(make_kuid(&init_user_ns, attr->uid)) ||
+	    !gid_valid(make_kgid(&init_user_ns, attr->gid)))
+		return false;
+
+	switch (attr->mode & S_IFMT) {
+	case S_IFREG:
+	case S_IFDIR:
+	case S_IFLNK:
+	case S_IFCHR:
+	case S_IFBLK:
+	case S_IFIFO:
+	case S_IFSOCK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool orchfs_time_after(struct timespec64 a, struct timespec64 b)
+{
+	return timespec64_compare(&a, &b) > 0;
+}
+
+/*
+ * mtime and ctime follow the record unless the kernel knows better: a layout
+ * is held (the backing file's times go ahead of the record's) or a notice with
+ * later times is under way. Then they only go forward. atime is kept here and
+ * told late, so it only goes forward always.
+ */
+static void orchfs_apply_times_locked(struct inode *inode,
+				      const struct orchfs_attr *attr,
+				      u32 explicit)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	struct timespec64 atime = { attr->atime, attr->atime_nsec };
+	struct timespec64 mtime = { attr->mtime, attr->mtime_nsec };
+	struct timespec64 ctime = { attr->ctime, attr->ctime_nsec };
+	bool forward;
+
+	lockdep_assert_held(&inode->i_lock);
+
+	forward = S_ISREG(inode->i_mode) &&
+		  (rcu_access_pointer(oi->layout) || oi->attr_dirty);
+	if ((explicit & ORCHFS_SET_ATIME) ||
+	    orchfs_time_after(atime, inode_get_atime(inode)))
+		inode_set_atime_to_ts(inode, atime);
+	if ((explicit & ORCHFS_SET_MTIME) || !forward ||
+	    orchfs_time_after(mtime, inode_get_mtime(inode)))
+		inode_set_mtime_to_ts(inode, mtime);
+	if ((explicit & ORCHFS_SET_CTIME) || !forward ||
+	    orchfs_time_after(ctime, inode_get_ctime(inode)))
+		inode_set_ctime_to_ts(inode, ctime);
+}
+
+static void orchfs_apply_size_locked(struct inode *inode,
+				     const struct orchfs_attr *attr)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+
+	if (S_ISREG(inode->i_mode) &&
+	    (rcu_access_pointer(oi->layout) || oi->attr_dirty))
+		return;
+	i_size_write(inode, attr->size);
+	inode->i_blocks = attr->blocks;
+}
+
+static void orchfs_apply_locked(struct inode *inode,
+				const struct orchfs_attr *attr, u32 explicit)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+
+	oi->change = attr->change;
+	oi->version = attr->version;
+	oi->flags = attr->flags;
+	oi->btime.tv_sec = attr->btime;
+	oi->btime.tv_nsec = attr->btime_nsec;
+	inode->i_mode = attr->mode;
+	i_uid_write(inode, attr->uid);
+	i_gid_write(inode, attr->gid);
+	if (inode->i_nlink != attr->nlink)
+		set_nlink(inode, attr->nlink);
+	orchfs_apply_times_locked(inode, attr, explicit);
+	orchfs_apply_size_locked(inode, attr);
+	if (is_sxid(inode->i_mode) || !(attr->flags & ORCHFS_ATTR_NO_CAP))
+		inode_set_flags(inode, 0, S_NOSEC);
+}
+
+/**
+ * orchfs_inode_apply_set() - apply a reply's attributes after a setattr
+ * @inode: whose attributes they are
+ * @attr: of a reply
+ * @txn: transaction of the operation, 0 if it wrote nothing
+ * @explicit: ORCHFS_SET_ATIME, _MTIME, _CTIME: these were set by the caller
+ *	and may go back
+ */
+void orchfs_inode_apply_set(struct inode *inode, const struct orchfs_attr *attr,
+			    u64 txn, u32 explicit)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	orchfs_inode_txn(inode, txn);
+	if (!orchfs_attr_sane(attr) || attr->ino != inode->i_ino ||
+	    attr->generation != oi->generation ||
+	    inode_wrong_type(inode, attr->mode)) {
+		orchfs_inode_mark_stale(inode);
+		return;
+	}
+	spin_lock(&inode->i_lock);
+	if (attr->change >= oi->change)
+		orchfs_apply_locked(inode, attr, explicit);
+	spin_unlock(&inode->i_lock);
+}
+
+void orchfs_inode_apply(struct inode *inode, const struct orchfs_attr *attr,
+			u64 txn)
+{
+	orchfs_inode_apply_set(inode, attr, txn, 0);
+}
+
+/**
+ * orchfs_dir_changed() - a name below dir was made, removed or moved
+ * @dir: its inode; i_rwsem is held for writing
+ * @now: time that went with the request
+ * @txn: the transaction, 0 when nothing was written
+ * @nlink_delta: change in the number of sub-directories
+ *
+ * Does what the daemon did to the directory's record. Where the inode has
+ * already seen that transaction, because a getattr went by, there is nothing
+ * left to do.
+ */
+void orchfs_dir_changed(struct inode *dir, const struct orchfs_time *now,
+			u64 txn, int nlink_delta)
+{
+	struct orchfs_inode *oi = ORCHFS_I(dir);
+	struct timespec64 ts = orchfs_timespec(now);
+
+	if (!txn)
+		return;
+	orchfs_inode_txn(dir, txn);
+	spin_lock(&dir->i_lock);
+	if (oi->change < txn) {
+		oi->change = txn;
+		inode_set_mtime_to_ts(dir, ts);
+		inode_set_ctime_to_ts(dir, ts);
+		if (nlink_delta)
+			set_nlink(dir, dir->i_nlink + nlink_delta);
+	}
+	spin_unlock(&dir->i_lock);
+}
+
+static int orchfs_init_symlink(struct inode *inode, const char *target, u32 len)
+{
+	char *link;
+
+	if (!target || !len || len > ORCHFS_TARGET_MAX ||
+	    strnlen(target, len) != len)
+		return -EPROTO;
+	link = kmemdup_nul(target, len, GFP_KERNEL_ACCOUNT);
+	if (!link)
+		return -ENOMEM;
+	inode->i_link = link;
+	inode->i_op = &orchfs_symlink_iops;
+	return 0;
+}
+
+static int orchfs_init_new(struct inode *inode, const struct orchfs_attr *attr,
+			   const char *target, u32 target_len)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	int ret = 0;
+
+	inode->i_mode = attr->mode;
+	switch (attr->mode & S_IFMT) {
+	case S_IFREG:
+		inode->i_op = &orchfs_file_iops;
+		inode->i_fop = &orchfs_file_fops;
+		break;
+	case S_IFDIR:
+		inode->i_op = &orchfs_dir_iops;
+		inode->i_fop = &orchfs_dir_fops;
+		break;
+	case S_IFLNK:
+		ret = orchfs_init_symlink(inode, target, target_len);
+		break;
+	default:
+		inode->i_op = &orchfs_special_iops;
+		init_special_inode(inode, attr->mode,
+				   MKDEV(attr->rdev_major, attr->rdev_minor));
+	}
+	if (ret)
+		return ret;
+	oi->generation = attr->generation;
+	inode->i_generation = attr->generation;
+	spin_lock(&inode->i_lock);
+	orchfs_apply_locked(inode, attr, ORCHFS_SET_ATIME);
+	spin_unlock(&inode->i_lock);
+	return 0;
+}
+
+/**
+ * orchfs_iget() - find or make the inode that attr describes
+ * @sb: the super block
+ * @attr: of a reply; applied if it isn't older than what the inode has
+ * @target: of a symlink, not NUL-terminated; needed for a new inode only
+ * @target_len: its length
+ *
+ * The caller says with orchfs_inode_valid() from which epoch the attributes
+ * are.
+ *
+ * Return: the inode with a reference; -EPROTO for attributes that can't be,
+ * -ESTALE when the number belongs to another inode, -ENOMEM.
+ */
+struct inode *orchfs_iget(struct super_block *sb, const struct orchfs_attr *attr,
+			  const char *target, u32 target_len)
+{
+	struct inode *inode;
+	int ret;
+
+	if (!orchfs_attr_sane(attr))
+		return ERR_PTR(-EPROTO);
+	inode = iget_locked(sb, attr->ino);
+	if (!inode)
+		return ERR_PTR(-ENOMEM);
+
+	if (inode->i_state & I_NEW) {
+		ret = orchfs_init_new(inode, attr, target, target_len);
+		trace_orchfs_inode_op(ORCHFS_TRACE_IGET, inode, ret);
+		if (ret) {
+			iget_failed(inode);
+			return ERR_PTR(ret);
+		}
+		unlock_new_inode(inode);
+		return inode;
+	}
+
+	if (is_bad_inode(inode) ||
+	    ORCHFS_I(inode)->generation != attr->generation ||
+	    inode_wrong_type(inode, attr->mode)) {
+		orchfs_inode_mark_stale(inode);
+		iput(inode);
+		return ERR_PTR(-ESTALE);
+	}
+	orchfs_inode_apply(inode, attr, 0);
+	return inode;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files share that answer the VFS: super.c, inode.c, attr.c,
+ * namei.c, create.c, dentry.c, dir.c, xattr.c. See Documentation/vfs.md.
+ */
+#ifndef _ORCHFS_VFS_H
+#define _ORCHFS_VFS_H
+
+#include "orchfs.h"
+
+static inline u64 orchfs_epoch(const struct super_block *sb)
+{
+	return atomic64_read(&ORCHFS_SB(sb)->channel->epoch);
+}
+
+static inline struct timespec64 orchfs_timespec(const struct orchfs_time *t)
+{
+	return (struct timespec64){ .tv_sec = t->sec, .tv_nsec = t->nsec };
+}
+
+/* inode.c */
+/* The same after a setattr: times in explicit (ORCHFS_SET_*) may go back. */
+void orchfs_inode_apply_set(struct inode *inode, const struct orchfs_attr *attr,
+			    u64 txn, u32 explicit);
+/* Attributes that were asked for at @epoch were applied: valid from then. */
+void orchfs_inode_valid(struct inode *inode, u64 epoch);
+/* Make the next use ask the daemon. */
+void orchfs_inode_mark_stale(struct inode *inode);
+/* Memory for note-forget, before an operation that may leave no link. */
+int orchfs_inode_may_forget(struct inode *inode);
+/* A name below dir was made, removed or moved by transaction txn at now. */
+void orchfs_dir_changed(struct inode *dir, const struct orchfs_time *now,
+			u64 txn, int nlink_delta);
+
+/* dentry.c */
+
+/**
+ * struct orchfs_stamp - when names of a directory were asked for
+ * @epoch: of the channel
+ * @names: of the directory
+ */
+struct orchfs_stamp {
+	u64 epoch;
+	unsigned long names;
+};
+
+struct orchfs_stamp orchfs_stamp_take(const struct inode *dir);
+void orchfs_stamp_set(struct dentry *dentry, const struct orchfs_stamp *stamp);
+/* What the name stands for isn't known any more. */
+void orchfs_stamp_clear(struct dentry *dentry);
+void orchfs_prune_work(struct work_struct *work);
+
+/* namei.c: one upcall each. create.c: those that make an inode */
+struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
+			     unsigned int flags);
+/* Put the inode that a reply describes under dentry; NULL: under dentry
+ * itself, else the dentry that it has already, with a reference. */
+struct dentry *orchfs_splice(struct inode *inode, struct dentry *dentry,
+			     const struct orchfs_stamp *stamp);
+u32 orchfs_durable_flag(const struct inode *dir);
+int orchfs_create(struct mnt_idmap *idmap, struct inode *dir,
+		  struct dentry *dentry, umode_t mode, bool excl);
+int orchfs_mkdir(struct mnt_idmap *idmap, struct inode *dir,
+		 struct dentry *dentry, umode_t mode);
+int orchfs_mknod(struct mnt_idmap *idmap, struct inode *dir,
+		 struct dentry *dentry, umode_t mode, dev_t rdev);
+int orchfs_symlink(struct mnt_idmap *idmap, struct inode *dir,
+		   struct dentry *dentry, const char *target);
+int orchfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir,
+		   struct file *file, umode_t mode);
+int orchfs_atomic_open(struct inode *dir, struct dentry *dentry,
+		       struct file *file, unsigned int flags, umode_t mode);
+
+#endif
