@@ -128,7 +128,8 @@ struct orchfs_sb {
 	u32 generation;
 	atomic64_t txn;			/* highest that this mount was told */
 	bool written;			/* a regular file was open for writing */
-	bool dying;			/* umount began; nobody waits any more */
+	bool dying;			/* umount began */
+	struct super_block *sb;
 	/* inodes whose unused names shall go; dentry.c */
 	spinlock_t prune_lock;		/* prune_*; dying while it is set */
 	unsigned int prune_nr;

@@ -50,14 +50,21 @@ void orchfs_stamp_set(struct dentry *dentry, const struct orchfs_stamp *stamp);
 void orchfs_stamp_clear(struct dentry *dentry);
 void orchfs_prune_work(struct work_struct *work);
 
-/* namei.c: one upcall each. create.c: those that make an inode */
+/* namei.c */
 struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
 			     unsigned int flags);
-/* Put the inode that a reply describes under dentry; NULL: under dentry
- * itself, else the dentry that it has already, with a reference. */
 struct dentry *orchfs_splice(struct inode *inode, struct dentry *dentry,
 			     const struct orchfs_stamp *stamp);
-u32 orchfs_durable_flag(const struct inode *dir);
+/* An operation on a name failed by ret: what the name is may be unknown. */
+void orchfs_name_failed(struct inode *dir, struct dentry *dentry, int ret);
+
+/* ORCHFS_REQ_FLAG_DURABLE where each change of names is to be durable. */
+static inline u32 orchfs_durable_flag(const struct inode *dir)
+{
+	return IS_DIRSYNC(dir) ? ORCHFS_REQ_FLAG_DURABLE : 0;
+}
+
+/* create.c */
 int orchfs_create(struct mnt_idmap *idmap, struct inode *dir,
 		  struct dentry *dentry, umode_t mode, bool excl);
 int orchfs_mkdir(struct mnt_idmap *idmap, struct inode *dir,

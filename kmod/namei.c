@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Names: lookup, link, unlink, rmdir, rename. One upcall each. Those that make
+ * an inode are in create.c.
+ */
+#include <linux/namei.h>
+
+#include "vfs.h"
+#include "trace.h"
+
+/**
+ * orchfs_splice() - put an inode under a dentry
+ * @inode: its reference is consumed in every case; NULL for a negative dentry;
+ *	may be an ERR_PTR
+ * @dentry: negative; in look-up, hashed or not
+ * @stamp: taken before the daemon was asked
+ *
+ * Return: NULL when @dentry is it; the dentry that a directory has already,
+ * with a reference; an ERR_PTR.
+ */
+struct dentry *orchfs_splice(struct inode *inode, struct dentry *dentry,
+			     const struct orchfs_stamp *stamp)
+{
+	struct dentry *alias;
+
+	if (!d_unhashed(dentry))
+		d_drop(dentry);
+	orchfs_stamp_set(dentry, stamp);
+	alias = d_splice_alias(inode, dentry);
+	if (!IS_ERR_OR_NULL(alias))
+		orchfs_stamp_set(alias, stamp);
+	return alias;
+}
+
+/**
+ * orchfs_name_failed() - draw the conclusions of a failure
+ * @dir: the directory
+ * @dentry: the name
+ * @ret: what the daemon said
+ *
+ * Where the answer contradicts the cache, the name is looked up again at its
+ * next use. A request that was given up has changed the epoch already.
+ */
+void orchfs_name_failed(struct inode *dir, struct dentry *dentry, int ret)
+{
+	switch (ret) {
+	case -ESTALE:
+		orchfs_inode_mark_stale(dir);
+		fallthrough;
+	case -ENOENT:
+	case -EEXIST:
+	case -EISDIR:
+	case -ENOTDIR:
+	case -EPROTO:
+		orchfs_stamp_clear(dentry);
+	}
+}
+
+/*
+ * An exclusive create and a rename's target need no look-up of their own: the
+ * operation tells whether the name exists. Only for those who may create:
+ * others shall hear EEXIST before EACCES.
+ */
+static bool orchfs_lookup_can_wait(struct inode *dir, unsigned int flags)
+{
+	bool create = (flags & LOOKUP_CREATE) && (flags & LOOKUP_EXCL);
+	bool target = (flags & LOOKUP_RENAME_TARGET) && !(flags & LOOKUP_REVAL);
+
+	if (!create && !target)
+		return false;
+	return !inode_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
+}
+
+struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
+			     unsigned int flags)
+{
+	struct orchfs_stamp stamp = orchfs_stamp_take(dir);
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_LOOKUP,
+		.node = dir->i_ino,
+		.name = &dentry->d_name,
+	};
+	struct orchfs_result res;
+	struct inode *inode = NULL;
+	int ret;
+
+	if (dentry->d_name.len > ORCHFS_NAME_MAX)
+		return ERR_PTR(-ENAMETOOLONG);
+	if (orchfs_lookup_can_wait(dir, flags))
+		return NULL;
+
+	ret = orchfs_upcall(dir->i_sb, &args, &res);
+	trace_orchfs_namei(ORCHFS_TRACE_LOOKUP, dir, &dentry->d_name, ret);
+	if (!ret && !res.has_attr)
+		ret = -EPROTO;
+	if (!ret) {
+		inode = orchfs_iget(dir->i_sb, &res.attr, res.target,
+				    res.target ? strlen(res.target) : 0);
+		if (!IS_ERR(inode))
+			orchfs_inode_valid(inode, stamp.epoch);
+	}
+	orchfs_result_free(&res);
+	if (ret && ret != -ENOENT) {
+		orchfs_name_failed(dir, dentry, ret);
+		return ERR_PTR(ret);
+	}
+	return orchfs_splice(inode, dentry, &stamp);
+}
+
+static int orchfs_link(struct dentry *old_dentry, struct inode *dir,
+		       struct dentry *dentry)
+{
+	struct orchfs_stamp stamp = orchfs_stamp_take(dir);
+	struct inode *inode = d_inode(old_dentry);
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_LINK,
+		.flags = orchfs_durable_flag(dir),
+		.node = inode->i_ino,
+		.node2 = dir->i_ino,
+		.name2 = &dentry->d_name,
+		.has_now = true,
+		.now = orchfs_now(dir),
+	};
+	struct orchfs_result res;
+	int ret;
+
+	ret = orchfs_upcall(dir->i_sb, &args, &res);
+	trace_orchfs_namei(ORCHFS_TRACE_LINK, dir, &dentry->d_name, ret);
+	if (!ret && !res.has_attr)
+		ret = -EPROTO;
+	if (!ret) {
+		orchfs_inode_apply(inode, &res.attr, res.txn);
+		orchfs_dir_changed(dir, &args.now, res.txn, 0);
+		ihold(inode);
+		/* only directories have aliases that could come back */
+		ret = PTR_ERR_OR_ZERO(orchfs_splice(inode, dentry, &stamp));
+	} else {
+		orchfs_name_failed(dir, dentry, ret);
+	}
+	orchfs_result_free(&res);
+	return ret;
+}
+
+/* The victim's record after the operation; a reply may be too old to tell. */
+static void orchfs_victim_apply(struct inode *victim,
+				const struct orchfs_result *res)
+{
+	if (res->has_attr2 && res->attr2.ino == victim->i_ino)
+		orchfs_inode_apply(victim, &res->attr2, res->txn);
+	else
+		orchfs_inode_mark_stale(victim);
+}
+
+static int orchfs_remove(struct inode *dir, struct dentry *dentry, bool is_dir)
+{
+	struct orchfs_stamp stamp = orchfs_stamp_take(dir);
+	struct inode *inode = d_inode(dentry);
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_UNLINK,
+		.flags = orchfs_durable_flag(dir) |
+			 (is_dir ? ORCHFS_REQ_FLAG_DIR : 0),
+		.node = dir->i_ino,
+		.name = &dentry->d_name,
+		.node2 = inode->i_ino,
+		.has_now = true,
+		.now = orchfs_now(dir),
+	};
+	struct orchfs_result res;
+	int ret;
+
+	ret = orchfs_inode_may_forget(inode);
+	if (ret)
+		return ret;
+	ret = orchfs_upcall(dir->i_sb, &args, &res);
+	trace_orchfs_namei(is_dir ? ORCHFS_TRACE_RMDIR : ORCHFS_TRACE_UNLINK,
+			   dir, &dentry->d_name, ret);
+	if (!ret) {
+		orchfs_victim_apply(inode, &res);
+		orchfs_dir_changed(dir, &args.now, res.txn, is_dir ? -1 : 0);
+		/* it becomes a negative dentry */
+		orchfs_stamp_set(dentry, &stamp);
+	} else {
+		orchfs_name_failed(dir, dentry, ret);
+	}
+	orchfs_result_free(&res);
+	return ret;
+}
+
+static int orchfs_unlink(struct inode *dir, struct dentry *dentry)
+{
+	return orchfs_remove(dir, dentry, false);
+}
+
+static int orchfs_rmdir(struct inode *dir, struct dentry *dentry)
+{
+	return orchfs_remove(dir, dentry, true);
+}
+
+/* Directories and inodes after a rename that succeeded. */
+static void orchfs_renamed(struct inode *old_dir, struct dentry *old_dentry,
+			   struct inode *new_dir, struct dentry *new_dentry,
+			   const struct orchfs_args *args,
+			   const struct orchfs_result *res)
+{
+	struct inode *inode = d_inode(old_dentry);
+	struct inode *other = d_inode(new_dentry);
+	bool exchange = args->flags & ORCHFS_REQ_FLAG_EXCHANGE;
+	int gone = S_ISDIR(inode->i_mode);
+	int come = other && S_ISDIR(other->i_mode);
+
+	orchfs_inode_apply(inode, &res->attr, res->txn);
+	if (other)
+		orchfs_victim_apply(other, res);
+
+	/* sub-directories: one goes over, one comes back or is no more */
+	if (old_dir == new_dir) {
+		orchfs_dir_changed(old_dir, &args->now, res->txn,
+				   exchange ? 0 : -come);
+		return;
+	}
+	orchfs_dir_changed(old_dir, &args->now, res->txn,
+			   (exchange ? come : 0) - gone);
+	orchfs_dir_changed(new_dir, &args->now, res->txn, gone - come);
+}
+
+/* ORCHFS_REQ_FLAG_* of a rename, -EINVAL for those not offered. */
+static int orchfs_rename_flags(const struct dentry *new_dentry,
+			       unsigned int flags)
+{
+	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return -EINVAL;
+	if (flags & RENAME_EXCHANGE)
+		return ORCHFS_REQ_FLAG_EXCHANGE;
+	/* permission to replace was checked for what the cache knows only */
+	if ((flags & RENAME_NOREPLACE) || d_really_is_negative(new_dentry))
+		return ORCHFS_REQ_FLAG_NOREPLACE;
+	return 0;
+}
+
+static int orchfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
+			 struct dentry *old_dentry, struct inode *new_dir,
+			 struct dentry *new_dentry, unsigned int flags)
+{
+	struct orchfs_stamp old_stamp = orchfs_stamp_take(old_dir);
+	struct orchfs_stamp new_stamp = orchfs_stamp_take(new_dir);
+	struct inode *inode = d_inode(old_dentry);
+	struct inode *target = d_inode(new_dentry);
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_RENAME,
+		.node = old_dir->i_ino,
+		.name = &old_dentry->d_name,
+		.node2 = new_dir->i_ino,
+		.name2 = &new_dentry->d_name,
+		.has_now = true,
+		.now = orchfs_now(old_dir),
+	};
+	struct orchfs_result res;
+	int ret;
+
+	ret = orchfs_rename_flags(new_dentry, flags);
+	if (ret < 0)
+		return ret;
+	args.flags = ret | orchfs_durable_flag(old_dir) |
+		     orchfs_durable_flag(new_dir);
+	if (target && !(flags & RENAME_EXCHANGE)) {
+		ret = orchfs_inode_may_forget(target);
+		if (ret)
+			return ret;
+		/* new contents shall not come to disk long after their name */
+		if (S_ISREG(inode->i_mode) && S_ISREG(target->i_mode))
+			orchfs_flush(inode);
+	}
+
+	ret = orchfs_upcall(old_dir->i_sb, &args, &res);
+	trace_orchfs_namei(ORCHFS_TRACE_RENAME, new_dir, &new_dentry->d_name,
+			   ret);
+	if (!ret && !res.has_attr)
+		ret = -EPROTO;
+	if (!ret) {
+		orchfs_renamed(old_dir, old_dentry, new_dir, new_dentry, &args,
+			       &res);
+		/* the VFS moves the dentries when this returns */
+		orchfs_stamp_set(old_dentry, &new_stamp);
+		orchfs_stamp_set(new_dentry, &old_stamp);
+	} else if (ret == -EEXIST && !target && !(flags & RENAME_NOREPLACE)) {
+		/* there is a target that nobody has looked at: start again */
+		orchfs_stamp_clear(new_dentry);
+		ret = -ESTALE;
+	} else {
+		orchfs_name_failed(old_dir, old_dentry, ret);
+		orchfs_name_failed(new_dir, new_dentry, ret);
+	}
+	orchfs_result_free(&res);
+	return ret;
+}
+
+const struct inode_operations orchfs_dir_iops = {
+	.lookup		= orchfs_lookup,
+	.atomic_open	= orchfs_atomic_open,
+	.create		= orchfs_create,
+	.tmpfile	= orchfs_tmpfile,
+	.link		= orchfs_link,
+	.unlink		= orchfs_unlink,
+	.symlink	= orchfs_symlink,
+	.mkdir		= orchfs_mkdir,
+	.rmdir		= orchfs_rmdir,
+	.mknod		= orchfs_mknod,
+	.rename		= orchfs_rename,
+	.permission	= orchfs_permission,
+	.getattr	= orchfs_getattr,
+	.setattr	= orchfs_setattr,
+	.listxattr	= orchfs_listxattr,
+	.update_time	= orchfs_update_time,
+};
