@@ -9,6 +9,26 @@
 
 /* ---- history and failure ---- */
 
+/* Long runs of one letter in names: aaaa...aaaa becomes a{200}. */
+static void squeeze(char *s)
+{
+	char *in = s, *out = s;
+	size_t n;
+
+	while (*in) {
+		for (n = 1; in[n] == *in; n++)
+			;
+		if (n > 12) {
+			out += sprintf(out, "%c{%zu}", *in, n);
+		} else {
+			memmove(out, in, n);
+			out += n;
+		}
+		in += n;
+	}
+	*out = '\0';
+}
+
 void note(struct proc *p, const struct node *a, const struct node *b,
 	  const char *fmt, ...)
 {
@@ -31,6 +51,7 @@ void note(struct proc *p, const struct node *a, const struct node *b,
 	va_end(ap);
 	if (rc < 0)
 		die("out of memory");
+	squeeze(h->text);
 	snprintf(p->progress->what, sizeof(p->progress->what), "%s", h->text);
 }
 
@@ -390,8 +411,10 @@ void touch_c(struct proc *p, struct node *n)
 	n->ctime = (struct mtime){ p->t0, false };
 }
 
-void loosen_m(struct node *n)
+void loosen_m(struct proc *p, struct node *n)
 {
+	if (ts_cmp(n->mtime.t, p->t0) > 0)
+		n->mtime.t = p->t0;
 	n->mtime.exact = false;
 	n->ctime.exact = false;
 }

@@ -156,7 +156,8 @@ void content_check(struct proc *p, const struct node *n,
 /* times */
 void touch_m(struct proc *p, struct node *n);	/* mtime and ctime */
 void touch_c(struct proc *p, struct node *n);
-void loosen_m(struct node *n);			/* not before what it was */
+/* mtime is what it was or new */
+void loosen_m(struct proc *p, struct node *n);
 
 /* comparing with the file system */
 void check_stat(struct proc *p, struct node *n, const struct stat *st);
@@ -213,8 +214,7 @@ void close_all(struct proc *p);
 
 void shared_setup(const char *shared, unsigned int procs);
 void shared_verify(const char *shared, unsigned int procs,
-		   const unsigned int *appended);
+		   const unsigned int *counts);
 void op_shared(struct proc *p);
-void shared_end(struct proc *p);
 
 #endif

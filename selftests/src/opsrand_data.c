@@ -142,7 +142,7 @@ void op_truncate(struct proc *p)
 	if (one_in(&p->rng, 2)) {
 		expect(p, n, "truncate", truncate(path, size), 0);
 		if (size == n->size)
-			loosen_m(n);
+			loosen_m(p, n);
 		else
 			touch_m(p, n);
 	} else {
@@ -243,7 +243,7 @@ void op_fallocate(struct proc *p)
 	}
 	expect(p, n, "fallocate", rc, 0);
 	fallocate_apply(n, f, off, len);
-	loosen_m(n);
+	loosen_m(p, n);
 	check_path(p, n, path);
 	if (one_in(&p->rng, 3))
 		check_content(p, n, path);
@@ -274,7 +274,7 @@ void op_mmap(struct proc *p)
 	fill(p, n, p->buf, off, len);
 	memcpy(m + off, p->buf, len);
 	content_set(n, p->buf, off, len);
-	loosen_m(n);
+	loosen_m(p, n);
 	if (one_in(&p->rng, 4) && msync(m, n->size, MS_SYNC) < 0)
 		fail(p, n, "msync failed: %m");
 	if (one_in(&p->rng, 2)) {
@@ -387,7 +387,7 @@ void op_copy(struct proc *p)
 		if (do_clone(p, d, in, out)) {
 			content_resize(d, 0);
 			content_set(d, s->data, 0, s->size);
-			loosen_m(d);
+			loosen_m(p, d);
 		}
 	} else {
 		done = how == 0 ? do_copy(p, d, in, out, off, off2, len) :

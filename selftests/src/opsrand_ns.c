@@ -377,6 +377,8 @@ static bool move_pick(struct proc *p, struct move *m)
 	if (one_in(&p->rng, 3)) {
 		e = pick_entry(p, m->src && is_dir(m->src) ? S_IFDIR : 0,
 			       &m->d2);
+		if (!e)
+			return false;
 		strcpy(m->n2, e->name);
 	} else {
 		m->d2 = one_in(&p->rng, 3) ? m->d1 : pick_dir(p);
@@ -629,6 +631,7 @@ static void xattr_set(struct proc *p, struct node *n, const char *path,
 		return;
 	if (!xa) {
 		xa = &n->xa[n->nxa++];
+		memset(xa, 0, sizeof(*xa));
 		xa->name = xstrdup(name);
 	}
 	free(xa->val);
