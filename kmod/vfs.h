@@ -8,6 +8,8 @@
 
 #include "orchfs.h"
 
+struct seq_file;
+
 static inline u64 orchfs_epoch(const struct super_block *sb)
 {
 	return atomic64_read(&ORCHFS_SB(sb)->channel->epoch);
@@ -17,6 +19,27 @@ static inline struct timespec64 orchfs_timespec(const struct orchfs_time *t)
 {
 	return (struct timespec64){ .tv_sec = t->sec, .tv_nsec = t->nsec };
 }
+
+/* super.c, params.c */
+
+#define ORCHFS_TIMEOUT_DEFAULT	60
+#define ORCHFS_TIMEOUT_MAX	600
+
+/**
+ * struct orchfs_fc - what a mount asks for
+ * @timeout: upcall_timeout, 0 when not given
+ * @error: upcall_errno, negative, 0 when not given
+ * @whole: mount the root even where the source names a directory
+ */
+struct orchfs_fc {
+	unsigned int timeout;
+	int error;
+	bool whole;
+};
+
+int orchfs_get_tree(struct fs_context *fc);
+int orchfs_show_options(struct seq_file *m, struct dentry *root);
+int orchfs_options_agree(struct fs_context *fc, const struct super_block *sb);
 
 /* inode.c */
 /* The same after a setattr: times in explicit (ORCHFS_SET_*) may go back. */

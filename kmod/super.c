@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Super blocks: one for each namespace in a network namespace, shared by all
+ * its mounts, those of directories in it too.
+ */
+#include <linux/fs_context.h>
+#include <linux/mount.h>
+#include <linux/slab.h>
+#include <linux/statfs.h>
+#include <linux/unaligned.h>
+#include <net/net_namespace.h>
+
+#include "vfs.h"
+#include "trace.h"
+
+static bool orchfs_detached(const struct super_block *sb)
+{
+	return READ_ONCE(ORCHFS_SB(sb)->channel->state) != ORCHFS_READY;
+}
+
+/*
+ * Has the namespace nothing that isn't durable? Names are known by their
+ * transactions. What was written to files is not, so one file that was opened
+ * for writing counts until umount.
+ */
+static bool orchfs_all_durable(const struct super_block *sb)
+{
+	const struct orchfs_sb *sbi = ORCHFS_SB(sb);
+
+	return !READ_ONCE(sbi->written) &&
+	       (u64)atomic64_read(&sbi->txn) <=
+	       (u64)atomic64_read(&sbi->channel->durable);
+}
+
+/*
+ * The daemon makes volumes and store durable. An umount asks it, but doesn't
+ * wait for one that isn't there.
+ */
+static int orchfs_sync_fs(struct super_block *sb, int wait)
+{
+	struct orchfs_args args = { .kind = ORCHFS_KIND_BARRIER };
+	struct orchfs_result res;
+	int ret;
+
+	if (!wait || orchfs_all_durable(sb))
+		return 0;
+	if (READ_ONCE(ORCHFS_SB(sb)->dying) && orchfs_detached(sb))
+		return 0;
+	ret = orchfs_upcall(sb, &args, &res);
+	orchfs_result_free(&res);
+	trace_orchfs_inode_op(ORCHFS_TRACE_SYNC_FS, d_inode(sb->s_root), ret);
+	return ret;
+}
+
+static int orchfs_statfs(struct dentry *dentry, struct kstatfs *buf)
+{
+	struct super_block *sb = dentry->d_sb;
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_STATFS,
+		.node = d_inode(dentry)->i_ino,
+	};
+	struct orchfs_result res;
+	int ret;
+
+	ret = orchfs_upcall(sb, &args, &res);
+	if (!ret && !res.statfs.bsize)
+		ret = -EPROTO;
+	if (!ret) {
+		buf->f_type = ORCHFS_SUPER_MAGIC;
+		buf->f_bsize = res.statfs.bsize;
+		buf->f_frsize = res.statfs.bsize;
+		buf->f_blocks = res.statfs.blocks;
+		buf->f_bfree = res.statfs.bfree;
+		buf->f_bavail = res.statfs.bavail;
+		buf->f_files = res.statfs.files;
+		buf->f_ffree = res.statfs.ffree;
+		buf->f_namelen = ORCHFS_NAME_MAX;
+		buf->f_fsid = u64_to_fsid(get_unaligned_le64(sb->s_uuid.b));
+	}
+	orchfs_result_free(&res);
+	trace_orchfs_inode_op(ORCHFS_TRACE_STATFS, d_inode(dentry), ret);
+	return ret;
+}
+
+/*
+ * sync_fs() has made everything durable by then, and mnt_want_write() keeps
+ * new changes away; the volumes' own freezing is theirs.
+ */
+static int orchfs_freeze_fs(struct super_block *sb)
+{
+	return 0;
+}
+
+/* Mirrors orchfs_fill_super(). Inodes are gone, the notices they left sent. */
+static void orchfs_put_super(struct super_block *sb)
+{
+	orchfs_channel_unbind(ORCHFS_SB(sb)->channel);
+	orchfs_layout_sb_exit(sb);
+}
+
+static const struct super_operations orchfs_super_ops = {
+	.alloc_inode	= orchfs_alloc_inode,
+	.free_inode	= orchfs_free_inode,
+	.evict_inode	= orchfs_evict_inode,
+	.put_super	= orchfs_put_super,
+	.sync_fs	= orchfs_sync_fs,
+	.freeze_fs	= orchfs_freeze_fs,
+	.unfreeze_fs	= orchfs_freeze_fs,
+	.statfs		= orchfs_statfs,
+	.show_options	= orchfs_show_options,
+};
+
+static struct dentry *orchfs_make_root(struct super_block *sb)
+{
+	u64 epoch = orchfs_epoch(sb);
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_MOUNT,
+		.node = ORCHFS_ROOT_INO,
+	};
+	struct inode *inode = NULL;
+	struct orchfs_result res;
+	int ret;
+
+	ret = orchfs_upcall(sb, &args, &res);
+	if (!ret && (!res.has_attr || res.attr.ino != ORCHFS_ROOT_INO ||
+		     !S_ISDIR(res.attr.mode)))
+		ret = -EPROTO;
+	if (!ret) {
+		inode = orchfs_iget(sb, &res.attr, NULL, 0);
+		ret = PTR_ERR_OR_ZERO(inode);
+	}
+	orchfs_result_free(&res);
+	if (ret)
+		return ERR_PTR(ret);
+	orchfs_inode_valid(inode, epoch);
+	trace_orchfs_inode_op(ORCHFS_TRACE_MOUNT, inode, 0);
+	return d_make_root(inode) ?: ERR_PTR(-ENOMEM);
+}
+
+static int orchfs_fill_super(struct super_block *sb, struct fs_context *fc)
+{
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
+	struct dentry *root;
+	int ret;
+
+	sbi->sb = sb;
+	sb->s_magic = ORCHFS_SUPER_MAGIC;
+	sb->s_maxbytes = MAX_LFS_FILESIZE;
+	sb->s_max_links = S32_MAX;
+	sb->s_blocksize = PAGE_SIZE;
+	sb->s_blocksize_bits = PAGE_SHIFT;
+	sb->s_time_gran = 1;
+	sb->s_flags |= SB_NOSEC;
+	/* a backing file system lies below */
+	sb->s_stack_depth = 1;
+	sb->s_op = &orchfs_super_ops;
+	sb->s_d_op = &orchfs_dentry_ops;
+	sb->s_xattr = orchfs_xattr_handlers;
+	super_set_uuid(sb, sbi->channel->uuid, sizeof(sbi->channel->uuid));
+
+	ret = super_setup_bdi(sb);
+	if (ret)
+		return ret;
+	ret = orchfs_layout_sb_init(sb);
+	if (ret)
+		return ret;
+	ret = orchfs_channel_bind(sbi->channel, sb);
+	if (ret) {
+		errorfc(fc, "namespace %s cannot be mounted now: %pe",
+			sbi->channel->name, ERR_PTR(ret));
+		goto err_layout_exit;
+	}
+	/* epochs count from 1, see orchfs_stamp_clear() */
+	atomic64_inc(&sbi->channel->epoch);
+
+	root = orchfs_make_root(sb);
+	if (IS_ERR(root)) {
+		ret = PTR_ERR(root);
+		errorfc(fc, "orchd did not answer for namespace %s: %pe; look at its log and at orchctl status",
+			sbi->channel->name, root);
+		goto err_unbind;
+	}
+	sb->s_root = root;
+	return 0;
+
+err_unbind:
+	orchfs_channel_unbind(sbi->channel);
+err_layout_exit:
+	orchfs_layout_sb_exit(sb);
+	return ret;
+}
+
+static void orchfs_sb_free(struct orchfs_sb *sbi)
+{
+	orchfs_channel_put(sbi->channel);
+	put_net(sbi->net);
+	kfree(sbi);
+}
+
+static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
+					 const char *name)
+{
+	const struct orchfs_fc *ofc = fc->fs_private;
+	struct orchfs_channel *channel;
+	struct orchfs_sb *sbi;
+
+	channel = orchfs_channel_find(fc->net_ns, name, fc);
+	if (IS_ERR(channel))
+		return ERR_CAST(channel);
+	sbi = kzalloc(sizeof(*sbi), GFP_KERNEL);
+	if (!sbi) {
+		orchfs_channel_put(channel);
+		return ERR_PTR(-ENOMEM);
+	}
+	sbi->channel = channel;
+	sbi->net = get_net(fc->net_ns);
+	sbi->upcall_timeout = ofc->timeout ?: ORCHFS_TIMEOUT_DEFAULT;
+	sbi->upcall_errno = ofc->error ?: -EIO;
+	spin_lock_init(&sbi->prune_lock);
+	INIT_WORK(&sbi->prune_work, orchfs_prune_work);
+	return sbi;
+}
+
+/* The channel stands for network namespace and UUID. */
+static int orchfs_test_super(struct super_block *sb, struct fs_context *fc)
+{
+	const struct orchfs_sb *sbi = fc->s_fs_info;
+
+	return ORCHFS_SB(sb)->channel == sbi->channel;
+}
+
+/* The root of the namespace. */
+static int orchfs_get_root(struct fs_context *fc, const char *name)
+{
+	struct super_block *sb;
+	struct orchfs_sb *sbi;
+	int ret;
+
+	sbi = orchfs_sb_alloc(fc, name);
+	if (IS_ERR(sbi))
+		return PTR_ERR(sbi);
+
+	fc->s_fs_info = sbi;
+	sb = sget_fc(fc, orchfs_test_super, set_anon_super_fc);
+	if (fc->s_fs_info) {
+		/* it found another, or failed */
+		fc->s_fs_info = NULL;
+		orchfs_sb_free(sbi);
+	}
+	if (IS_ERR(sb))
+		return PTR_ERR(sb);
+
+	if (sb->s_root) {
+		ret = orchfs_options_agree(fc, sb);
+	} else {
+		ret = orchfs_fill_super(sb, fc);
+		if (!ret)
+			sb->s_flags |= SB_ACTIVE;
+	}
+	if (ret) {
+		deactivate_locked_super(sb);
+		return ret;
+	}
+	fc->root = dget(sb->s_root);
+	return 0;
+}
+
+/* A directory in the namespace: walked in a mount that nobody else sees. */
+static int orchfs_get_subtree(struct fs_context *fc, const char *dir)
+{
+	struct fs_context *root_fc;
+	struct orchfs_fc *ofc;
+	struct super_block *sb;
+	struct dentry *dentry;
+	struct vfsmount *mnt;
+
+	root_fc = vfs_dup_fs_context(fc);
+	if (IS_ERR(root_fc))
+		return PTR_ERR(root_fc);
+	ofc = root_fc->fs_private;
+	ofc->whole = true;
+	root_fc->source = kstrdup(fc->source, GFP_KERNEL);
+	mnt = root_fc->source ? fc_mount(root_fc) : ERR_PTR(-ENOMEM);
+	put_fs_context(root_fc);
+	if (IS_ERR(mnt))
+		return PTR_ERR(mnt);
+
+	/* consumes mnt; the super block comes back locked and active */
+	dentry = mount_subtree(mnt, dir);
+	if (IS_ERR(dentry)) {
+		errorfc(fc, "cannot use directory %s of the namespace: %pe; mount the namespace itself and see what is there",
+			dir, dentry);
+		return PTR_ERR(dentry);
+	}
+	if (!d_can_lookup(dentry)) {
+		errorfc(fc, "%s is not a directory of the namespace: name one, or mount the namespace itself",
+			dir);
+		sb = dentry->d_sb;
+		dput(dentry);
+		deactivate_locked_super(sb);
+		return -ENOTDIR;
+	}
+	fc->root = dentry;
+	return 0;
+}
+
+/**
+ * orchfs_get_tree() - find or make what a mount asks for
+ * @fc: its source is NAMESPACE or NAMESPACE:/DIRECTORY
+ *
+ * Return: 0 with fc->root, the super block locked; else a negative errno with
+ * a text in @fc.
+ */
+int orchfs_get_tree(struct fs_context *fc)
+{
+	const struct orchfs_fc *ofc = fc->fs_private;
+	char name[ORCHFS_NS_NAME_MAX + 1];
+	const char *dir;
+	size_t len;
+
+	if (!fc->source || !*fc->source)
+		return invalfc(fc, "no namespace given: mount -t orchfs NAMESPACE[:/DIR] MOUNTPOINT");
+	dir = strchrnul(fc->source, ':');
+	len = dir - fc->source;
+	if (*dir)
+		dir++;
+	if (!len || len > ORCHFS_NS_NAME_MAX || (dir[-1] == ':' && *dir != '/'))
+		return invalfc(fc, "'%s' is not NAMESPACE or NAMESPACE:/DIR with a namespace of 1 to %u bytes; orchctl status lists namespaces",
+			       fc->source, ORCHFS_NS_NAME_MAX);
+	memcpy(name, fc->source, len);
+	name[len] = '\0';
+
+	/* read-only belongs to the mount */
+	fc->sb_flags &= ~SB_RDONLY;
+	if (ofc->whole || !dir[strspn(dir, "/")])
+		return orchfs_get_root(fc, name);
+	return orchfs_get_subtree(fc, dir);
+}
+
+static void orchfs_kill_sb(struct super_block *sb)
+{
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
+
+	spin_lock(&sbi->prune_lock);
+	sbi->dying = true;
+	spin_unlock(&sbi->prune_lock);
+	cancel_work_sync(&sbi->prune_work);
+
+	if (sb->s_root)
+		trace_orchfs_inode_op(ORCHFS_TRACE_UMOUNT, d_inode(sb->s_root),
+				      0);
+	kill_anon_super(sb);
+	orchfs_sb_free(sbi);
+}
+
+static struct file_system_type orchfs_fs_type = {
+	.owner		= THIS_MODULE,
+	.name		= "orchfs",
+	.init_fs_context = orchfs_init_fs_context,
+	.parameters	= orchfs_fs_parameters,
+	.kill_sb	= orchfs_kill_sb,
+};
+
+int __init orchfs_super_init(void)
+{
+	return register_filesystem(&orchfs_fs_type);
+}
+
+void orchfs_super_exit(void)
+{
+	unregister_filesystem(&orchfs_fs_type);
+}
