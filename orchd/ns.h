@@ -78,7 +78,10 @@ int ns_format(struct store *st, const char *name, const uint8_t uuid[16]);
  */
 int ns_open(struct store *st, const struct ns_backing_ops *ops, void *ctx,
 	    const char *boot_id, struct ns **out, const char **why);
-/** ns_close() - orderly stop: clean flag, barrier. The store stays open. */
+/**
+ * ns_close() - orderly stop: clean flag, barrier. The store stays open. After
+ * an error @ns is freed, too.
+ */
 int ns_close(struct ns *ns);
 
 const char *ns_name(const struct ns *ns);
@@ -90,7 +93,9 @@ uint64_t ns_txn(const struct ns *ns);		/* last transaction */
 
 /**
  * ns_execute() - carry out one request; always fills rep, also on failure.
- * Kinds barrier and statfs: barrier is the caller's business (store_barrier).
+ * On entry rep is zeroed, or its arena is set and used.
+ * Kinds barrier and statfs: status 0 and nothing else, they are the caller's
+ * business (store_barrier, the volumes); barrier has txn, the last one.
  */
 void ns_execute(struct ns *ns, const struct op_req *req, struct op_reply *rep);
 
@@ -165,6 +170,7 @@ int ns_where(struct ns *ns, uint64_t ino, uint64_t *version,
 int ns_paths(struct ns *ns, uint64_t ino, char ***out, size_t *nr, size_t max);
 struct ns_counts {
 	uint64_t inodes, orphans, deletions, replayed;
+	uint64_t damaged;	/* times that a backing file wasn't there */
 };
 int ns_counts(struct ns *ns, struct ns_counts *out);
 

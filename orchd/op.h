@@ -72,7 +72,9 @@ struct op_reply {
 	size_t nr_entries;
 	void *value;		/* xattr value or list */
 	size_t value_len;
-	struct arena *arena;	/* owns entries, names, target, value */
+	/* Owns entries, names, target, value. ns_execute() takes the one that
+	 * it finds here or makes one; the caller frees it. */
+	struct arena *arena;
 };
 
 #endif

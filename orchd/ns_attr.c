@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Setattr. An explicit mtime of a file that is open for writing holds until
+ * its backing file is written again: the instance's base time becomes what
+ * the backing file has now.
+ */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "ns_impl.h"
+
+#define SETTABLE	(ORCHFS_SET_MODE | ORCHFS_SET_UID | ORCHFS_SET_GID | \
+			 ORCHFS_SET_ATIME | ORCHFS_SET_MTIME | \
+			 ORCHFS_SET_CTIME)
+#define NSEC_MAX	1000000000U
+
+static int check_request(const struct op_req *rq)
+{
+	if (rq->valid & ~SETTABLE || rq->now.nsec >= NSEC_MAX)
+		return -EINVAL;
+	if (rq->valid & ORCHFS_SET_ATIME && rq->attr.atime_nsec >= NSEC_MAX)
+		return -EINVAL;
+	if (rq->valid & ORCHFS_SET_MTIME && rq->attr.mtime_nsec >= NSEC_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+static void apply(struct inode *i, const struct op_req *rq)
+{
+	const struct orchfs_attr *a = &rq->attr;
+
+	if (rq->valid & ORCHFS_SET_MODE)
+		i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
+	if (rq->valid & ORCHFS_SET_UID)
+		i->uid = a->uid;
+	if (rq->valid & ORCHFS_SET_GID)
+		i->gid = a->gid;
+	if (rq->valid & ORCHFS_SET_ATIME) {
+		i->atime.sec = a->atime;
+		i->atime.nsec = a->atime_nsec;
+	}
+	if (rq->valid & ORCHFS_SET_MTIME) {
+		i->mtime.sec = a->mtime;
+		i->mtime.nsec = a->mtime_nsec;
+	}
+	i->ctime = rq->now;
+}
+
+/* The reply, and the base time with it where the instance is dirty. */
+static int reply_dirty(struct txn *t, struct tnode *n, struct op_reply *rep)
+{
+	struct ns_backing_stat s;
+	struct inode now = n->i;
+	struct instance in;
+	int rc;
+
+	rc = instance_load(t->ns, &n->i, &in);
+	if (rc && rc != -EIO)
+		return rc;
+	if (!rc && in.dirty && !backing_stat(t->ns, n->i.ino, &in, &s)) {
+		in.base_mtime = s.mtime;
+		txn_put_instance(t, n->i.ino, &in);
+		inode_from_backing(&now, &in, &s);
+	}
+	inode_attr(&now, &rep->attr);
+	rep->has_attr = true;
+	return 0;
+}
+
+static int do_setattr(struct txn *t, const struct op_req *rq,
+		      struct op_reply *rep)
+{
+	struct tnode *n;
+	int rc;
+
+	rc = txn_inode(t, rq->node, &n);
+	if (rc)
+		return rc == -ENOENT ? -ESTALE : rc;
+	if (!rq->valid)
+		return inode_reply(t->ns, &n->i, rep);
+	apply(&n->i, rq);
+	n->i.change = t->seq;
+	n->dirty = true;
+	if (rq->valid & ORCHFS_SET_MTIME && live_dirty(t->ns, n->i.ino))
+		rc = reply_dirty(t, n, rep);
+	else
+		rc = inode_reply(t->ns, &n->i, rep);
+	if (!rc)
+		rc = slot_store(t, rq, rep);
+	return rc ? rc : txn_commit(t, &rep->txn);
+}
+
+int ns_op_setattr(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
+{
+	struct txn t;
+	int rc;
+
+	rc = check_request(rq);
+	if (rc)
+		return rc;
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	rc = do_setattr(&t, rq, rep);
+	if (rc)
+		txn_abort(&t);
+	return rc;
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Create: files, directories, symlinks, nodes, and files without a name. One
+ * transaction: inode, version and instance, entry and reverse (or orphan),
+ * parent, slot.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "ns_impl.h"
+#include "siphash.h"
+
+#define TAKE_TRIES	3
+
+struct creation {
+	const struct op_req *rq;
+	struct op_reply *rep;
+	struct tnode *dir, *node;
+	uint64_t cookie;
+	struct ns_backing file;		/* of a regular one */
+	struct ns_backing_stat stat;
+	bool has_file;
+};
+
+static bool wants(const struct op_req *rq, uint32_t flag)
+{
+	return rq->flags & flag;
+}
+
+static int check_target(const struct op_name *target)
+{
+	if (!target->len)
+		return -EINVAL;
+	if (target->len > ORCHFS_TARGET_MAX)
+		return -ENAMETOOLONG;
+	return memchr(target->s, 0, target->len) ? -EINVAL : 0;
+}
+
+static int check_request(const struct op_req *rq)
+{
+	if (rq->now.nsec >= 1000000000U ||
+	    rq->mode & ~(uint32_t)(S_IFMT | 07777))
+		return -EINVAL;
+	switch (rq->mode & S_IFMT) {
+	case S_IFREG:
+		break;
+	case S_IFLNK:
+		if (check_target(&rq->target))
+			return check_target(&rq->target);
+		/* fallthrough */
+	case S_IFDIR:
+	case S_IFCHR:
+	case S_IFBLK:
+	case S_IFIFO:
+	case S_IFSOCK:
+		if (wants(rq, ORCHFS_REQ_FLAG_TMPFILE))
+			return -EINVAL;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (wants(rq, ORCHFS_REQ_FLAG_TMPFILE))
+		return 0;
+	return name_check(&rq->name);
+}
+
+/* The name is there. A plain open with O_CREAT goes on with it. */
+static int open_existing(struct ns *ns, struct creation *c, uint64_t ino)
+{
+	struct inode i;
+	int rc;
+
+	if (wants(c->rq, ORCHFS_REQ_FLAG_EXCL) || !S_ISREG(c->rq->mode))
+		return -EEXIST;
+	rc = inode_load(ns, ino, &i);
+	if (rc)
+		return rc == -ENOENT ? -EUCLEAN : rc;
+	rc = inode_reply(ns, &i, c->rep);
+	if (!rc && wants(c->rq, ORCHFS_REQ_FLAG_LAYOUT))
+		rc = layout_grant(ns, &i, wants(c->rq, ORCHFS_REQ_FLAG_WRITE),
+				  c->rep);
+	c->rep->flags |= ORCHFS_REQ_FLAG_EXISTING;
+	return rc;
+}
+
+static bool wants_write(const struct op_req *rq)
+{
+	return wants(rq, ORCHFS_REQ_FLAG_LAYOUT) &&
+	       wants(rq, ORCHFS_REQ_FLAG_WRITE);
+}
+
+/* A pool file; one that has gone missing is passed over. */
+static int take_file(struct ns *ns, struct creation *c)
+{
+	int rc = -EIO;
+
+	for (int i = 0; i < TAKE_TRIES; i++) {
+		struct instance n = { .version = 1 };
+
+		rc = ns->ops->take(ns->ctx, &c->file);
+		if (rc)
+			return rc;
+		n.volume = c->file.volume;
+		n.instance = c->file.instance;
+		if (!wants_write(c->rq))
+			break;
+		rc = backing_stat(ns, c->file.ino, &n, &c->stat);
+		if (!rc)
+			break;
+		if (rc != -ENOENT) {
+			ns->ops->put_back(ns->ctx, &c->file);
+			break;
+		}
+	}
+	if (rc)
+		return -EIO;
+	c->has_file = true;
+	return 0;
+}
+
+static uint32_t new_generation(const struct ns *ns, uint64_t ino)
+{
+	uint32_t g = (uint32_t)siphash24(ns->hash_key, &ino, sizeof(ino));
+
+	return g ? g : 1;
+}
+
+static void fill_inode(const struct ns *ns, const struct op_req *rq,
+		       struct inode *i)
+{
+	i->generation = new_generation(ns, i->ino);
+	i->mode = rq->mode;
+	i->uid = rq->uid;
+	i->gid = rq->gid;
+	i->nlink = 1;
+	i->atime = i->mtime = i->ctime = i->btime = rq->now;
+	if (S_ISDIR(rq->mode)) {
+		i->nlink = 2;
+		i->size = NS_DIR_SIZE;
+		i->blocks = NS_DIR_BLOCKS;
+		i->parent = rq->node;
+	} else if (S_ISLNK(rq->mode)) {
+		i->target = (const uint8_t *)rq->target.s;
+		i->target_len = rq->target.len;
+		i->size = rq->target.len;
+	} else if (S_ISCHR(rq->mode) || S_ISBLK(rq->mode)) {
+		i->rdev_major = rq->rdev_major;
+		i->rdev_minor = rq->rdev_minor;
+	}
+}
+
+/* Version 1, a head, with its only instance; and the layout, if asked. */
+static int put_content(struct txn *t, struct creation *c)
+{
+	Orchfs__Store__Version v = ORCHFS__STORE__VERSION__INIT;
+	struct inode *i = &c->node->i;
+	struct instance n = {
+		.version = 1,
+		.instance = c->file.instance,
+		.volume = c->file.volume,
+		.state = ORCHFS__STORE__INSTANCE_STATE__INSTANCE_VALID,
+		.dirty = wants_write(c->rq),
+		.base_mtime = c->stat.mtime,
+		.base_ctime = c->stat.ctime,
+	};
+	const struct ns_volume *vol = volume_find(t->ns, n.volume);
+	struct key k;
+
+	i->version = 1;
+	c->node->tier = vol ? (uint8_t)vol->tier : 0;
+	c->node->have_tier = true;
+	v.change = t->seq;
+	v.state = ORCHFS__STORE__VERSION_STATE__VERSION_HEAD;
+	txn_put_msg(t, key_num2(&k, 'V', i->ino, 1), &v.base);
+	txn_put_instance(t, i->ino, &n);
+	if (n.dirty && txn_set_dirty(t, i->ino, true))
+		return -ENOMEM;
+	if (!wants(c->rq, ORCHFS_REQ_FLAG_LAYOUT))
+		return 0;
+	if (!live_get(t->ns, i->ino))
+		return -ENOMEM;
+	i->layout_generation = live_generation(t->ns, 0);
+	c->rep->has_layout = true;
+	c->rep->layout = (struct op_layout){
+		.generation = i->layout_generation,
+		.version = 1,
+		.instance = n.instance,
+		.volume = n.volume,
+		.writable = n.dirty,
+	};
+	return 0;
+}
+
+/* The granted layout is outside once the transaction is. */
+static void note_grant(struct ns *ns, const struct creation *c)
+{
+	struct live *l = live_find(ns, c->file.ino);
+
+	if (!c->rep->has_layout || !l)
+		return;
+	l->out = true;
+	l->generation = c->rep->layout.generation;
+}
+
+static int link_in(struct txn *t, struct creation *c)
+{
+	struct inode *i = &c->node->i;
+
+	if (wants(c->rq, ORCHFS_REQ_FLAG_TMPFILE)) {
+		i->nlink = 0;
+		orphan_put(t, i->ino, c->rq->session);
+		return 0;
+	}
+	entry_put(t, c->dir->i.ino, c->cookie, &c->rq->name, i);
+	if (S_ISDIR(i->mode)) {
+		if (c->dir->i.nlink == UINT32_MAX)
+			return -EMLINK;
+		c->dir->i.nlink++;
+	}
+	dir_touch(c->dir, &c->rq->now);
+	return 0;
+}
+
+static int make(struct txn *t, struct creation *c)
+{
+	struct ns *ns = t->ns;
+	uint64_t ino;
+	int rc;
+
+	ino = c->has_file ? c->file.ino : number_take(&ns->ino);
+	c->node = txn_new_inode(t, ino);
+	if (!c->node)
+		return -ENOMEM;
+	fill_inode(ns, c->rq, &c->node->i);
+	rc = link_in(t, c);
+	if (!rc && c->has_file)
+		rc = put_content(t, c);
+	if (rc)
+		return rc;
+	c->node->i.change = t->seq;
+	rc = inode_reply(ns, &c->node->i, c->rep);
+	if (!rc)
+		rc = slot_store(t, c->rq, c->rep);
+	if (rc)
+		return rc;
+	return txn_commit(t, &c->rep->txn);
+}
+
+int ns_op_create(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
+{
+	struct creation c = { .rq = rq, .rep = rep };
+	struct entry e;
+	struct txn t;
+	int rc;
+
+	rc = check_request(rq);
+	if (!rc && !S_ISREG(rq->mode))
+		rc = number_ensure(ns, &ns->ino, 1);
+	if (rc)
+		return rc;
+	txn_begin(&t, ns);
+	rc = dir_get(&t, rq->node, &c.dir);
+	if (rc)
+		return rc;
+	if (!wants(rq, ORCHFS_REQ_FLAG_TMPFILE)) {
+		rc = entry_find_or_free(ns, rq->node, &rq->name, &e,
+					&c.cookie);
+		if (!rc)
+			return open_existing(ns, &c, e.ino);
+		if (rc != -ENOENT)
+			return rc;
+	}
+	if (S_ISREG(rq->mode)) {
+		rc = take_file(ns, &c);
+		if (rc)
+			return rc;
+	}
+	rc = make(&t, &c);
+	if (rc) {
+		txn_abort(&t);
+		if (c.has_file) {
+			live_drop_idle(ns, c.file.ino);
+			ns->ops->put_back(ns->ctx, &c.file);
+		}
+		return rc;
+	}
+	note_grant(ns, &c);
+	if (c.has_file)
+		live_drop_idle(ns, c.file.ino);
+	return 0;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the metadata engine share. One thread calls the engine
+ * for one namespace, so there are no locks here.
+ *
+ * An operation checks everything first, then fills one transaction and
+ * commits it. What the engine keeps in memory (struct live, numbers, slots)
+ * changes only after the commit, so a failed one leaves no trace.
+ */
+#ifndef ORCHD_NS_IMPL_H
+#define ORCHD_NS_IMPL_H
+
+#include "ns.h"
+#include "record.h"
+#include "store.h"
+
+#define NS_FORMAT	1
+#define NS_LINK_MAX	65000U		/* names of one file */
+#define NS_SLOTS	64
+#define NS_XATTR_MAX	65536U		/* a value; all values; all names */
+#define NS_READDIR_MAX	1024U
+#define NS_READDIR_BYTES (200U << 10)
+#define NS_DIR_SIZE	4096
+#define NS_DIR_BLOCKS	8
+
+/* A counter ('A') and the part of its durable range not yet used. */
+struct number {
+	const char *name;
+	uint64_t limit;		/* highest one committed */
+	uint64_t next, end;	/* durable */
+	uint64_t ahead, ahead_end;
+	uint64_t ahead_txn;	/* that reserved ahead..ahead_end */
+	bool used;		/* in the transaction at hand */
+};
+
+/* An inode with a layout outside or a dirty instance. */
+struct live {
+	struct live *next;
+	uint64_t ino;
+	uint64_t generation;	/* last one granted; 0: none since start */
+	bool out;		/* the kernel holds it */
+	bool dirty;		/* an instance is marked so in the store */
+};
+
+struct live_table {
+	struct live **buckets;
+	size_t size, nr;
+};
+
+/* A mount session: the sequence of the last success in each slot. */
+struct session {
+	struct session *next;
+	uint64_t id;
+	bool stored;		/* has its 'M' record */
+	uint64_t sequence[NS_SLOTS];
+};
+
+struct ns {
+	struct store *st;
+	struct store_batch *batch;
+	const struct ns_backing_ops *ops;
+	void *ctx;
+	struct arena *scratch;	/* for one call */
+
+	char name[64];
+	uint8_t uuid[16];
+	uint8_t hash_key[16];
+	char boot_id[64];
+	uint64_t incarnation;
+	uint64_t epoch;
+	struct orchfs_time created;
+	bool was_clean, same_boot;
+
+	struct number ino, deletion;
+	uint64_t last_generation;
+	uint64_t deletion_txn;	/* last one that made deletions */
+	struct live_table live;
+	struct session *sessions;
+	struct ns_volume *volumes;
+	size_t nr_volumes;
+
+	uint64_t replayed;
+	uint64_t damaged;	/* backing files found missing */
+	bool counted;		/* inodes is known */
+	uint64_t inodes;
+};
+
+/* One inode in a transaction, loaded once, written at commit if dirty. */
+struct tnode {
+	struct tnode *next;
+	struct inode old, i;
+	bool is_new, dirty, removed;
+	bool sized;		/* a note of this batch told the size */
+	bool settled;		/* its instance becomes clean */
+	bool have_tier;
+	uint8_t tier;
+};
+
+struct live_change {
+	struct live_change *next;
+	uint64_t ino;
+	bool dirty;
+};
+
+struct txn {
+	struct ns *ns;
+	struct store_batch *b;
+	uint64_t seq;		/* that it will have */
+	struct tnode *nodes;
+	struct live_change *live;
+	struct session *session;
+	uint32_t slot;
+	uint64_t sequence;
+	int64_t inodes;		/* change of their number */
+	bool deletions;
+	int error;		/* of a put, told by the commit */
+};
+
+/* ns_txn.c */
+void txn_begin(struct txn *t, struct ns *ns);
+void txn_urgent(struct txn *t);
+int txn_inode(struct txn *t, uint64_t ino, struct tnode **out);
+struct tnode *txn_new_inode(struct txn *t, uint64_t ino);
+void txn_put(struct txn *t, const struct key *k, const void *v, size_t len);
+void txn_del(struct txn *t, const struct key *k);
+void txn_put_msg(struct txn *t, const struct key *k,
+		 const ProtobufCMessage *m);
+void txn_put_instance(struct txn *t, uint64_t ino,
+		      const struct instance *n);
+int txn_set_dirty(struct txn *t, uint64_t ino, bool dirty);
+int txn_tier(struct txn *t, struct tnode *n, uint8_t *tier);
+int txn_commit(struct txn *t, uint64_t *seq);
+void txn_abort(struct txn *t);
+
+/* ns_number.c */
+int number_load(struct ns *ns, struct number *n, const char *name);
+int number_ensure(struct ns *ns, struct number *n, uint64_t count);
+uint64_t number_take(struct number *n);
+void number_refill(struct txn *t, struct number *n, uint64_t *limit);
+void number_committed(struct number *n, uint64_t limit, uint64_t txn);
+
+/* ns_live.c */
+struct live *live_find(struct ns *ns, uint64_t ino);
+struct live *live_get(struct ns *ns, uint64_t ino);
+void live_drop_idle(struct ns *ns, uint64_t ino);
+int live_load(struct ns *ns);
+void live_free(struct ns *ns);
+bool live_dirty(struct ns *ns, uint64_t ino);
+uint64_t live_generation(struct ns *ns, uint64_t at_least);
+bool live_own(const struct ns *ns, uint64_t generation);
+
+/* ns_slot.c */
+int slot_check(struct ns *ns, const struct op_req *req, struct op_reply *rep,
+	       bool *replayed);
+int slot_store(struct txn *t, const struct op_req *req,
+	       const struct op_reply *rep);
+void slot_committed(struct txn *t);
+struct session *session_find(struct ns *ns, uint64_t id);
+void session_forget(struct ns *ns, uint64_t id);
+void session_free_all(struct ns *ns);
+int session_delete(struct txn *t, uint64_t id);
+
+/* ns_inode.c */
+int ns_get(struct ns *ns, const struct key *k, struct store_key *v);
+int ns_exists(struct ns *ns, const struct key *k);
+int inode_load(struct ns *ns, uint64_t ino, struct inode *i);
+int instance_load(struct ns *ns, const struct inode *i, struct instance *n);
+void inode_attr(const struct inode *i, struct orchfs_attr *a);
+int inode_fill(struct ns *ns, const struct inode *i, struct orchfs_attr *a);
+int inode_reply(struct ns *ns, const struct inode *i, struct op_reply *rep);
+int inode_reply2(struct ns *ns, const struct inode *i, struct op_reply *rep);
+void inode_from_backing(struct inode *i, const struct instance *n,
+			const struct ns_backing_stat *s);
+int backing_stat(struct ns *ns, uint64_t ino, const struct instance *n,
+		 struct ns_backing_stat *s);
+int inode_remove(struct txn *t, struct tnode *n);
+const struct ns_volume *volume_find(const struct ns *ns, uint32_t id);
+
+/* An iterator over the keys with a prefix. */
+struct scan {
+	struct store_iter *it;
+};
+int scan_begin(struct ns *ns, struct scan *s, const struct key *prefix);
+int scan_from(struct ns *ns, struct scan *s, const struct key *lo,
+	      const struct key *hi);
+bool scan_valid(const struct scan *s);
+struct store_key scan_key(const struct scan *s);
+struct store_key scan_value(const struct scan *s);
+void scan_next(struct scan *s);
+/* Frees it; returns @rc, or the iterator's error when that is 0. */
+int scan_end(struct scan *s, int rc);
+
+/* ns_entry.c */
+int name_check(const struct op_name *name);
+uint32_t mode_to_dt(uint32_t mode);
+int entry_find(struct ns *ns, uint64_t dir, const struct op_name *name,
+	       struct entry *e);
+int entry_find_or_free(struct ns *ns, uint64_t dir,
+		       const struct op_name *name, struct entry *e,
+		       uint64_t *cookie);
+void entry_put(struct txn *t, uint64_t dir, uint64_t cookie,
+	       const struct op_name *name, const struct inode *i);
+void entry_del(struct txn *t, uint64_t dir, uint64_t cookie, uint64_t ino);
+int dir_empty(struct ns *ns, uint64_t dir);
+int dir_get(struct txn *t, uint64_t ino, struct tnode **out);
+void dir_touch(struct tnode *dir, const struct orchfs_time *now);
+void orphan_put(struct txn *t, uint64_t ino, uint64_t session);
+void orphan_del(struct txn *t, uint64_t ino);
+
+/* ns_remove.c */
+int inode_drop_name(struct txn *t, struct tnode *n, struct tnode *dir,
+		    const struct op_req *rq);
+
+/* ns_layout.c */
+int layout_grant(struct ns *ns, const struct inode *i, bool write,
+		 struct op_reply *rep);
+
+/* ns_note.c */
+int node_settle(struct txn *t, struct tnode *n, bool from_backing);
+
+/* ns_volume.c */
+int volumes_load(struct ns *ns);
+
+/* One file each; rep is zeroed but for arena. Return: 0 or -errno. */
+int ns_op_mount(struct ns *ns, const struct op_req *rq, struct op_reply *rep);
+int ns_op_lookup(struct ns *ns, const struct op_req *rq, struct op_reply *rep);
+int ns_op_getattr(struct ns *ns, const struct op_req *rq,
+		  struct op_reply *rep);
+int ns_op_open(struct ns *ns, const struct op_req *rq, struct op_reply *rep);
+int ns_op_create(struct ns *ns, const struct op_req *rq, struct op_reply *rep);
+int ns_op_link(struct ns *ns, const struct op_req *rq, struct op_reply *rep);
+int ns_op_unlink(struct ns *ns, const struct op_req *rq, struct op_reply *rep);
+int ns_op_rename(struct ns *ns, const struct op_req *rq, struct op_reply *rep);
+int ns_op_setattr(struct ns *ns, const struct op_req *rq,
+		  struct op_reply *rep);
+int ns_op_readdir(struct ns *ns, const struct op_req *rq,
+		  struct op_reply *rep);
+int ns_op_getxattr(struct ns *ns, const struct op_req *rq,
+		   struct op_reply *rep);
+int ns_op_setxattr(struct ns *ns, const struct op_req *rq,
+		   struct op_reply *rep);
+int ns_op_listxattr(struct ns *ns, const struct op_req *rq,
+		    struct op_reply *rep);
+
+#endif

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Granting layouts. A grant for reading writes nothing. The first one for
+ * writing marks the instance dirty, with the times that its backing file has
+ * then: from now on the backing file may be ahead of the record.
+ */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "ns_impl.h"
+
+/* The inode's own record, and so its change, stays as it is. */
+static int mark_dirty(struct ns *ns, const struct inode *i, struct instance *n)
+{
+	struct ns_backing_stat s;
+	struct txn t;
+	int rc;
+
+	if (backing_stat(ns, i->ino, n, &s))
+		return -EIO;
+	txn_begin(&t, ns);
+	/* Truncating a file is a way out of a full drive. */
+	txn_urgent(&t);
+	n->dirty = true;
+	n->base_mtime = s.mtime;
+	n->base_ctime = s.ctime;
+	txn_put_instance(&t, i->ino, n);
+	rc = txn_set_dirty(&t, i->ino, true);
+	if (rc) {
+		txn_abort(&t);
+		return rc;
+	}
+	return txn_commit(&t, &n->change);
+}
+
+/**
+ * layout_grant() - put a new layout for an inode into a reply.
+ * Nothing for other types than regular files. For writing rep->txn becomes
+ * that of the instance's record, so that an fsync comes after it.
+ * Return: 0; -EIO when no copy is usable; other -errno.
+ */
+int layout_grant(struct ns *ns, const struct inode *i, bool write,
+		 struct op_reply *rep)
+{
+	struct instance n;
+	struct live *l;
+	int rc;
+
+	if (!S_ISREG(i->mode))
+		return 0;
+	rc = instance_load(ns, i, &n);
+	if (!rc && write && !n.dirty)
+		rc = mark_dirty(ns, i, &n);
+	if (rc)
+		return rc;
+	l = live_get(ns, i->ino);
+	if (!l)
+		return -ENOMEM;
+	l->out = true;
+	l->generation = live_generation(ns, i->layout_generation);
+	if (write && rep->txn < n.change)
+		rep->txn = n.change;
+	rep->has_layout = true;
+	rep->layout = (struct op_layout){
+		.generation = l->generation,
+		.version = n.version,
+		.instance = n.instance,
+		.volume = n.volume,
+		.writable = write,
+	};
+	return 0;
+}
+
+int ns_grant(struct ns *ns, uint64_t ino, bool write, struct op_layout *out)
+{
+	struct op_reply rep = { 0 };
+	struct inode i;
+	int rc;
+
+	arena_reset(ns->scratch);
+	rc = inode_load(ns, ino, &i);
+	if (rc)
+		return rc;
+	if (!S_ISREG(i.mode))
+		return -EINVAL;
+	rc = layout_grant(ns, &i, write, &rep);
+	if (!rc)
+		*out = rep.layout;
+	return rc;
+}
+
+int ns_op_open(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
+{
+	struct inode i;
+	int rc;
+
+	rc = inode_load(ns, rq->node, &i);
+	if (rc)
+		return rc == -ENOENT ? -ESTALE : rc;
+	if (!S_ISREG(i.mode))
+		return -EINVAL;
+	rc = inode_reply(ns, &i, rep);
+	if (rc)
+		return rc;
+	return layout_grant(ns, &i, rq->flags & ORCHFS_REQ_FLAG_WRITE, rep);
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What memory knows of inodes: who has a layout outside and whose instance is
+ * dirty. The dirty ones are in the store as rows of table W, so a start reads
+ * just these.
+ *
+ * Layout generations come from one count per namespace that begins at the
+ * incarnation: each is higher than any that an earlier daemon gave out, and
+ * a grant needs no write.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ns_impl.h"
+
+#define GENERATION_SHIFT	40
+#define FIRST_SIZE		256
+
+static size_t bucket(const struct live_table *t, uint64_t ino)
+{
+	return (size_t)((ino * 0x9e3779b97f4a7c15ULL) >> 32) & (t->size - 1);
+}
+
+struct live *live_find(struct ns *ns, uint64_t ino)
+{
+	const struct live_table *t = &ns->live;
+	struct live *l;
+
+	if (!t->size)
+		return NULL;
+	for (l = t->buckets[bucket(t, ino)]; l; l = l->next) {
+		if (l->ino == ino)
+			return l;
+	}
+	return NULL;
+}
+
+static int grow(struct live_table *t)
+{
+	struct live_table bigger = { .nr = t->nr };
+
+	bigger.size = t->size ? t->size * 2 : FIRST_SIZE;
+	bigger.buckets = calloc(bigger.size, sizeof(*bigger.buckets));
+	if (!bigger.buckets)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->size; i++) {
+		struct live *l = t->buckets[i], *next;
+
+		for (; l; l = next) {
+			size_t b = bucket(&bigger, l->ino);
+
+			next = l->next;
+			l->next = bigger.buckets[b];
+			bigger.buckets[b] = l;
+		}
+	}
+	free(t->buckets);
+	*t = bigger;
+	return 0;
+}
+
+/* Find or make; NULL without memory. */
+struct live *live_get(struct ns *ns, uint64_t ino)
+{
+	struct live_table *t = &ns->live;
+	struct live *l = live_find(ns, ino);
+	size_t b;
+
+	if (l)
+		return l;
+	if (t->nr >= t->size && grow(t))
+		return NULL;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->ino = ino;
+	b = bucket(t, ino);
+	l->next = t->buckets[b];
+	t->buckets[b] = l;
+	t->nr++;
+	return l;
+}
+
+/* Forget an inode that is neither outside nor dirty. */
+void live_drop_idle(struct ns *ns, uint64_t ino)
+{
+	struct live_table *t = &ns->live;
+	struct live **pp;
+
+	if (!t->size)
+		return;
+	for (pp = &t->buckets[bucket(t, ino)]; *pp; pp = &(*pp)->next) {
+		struct live *l = *pp;
+
+		if (l->ino != ino)
+			continue;
+		if (!l->out && !l->dirty) {
+			*pp = l->next;
+			free(l);
+			t->nr--;
+		}
+		return;
+	}
+}
+
+bool live_dirty(struct ns *ns, uint64_t ino)
+{
+	const struct live *l = live_find(ns, ino);
+
+	return l && l->dirty;
+}
+
+/* The dirty ones of an earlier run. */
+int live_load(struct ns *ns)
+{
+	struct scan s;
+	struct key k;
+	int rc;
+
+	rc = scan_begin(ns, &s, key_table(&k, 'W'));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+		struct store_key sk = scan_key(&s);
+		struct live *l;
+
+		if (sk.len != 9) {
+			rc = -EUCLEAN;
+			break;
+		}
+		l = live_get(ns, key_num_at(sk, 0));
+		if (!l)
+			rc = -ENOMEM;
+		else
+			l->dirty = true;
+	}
+	return scan_end(&s, rc);
+}
+
+void live_free(struct ns *ns)
+{
+	struct live_table *t = &ns->live;
+
+	for (size_t i = 0; i < t->size; i++) {
+		struct live *l = t->buckets[i], *next;
+
+		for (; l; l = next) {
+			next = l->next;
+			free(l);
+		}
+	}
+	free(t->buckets);
+	*t = (struct live_table){ 0 };
+}
+
+/* A generation above all before it and above @at_least. */
+uint64_t live_generation(struct ns *ns, uint64_t at_least)
+{
+	const uint64_t base = ns->incarnation << GENERATION_SHIFT;
+
+	if (ns->last_generation < base)
+		ns->last_generation = base;
+	if (ns->last_generation < at_least)
+		ns->last_generation = at_least;
+	return ++ns->last_generation;
+}
+
+/* Did this daemon grant it? */
+bool live_own(const struct ns *ns, uint64_t generation)
+{
+	return generation > ns->incarnation << GENERATION_SHIFT;
+}

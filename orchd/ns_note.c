@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Notices, one transaction for a batch, and settling: once no layout of an
+ * inode is outside, its record takes over what the backing file has and the
+ * instance is clean again.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "ns_impl.h"
+
+#define BATCH		256
+/* Instances that one inode may have when it is forgotten. */
+#define INSTANCES	16
+#define NSEC_MAX	1000000000U
+
+/* What becomes of a note; memory changes once the rest is committed. */
+enum verdict {
+	NOTE_IGNORED,
+	NOTE_DONE,		/* in the store only */
+	NOTE_OUT_ENDS,		/* no layout of the inode is outside now */
+	NOTE_SESSION_ENDS,
+};
+
+static void set_time(struct tnode *n, struct orchfs_time *t, int64_t sec,
+		     uint32_t nsec)
+{
+	if (nsec >= NSEC_MAX || (t->sec == sec && t->nsec == nsec))
+		return;
+	t->sec = sec;
+	t->nsec = nsec;
+	n->dirty = true;
+}
+
+static bool ctime_is_later(const struct orchfs_attr *a, const struct inode *i)
+{
+	if (a->ctime != i->ctime.sec)
+		return a->ctime > i->ctime.sec;
+	return a->ctime_nsec > i->ctime.nsec;
+}
+
+/* ctime never goes back: the note may be older than a chmod. */
+static void apply_attr(struct tnode *n, uint32_t valid,
+		       const struct orchfs_attr *a)
+{
+	if (valid & ORCHFS_SET_SIZE && S_ISREG(n->i.mode) &&
+	    a->size <= INT64_MAX) {
+		if (n->i.size != a->size || n->i.blocks != a->blocks)
+			n->dirty = true;
+		n->i.size = a->size;
+		n->i.blocks = a->blocks;
+		n->sized = true;
+	}
+	if (valid & ORCHFS_SET_ATIME)
+		set_time(n, &n->i.atime, a->atime, a->atime_nsec);
+	if (valid & ORCHFS_SET_MTIME)
+		set_time(n, &n->i.mtime, a->mtime, a->mtime_nsec);
+	if (valid & ORCHFS_SET_CTIME && ctime_is_later(a, &n->i))
+		set_time(n, &n->i.ctime, a->ctime, a->ctime_nsec);
+}
+
+/**
+ * node_settle() - make an inode's instance clean in this transaction.
+ * @from_backing: take size and times from the backing file; else the inode
+ * has them already. A backing file that is missing leaves it dirty.
+ */
+int node_settle(struct txn *t, struct tnode *n, bool from_backing)
+{
+	struct ns_backing_stat s;
+	struct instance in;
+	int rc;
+
+	if (n->settled)
+		return 0;
+	rc = instance_load(t->ns, &n->i, &in);
+	if (rc)
+		return rc == -EIO ? 0 : rc;
+	if (from_backing) {
+		if (backing_stat(t->ns, n->i.ino, &in, &s))
+			return 0;
+		inode_from_backing(&n->i, &in, &s);
+		n->dirty = true;
+	}
+	n->settled = true;
+	in.dirty = false;
+	txn_put_instance(t, n->i.ino, &in);
+	return txn_set_dirty(t, n->i.ino, false);
+}
+
+static int note_forget(struct txn *t, const struct ns_note *note,
+		       enum verdict *v)
+{
+	struct tnode *n;
+	int rc;
+
+	rc = txn_inode(t, note->node, &n);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	if (n->i.nlink)
+		return 0;
+	*v = NOTE_OUT_ENDS;
+	return inode_remove(t, n);
+}
+
+static int note_attr(struct txn *t, const struct ns_note *note,
+		     enum verdict *v)
+{
+	const struct live *l = live_find(t->ns, note->node);
+	struct tnode *n;
+	int rc;
+
+	rc = txn_inode(t, note->node, &n);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	apply_attr(n, note->valid, &note->attr);
+	if (n->sized && l && l->dirty && !l->out)
+		rc = node_settle(t, n, false);
+	if (n->dirty || n->settled)
+		*v = NOTE_DONE;
+	return rc;
+}
+
+static int note_return(struct txn *t, const struct ns_note *note,
+		       enum verdict *v)
+{
+	const struct live *l = live_find(t->ns, note->node);
+	struct tnode *n;
+	int rc;
+
+	/* A newer layout went out since. */
+	if (l && note->generation < l->generation)
+		return 0;
+	rc = txn_inode(t, note->node, &n);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	*v = NOTE_OUT_ENDS;
+	apply_attr(n, note->valid, &note->attr);
+	if (!l || !l->dirty)
+		return 0;
+	return node_settle(t, n, !n->sized);
+}
+
+static int apply_note(struct txn *t, const struct ns_note *note,
+		      enum verdict *v)
+{
+	switch (note->kind) {
+	case ORCHFS_KIND_NOTE_FORGET:
+		return note_forget(t, note, v);
+	case ORCHFS_KIND_NOTE_ATTR:
+		return note_attr(t, note, v);
+	case ORCHFS_KIND_NOTE_RETURN:
+		return note_return(t, note, v);
+	case ORCHFS_KIND_NOTE_UMOUNT:
+		*v = NOTE_SESSION_ENDS;
+		return session_delete(t, note->session);
+	default:
+		return 0;
+	}
+}
+
+static void note_committed(struct ns *ns, const struct ns_note *note,
+			   enum verdict v)
+{
+	struct live *l;
+
+	if (v == NOTE_SESSION_ENDS)
+		session_forget(ns, note->session);
+	if (v != NOTE_OUT_ENDS)
+		return;
+	l = live_find(ns, note->node);
+	if (!l)
+		return;
+	l->out = false;
+	live_drop_idle(ns, note->node);
+}
+
+static bool has_work(const struct txn *t)
+{
+	for (const struct tnode *n = t->nodes; n; n = n->next) {
+		if (n->dirty)
+			return true;
+	}
+	return t->live;
+}
+
+static int note_batch(struct ns *ns, const struct ns_note *notes, size_t nr)
+{
+	enum verdict v[BATCH] = { NOTE_IGNORED };
+	bool work = false;
+	struct txn t;
+	int rc;
+
+	arena_reset(ns->scratch);
+	rc = number_ensure(ns, &ns->deletion, nr * INSTANCES);
+	if (rc)
+		return rc;
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	for (size_t i = 0; i < nr && !rc; i++) {
+		rc = apply_note(&t, &notes[i], &v[i]);
+		work |= v[i] == NOTE_SESSION_ENDS;
+	}
+	if (rc)
+		txn_abort(&t);
+	else if (work || has_work(&t))
+		rc = txn_commit(&t, NULL);
+	for (size_t i = 0; i < nr && !rc; i++)
+		note_committed(ns, &notes[i], v[i]);
+	return rc;
+}
+
+int ns_note(struct ns *ns, const struct ns_note *notes, size_t nr)
+{
+	while (nr) {
+		size_t n = nr < BATCH ? nr : BATCH;
+		int rc = note_batch(ns, notes, n);
+
+		if (rc)
+			return rc;
+		notes += n;
+		nr -= n;
+	}
+	return 0;
+}
+
+int ns_settle(struct ns *ns, uint64_t ino)
+{
+	const struct live *l = live_find(ns, ino);
+	struct ns_backing_stat s;
+	struct instance in;
+	struct tnode *n;
+	struct txn t;
+	int rc;
+
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	rc = txn_inode(&t, ino, &n);
+	if (rc)
+		return rc;
+	if (!S_ISREG(n->i.mode))
+		return -EINVAL;
+	if (l && l->dirty && !l->out) {
+		rc = node_settle(&t, n, true);
+		if (!rc && !n->settled)
+			rc = -EIO;
+	} else {
+		/* Dirty it stays, or it wasn't and its times are right. */
+		rc = instance_load(ns, &n->i, &in);
+		if (!rc && backing_stat(ns, ino, &in, &s))
+			rc = -EIO;
+		if (!rc && in.dirty)
+			inode_from_backing(&n->i, &in, &s);
+		if (!rc) {
+			n->i.size = s.size;
+			n->i.blocks = s.blocks;
+			n->dirty = true;
+		}
+	}
+	if (rc) {
+		txn_abort(&t);
+		return rc;
+	}
+	return txn_commit(&t, NULL);
+}

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Records of volumes, of their pools and of files to unlink on them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ns_impl.h"
+
+static struct key *volume_key(struct key *k, uint32_t id)
+{
+	return key_u32(key_begin(k, 'L'), id);
+}
+
+static struct key *pool_key(struct key *k, uint32_t volume, uint64_t first)
+{
+	return key_u64(key_u32(key_begin(k, 'P'), volume), first);
+}
+
+static uint32_t key_volume(struct store_key k)
+{
+	const uint8_t *b = k.p;
+
+	return (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 |
+	       (uint32_t)b[3] << 8 | b[4];
+}
+
+const struct ns_volume *volume_find(const struct ns *ns, uint32_t id)
+{
+	for (size_t i = 0; i < ns->nr_volumes; i++) {
+		if (ns->volumes[i].id == id)
+			return &ns->volumes[i];
+	}
+	return NULL;
+}
+
+static int grow_volumes(struct ns *ns)
+{
+	struct ns_volume *p;
+
+	p = realloc(ns->volumes, (ns->nr_volumes + 1) * sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	ns->volumes = p;
+	return 0;
+}
+
+static int decode(struct ns *ns, struct store_key k, struct store_key v,
+		  struct ns_volume *out)
+{
+	Orchfs__Store__Volume *m;
+	void *p;
+	int rc;
+
+	if (k.len != 5)
+		return -EUCLEAN;
+	rc = record_unpack(ns->scratch, &orchfs__store__volume__descriptor, v,
+			   &p);
+	if (rc)
+		return rc;
+	m = p;
+	if (m->uuid.len != sizeof(out->uuid) || m->tier > UINT8_MAX ||
+	    strlen(m->name) >= sizeof(out->name) ||
+	    strlen(m->path) >= sizeof(out->path))
+		return -EUCLEAN;
+	memset(out, 0, sizeof(*out));
+	out->id = key_volume(k);
+	strcpy(out->name, m->name);
+	strcpy(out->path, m->path);
+	memcpy(out->uuid, m->uuid.data, sizeof(out->uuid));
+	out->tier = m->tier;
+	out->reserve = m->reserve;
+	return 0;
+}
+
+int volumes_load(struct ns *ns)
+{
+	struct scan s;
+	struct key k;
+	int rc;
+
+	rc = scan_begin(ns, &s, key_table(&k, 'L'));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+		rc = grow_volumes(ns);
+		if (!rc)
+			rc = decode(ns, scan_key(&s), scan_value(&s),
+				    &ns->volumes[ns->nr_volumes]);
+		if (!rc)
+			ns->nr_volumes++;
+	}
+	return scan_end(&s, rc);
+}
+
+/* When it was added stays as it was. */
+static int added_time(struct ns *ns, uint32_t id, Orchfs__Store__Time *out)
+{
+	Orchfs__Store__Volume *m;
+	struct store_key v;
+	struct timespec ts;
+	struct key k;
+	void *p;
+	int rc;
+
+	rc = ns_get(ns, volume_key(&k, id), &v);
+	if (rc == -ENOENT) {
+		clock_gettime(CLOCK_REALTIME, &ts);
+		out->sec = ts.tv_sec;
+		out->nsec = (uint32_t)ts.tv_nsec;
+		return 0;
+	}
+	if (!rc)
+		rc = record_unpack(ns->scratch,
+				   &orchfs__store__volume__descriptor, v, &p);
+	if (rc)
+		return rc;
+	m = p;
+	if (m->added) {
+		out->sec = m->added->sec;
+		out->nsec = m->added->nsec;
+	}
+	return 0;
+}
+
+static int check_volume(struct ns *ns, const struct ns_volume *v)
+{
+	const struct ns_volume *old = volume_find(ns, v->id);
+	uint64_t count;
+	int rc;
+
+	if (!v->id || v->tier > UINT8_MAX ||
+	    !memchr(v->name, 0, sizeof(v->name)) ||
+	    !memchr(v->path, 0, sizeof(v->path)))
+		return -EINVAL;
+	if (!old || old->tier == v->tier)
+		return 0;
+	/* The rows of the heat index hold the tier. */
+	rc = ns_volume_instances(ns, v->id, &count);
+	if (rc)
+		return rc;
+	return count ? -EBUSY : 0;
+}
+
+/**
+ * ns_volume_put() - add a volume or change its record.
+ * Return: 0; -EBUSY: another tier for one that has instances.
+ */
+int ns_volume_put(struct ns *ns, const struct ns_volume *v)
+{
+	Orchfs__Store__Volume m = ORCHFS__STORE__VOLUME__INIT;
+	Orchfs__Store__Time added = ORCHFS__STORE__TIME__INIT;
+	struct ns_volume *slot;
+	struct txn t;
+	struct key k;
+	int rc;
+
+	arena_reset(ns->scratch);
+	rc = check_volume(ns, v);
+	if (!rc)
+		rc = added_time(ns, v->id, &added);
+	if (!rc)
+		rc = grow_volumes(ns);
+	if (rc)
+		return rc;
+	txn_begin(&t, ns);
+	m.change = t.seq;
+	m.name = (char *)v->name;
+	m.path = (char *)v->path;
+	m.uuid.data = (uint8_t *)v->uuid;
+	m.uuid.len = sizeof(v->uuid);
+	m.kind = ORCHFS__STORE__VOLUME_KIND__VOLUME_LOCAL;
+	m.tier = v->tier;
+	m.added = &added;
+	m.reserve = v->reserve;
+	txn_put_msg(&t, volume_key(&k, v->id), &m.base);
+	rc = txn_commit(&t, NULL);
+	if (rc)
+		return rc;
+	slot = (struct ns_volume *)volume_find(ns, v->id);
+	if (!slot)
+		slot = &ns->volumes[ns->nr_volumes++];
+	*slot = *v;
+	return 0;
+}
+
+int ns_volume_instances(struct ns *ns, uint32_t id, uint64_t *count)
+{
+	struct instance n;
+	struct scan s;
+	struct key k;
+	int rc;
+
+	*count = 0;
+	rc = scan_begin(ns, &s, key_table(&k, 'N'));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+		rc = record_unpack_instance(ns->scratch, scan_key(&s),
+					    scan_value(&s), &n);
+		if (!rc && n.volume == id)
+			++*count;
+		arena_reset(ns->scratch);
+	}
+	return scan_end(&s, rc);
+}
+
+static int decode_deletion(struct ns *ns, struct scan *s,
+			   struct ns_deletion *out)
+{
+	Orchfs__Store__Deletion *m;
+	void *p;
+	int rc;
+
+	if (scan_key(s).len != 9)
+		return -EUCLEAN;
+	rc = record_unpack(ns->scratch, &orchfs__store__deletion__descriptor,
+			   scan_value(s), &p);
+	if (rc)
+		return rc;
+	m = p;
+	*out = (struct ns_deletion){
+		.seq = key_num_at(scan_key(s), 0),
+		.txn = ns->deletion_txn,
+		.volume = m->volume,
+		.ino = m->ino,
+		.version = m->version,
+		.instance = m->instance,
+	};
+	return 0;
+}
+
+/* Pools and deletions of a volume that goes: there is nobody to do them. */
+static int drop_pending(struct txn *t, uint32_t id)
+{
+	struct ns_deletion d;
+	struct scan s;
+	struct key k;
+	int rc;
+
+	rc = scan_begin(t->ns, &s, key_u32(key_begin(&k, 'P'), id));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s); scan_next(&s))
+		store_del(t->b, scan_key(&s));
+	rc = scan_end(&s, 0);
+	if (!rc)
+		rc = scan_begin(t->ns, &s, key_table(&k, 'D'));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+		rc = decode_deletion(t->ns, &s, &d);
+		if (!rc && d.volume == id)
+			store_del(t->b, scan_key(&s));
+	}
+	return scan_end(&s, rc);
+}
+
+/**
+ * ns_volume_del() - drop a volume's record, pool ranges and deletions.
+ * Return: 0; -ENOENT; -EBUSY: it has instances.
+ */
+int ns_volume_del(struct ns *ns, uint32_t id)
+{
+	struct ns_volume *v = (struct ns_volume *)volume_find(ns, id);
+	uint64_t count;
+	struct txn t;
+	struct key k;
+	int rc;
+
+	if (!v)
+		return -ENOENT;
+	arena_reset(ns->scratch);
+	rc = ns_volume_instances(ns, id, &count);
+	if (rc || count)
+		return rc ? rc : -EBUSY;
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	txn_del(&t, volume_key(&k, id));
+	rc = drop_pending(&t, id);
+	if (rc) {
+		txn_abort(&t);
+		return rc;
+	}
+	rc = txn_commit(&t, NULL);
+	if (rc)
+		return rc;
+	ns->nr_volumes--;
+	memmove(v, v + 1, (size_t)(ns->volumes + ns->nr_volumes - v) *
+		sizeof(*v));
+	return 0;
+}
+
+/* *out is malloced. */
+int ns_volumes(struct ns *ns, struct ns_volume **out, size_t *nr)
+{
+	struct ns_volume *p;
+
+	p = malloc((ns->nr_volumes + 1) * sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	if (ns->nr_volumes)
+		memcpy(p, ns->volumes, ns->nr_volumes * sizeof(*p));
+	*out = p;
+	*nr = ns->nr_volumes;
+	return 0;
+}
+
+int ns_pool_put(struct ns *ns, uint32_t volume, uint64_t first_ino,
+		uint64_t first_instance, uint32_t count)
+{
+	Orchfs__Store__PoolRange m = ORCHFS__STORE__POOL_RANGE__INIT;
+	struct txn t;
+	struct key k;
+
+	if (!volume_find(ns, volume))
+		return -ENOENT;
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	m.first_ino = first_ino;
+	m.count = count;
+	m.first_instance = first_instance;
+	txn_put_msg(&t, pool_key(&k, volume, first_ino), &m.base);
+	return txn_commit(&t, NULL);
+}
+
+int ns_pool_del(struct ns *ns, uint32_t volume, uint64_t first_ino)
+{
+	struct txn t;
+	struct key k;
+
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	txn_del(&t, pool_key(&k, volume, first_ino));
+	return txn_commit(&t, NULL);
+}
+
+/* fn may call the engine. */
+int ns_pools(struct ns *ns, ns_pool_fn fn, void *ctx)
+{
+	Orchfs__Store__PoolRange *m;
+	struct scan s;
+	struct key k;
+	void *p;
+	int rc;
+
+	arena_reset(ns->scratch);
+	rc = scan_begin(ns, &s, key_table(&k, 'P'));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+		struct store_key sk = scan_key(&s);
+
+		rc = sk.len == 13 ? 0 : -EUCLEAN;
+		if (!rc)
+			rc = record_unpack(ns->scratch,
+				&orchfs__store__pool_range__descriptor,
+				scan_value(&s), &p);
+		if (rc)
+			break;
+		m = p;
+		rc = fn(ctx, key_volume(sk), m->first_ino, m->first_instance,
+			m->count);
+	}
+	return scan_end(&s, rc);
+}
+
+int ns_deletions(struct ns *ns, uint64_t after, struct ns_deletion *out,
+		 size_t max)
+{
+	struct key lo, hi;
+	struct scan s;
+	size_t n = 0;
+	int rc;
+
+	if (after == UINT64_MAX)
+		return 0;
+	arena_reset(ns->scratch);
+	key_num(&lo, 'D', after + 1);
+	key_after(key_table(&hi, 'D'));
+	rc = scan_from(ns, &s, &lo, &hi);
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && n < max && n < INT32_MAX && !rc;
+	     scan_next(&s)) {
+		rc = decode_deletion(ns, &s, &out[n]);
+		if (!rc)
+			n++;
+	}
+	rc = scan_end(&s, rc);
+	return rc ? rc : (int)n;
+}
+
+int ns_deletions_done(struct ns *ns, const uint64_t *seqs, size_t nr)
+{
+	struct txn t;
+	struct key k;
+
+	if (!nr)
+		return 0;
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	for (size_t i = 0; i < nr; i++)
+		txn_del(&t, key_num(&k, 'D', seqs[i]));
+	return txn_commit(&t, NULL);
+}
