@@ -20,12 +20,12 @@ KDIR		?= $(or $(wildcard /lib/modules/$(shell uname -r)/build),\
 KMOD		:= $(CURDIR)/kmod
 
 # `make -j' is left to the person; sub-makes share its jobs
-.PHONY: all user modules orchd tools unit kunit check check-long demo lint
+.PHONY: all user modules orchd tools selftests unit kunit check check-long demo lint
 .PHONY: clean install install-modules install-user uninstall
 
 all: modules user
 
-user: orchd tools
+user: orchd tools selftests
 
 modules:
 	$(MAKE) -C $(KDIR) M=$(KMOD) modules
@@ -35,6 +35,9 @@ orchd:
 
 tools:
 	$(MAKE) -C tools
+
+selftests:
+	$(MAKE) -C selftests/src
 
 unit: user
 	$(MAKE) -C orchd test
@@ -88,4 +91,5 @@ uninstall:
 clean:
 	$(MAKE) -C orchd clean
 	$(MAKE) -C tools clean
+	$(MAKE) -C selftests/src clean
 	$(MAKE) -C $(KDIR) M=$(KMOD) clean

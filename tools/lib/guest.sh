@@ -4,7 +4,7 @@
 # shellcheck shell=bash
 
 GUEST_PACKAGES=(acl attr bash cpio dmsetup e2fsprogs fio git iproute2 kmod
-	libcap2-bin libnl-3-200 libnl-genl-3-200 libprotobuf-c1 libsystemd0
+	libcap2-bin libjson-c5 libnl-3-200 libnl-genl-3-200 libprotobuf-c1 libsystemd0
 	procps python3-minimal python3 rsync sqlite3 strace stress-ng
 	util-linux xfsprogs xz-utils zstd)
 

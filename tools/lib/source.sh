@@ -44,3 +44,28 @@ source_prepare() {
 source_dir() {
 	echo "$ORCHFS_CACHE/source/$(source_version)/linux"
 }
+
+# kernel_config SOURCE BUILD FRAGMENT BASE [MAKEVAR...]: BASE plus FRAGMENT;
+# fails when an option of the fragment does not hold in the end.
+kernel_config() {
+	local source=$1 build=$2 fragment=$3 base=$4 lost
+	shift 4
+	make -s -C "$source" O="$build" "$@" "$base"
+	cat "$fragment" >>"$build/.config"
+	make -s -C "$source" O="$build" "$@" olddefconfig
+	lost=$(grep '^CONFIG_.*=[ym0-9"]' "$fragment" |
+		grep -vxFf "$build/.config") || :
+	[ -z "$lost" ] || {
+		echo "options of $fragment that the source does not accept:"
+		echo "$lost"
+		return 1
+	}
+}
+
+# Objects are not needed to build a module against the folder.
+kernel_build_prune() {
+	find "$1" \( -name '*.o' -o -name '*.a' -o -name '.*.cmd' \) \
+		! -path '*/scripts/*' ! -path '*/tools/*' \
+		! -name 'module.lds*' -type f -delete
+	rm -f "$1"/vmlinux.unstripped
+}
