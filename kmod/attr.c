@@ -39,8 +39,6 @@ int orchfs_inode_revalidate(struct inode *inode)
 	ret = orchfs_upcall(inode->i_sb, &args, &res);
 	if (ret == -ENOENT)
 		ret = -ESTALE;
-	if (!ret && !res.has_attr)
-		ret = -EPROTO;
 	if (!ret && (res.attr.ino != inode->i_ino ||
 		     res.attr.generation != ORCHFS_I(inode)->generation))
 		ret = -ESTALE;
@@ -167,8 +165,6 @@ static int orchfs_setattr_upcall(struct inode *inode,
 	args.now.nsec = attr.ctime_nsec;
 
 	ret = orchfs_upcall(inode->i_sb, &args, &res);
-	if (!ret && !res.has_attr)
-		ret = -EPROTO;
 	if (!ret) {
 		/*
 		 * Note what the backing file's times are before they are

@@ -44,8 +44,6 @@ static struct inode *orchfs_result_inode(struct super_block *sb,
 {
 	struct inode *inode;
 
-	if (!res->has_attr)
-		return ERR_PTR(-EPROTO);
 	inode = orchfs_iget(sb, &res->attr, res->target,
 			    res->target ? strlen(res->target) : 0);
 	if (!IS_ERR(inode)) {

@@ -82,8 +82,6 @@ static int orchfs_revalidate_upcall(struct inode *dir, struct dentry *dentry)
 		ret = !inode;
 	} else if (ret == -ESTALE || ret == -ENOTDIR) {
 		ret = 0;
-	} else if (!ret && !res.has_attr) {
-		ret = -EPROTO;
 	} else if (!ret) {
 		ret = inode && inode->i_ino == res.attr.ino &&
 		      ORCHFS_I(inode)->generation == res.attr.generation &&

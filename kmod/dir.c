@@ -47,7 +47,7 @@ struct orchfs_dir_batch {
 	struct orchfs_dir_entry entries[];
 };
 
-/* Count entries and bytes, and refuse what can't be. */
+/* Entries and bytes; cookies grow. */
 struct orchfs_dir_size {
 	u64 last;
 	unsigned int nr;
@@ -60,10 +60,6 @@ static int orchfs_dir_measure(void *arg, const struct orchfs_dirent *de)
 
 	if (de->cookie < ORCHFS_COOKIE_MIN || de->cookie > LLONG_MAX ||
 	    de->cookie <= size->last)
-		return -EPROTO;
-	if (!de->name.len || de->name.len > ORCHFS_NAME_MAX ||
-	    memchr(de->name.name, '/', de->name.len) ||
-	    memchr(de->name.name, '\0', de->name.len))
 		return -EPROTO;
 	if (size->nr == ORCHFS_READDIR_BATCH)
 		return -EPROTO;

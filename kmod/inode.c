@@ -211,36 +211,6 @@ void orchfs_inode_mark_stale(struct inode *inode)
 	trace_orchfs_inode_op(ORCHFS_TRACE_STALE, inode, 0);
 }
 
-/* The daemon is trusted with contents, not with the kernel's invariants. */
-static bool orchfs_attr_sane(const struct orchfs_attr *attr)
-{
-	if (!attr->ino || attr->reserved || attr->size > MAX_LFS_FILESIZE)
-		return false;
-	if (attr->mode & ~(S_IFMT | S_IALLUGO))
-		return false;
-	if (attr->atime_nsec >= NSEC_PER_SEC ||
-	    attr->mtime_nsec >= NSEC_PER_SEC ||
-	    attr->ctime_nsec >= NSEC_PER_SEC ||
-	    attr->btime_nsec >= NSEC_PER_SEC)
-		return false;
-	if (!uid_valid(make_kuid(&init_user_ns, attr->uid)) ||
-	    !gid_valid(make_kgid(&init_user_ns, attr->gid)))
-		return false;
-
-	switch (attr->mode & S_IFMT) {
-	case S_IFREG:
-	case S_IFDIR:
-	case S_IFLNK:
-	case S_IFCHR:
-	case S_IFBLK:
-	case S_IFIFO:
-	case S_IFSOCK:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static bool orchfs_time_after(struct timespec64 a, struct timespec64 b)
 {
 	return timespec64_compare(&a, &b) > 0;
@@ -328,8 +298,7 @@ void orchfs_inode_apply_set(struct inode *inode, const struct orchfs_attr *attr,
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 
 	orchfs_inode_txn(inode, txn);
-	if (!orchfs_attr_sane(attr) || attr->ino != inode->i_ino ||
-	    attr->generation != oi->generation ||
+	if (attr->ino != inode->i_ino || attr->generation != oi->generation ||
 	    inode_wrong_type(inode, attr->mode)) {
 		orchfs_inode_mark_stale(inode);
 		return;
@@ -381,8 +350,7 @@ static int orchfs_init_symlink(struct inode *inode, const char *target, u32 len)
 {
 	char *link;
 
-	if (!target || !len || len > ORCHFS_TARGET_MAX ||
-	    strnlen(target, len) != len)
+	if (!target)
 		return -EPROTO;
 	link = kmemdup_nul(target, len, GFP_KERNEL_ACCOUNT);
 	if (!link)
@@ -429,14 +397,15 @@ static int orchfs_init_new(struct inode *inode, const struct orchfs_attr *attr,
 /**
  * orchfs_iget() - find or make the inode that attr describes
  * @sb: the super block
- * @attr: of a reply; applied if it isn't older than what the inode has
+ * @attr: of a reply, which message.c has checked; applied if it isn't older
+ *	than what the inode has
  * @target: of a symlink, not NUL-terminated; needed for a new inode only
  * @target_len: its length
  *
  * The caller says with orchfs_inode_valid() from which epoch the attributes
  * are.
  *
- * Return: the inode with a reference; -EPROTO for attributes that can't be,
+ * Return: the inode with a reference; -EPROTO for a symlink without target,
  * -ESTALE when the number belongs to another inode, -ENOMEM.
  */
 struct inode *orchfs_iget(struct super_block *sb, const struct orchfs_attr *attr,
@@ -445,8 +414,6 @@ struct inode *orchfs_iget(struct super_block *sb, const struct orchfs_attr *attr
 	struct inode *inode;
 	int ret;
 
-	if (!orchfs_attr_sane(attr))
-		return ERR_PTR(-EPROTO);
 	inode = iget_locked(sb, attr->ino);
 	if (!inode)
 		return ERR_PTR(-ENOMEM);

@@ -91,8 +91,6 @@ struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
 
 	ret = orchfs_upcall(dir->i_sb, &args, &res);
 	trace_orchfs_namei(ORCHFS_TRACE_LOOKUP, dir, &dentry->d_name, ret);
-	if (!ret && !res.has_attr)
-		ret = -EPROTO;
 	if (!ret) {
 		inode = orchfs_iget(dir->i_sb, &res.attr, res.target,
 				    res.target ? strlen(res.target) : 0);
@@ -126,8 +124,6 @@ static int orchfs_link(struct dentry *old_dentry, struct inode *dir,
 
 	ret = orchfs_upcall(dir->i_sb, &args, &res);
 	trace_orchfs_namei(ORCHFS_TRACE_LINK, dir, &dentry->d_name, ret);
-	if (!ret && !res.has_attr)
-		ret = -EPROTO;
 	if (!ret) {
 		orchfs_inode_apply(inode, &res.attr, res.txn);
 		orchfs_dir_changed(dir, &args.now, res.txn, 0);
@@ -274,8 +270,6 @@ static int orchfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 	ret = orchfs_upcall(old_dir->i_sb, &args, &res);
 	trace_orchfs_namei(ORCHFS_TRACE_RENAME, new_dir, &new_dentry->d_name,
 			   ret);
-	if (!ret && !res.has_attr)
-		ret = -EPROTO;
 	if (!ret) {
 		orchfs_renamed(old_dir, old_dentry, new_dir, new_dentry, &args,
 			       &res);

@@ -63,8 +63,6 @@ static int orchfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	int ret;
 
 	ret = orchfs_upcall(sb, &args, &res);
-	if (!ret && !res.statfs.bsize)
-		ret = -EPROTO;
 	if (!ret) {
 		buf->f_type = ORCHFS_SUPER_MAGIC;
 		buf->f_bsize = res.statfs.bsize;
@@ -122,8 +120,7 @@ static struct dentry *orchfs_make_root(struct super_block *sb)
 	int ret;
 
 	ret = orchfs_upcall(sb, &args, &res);
-	if (!ret && (!res.has_attr || res.attr.ino != ORCHFS_ROOT_INO ||
-		     !S_ISDIR(res.attr.mode)))
+	if (!ret && res.attr.ino != ORCHFS_ROOT_INO)
 		ret = -EPROTO;
 	if (!ret) {
 		inode = orchfs_iget(sb, &res.attr, NULL, 0);
