@@ -37,8 +37,6 @@ int __init orchfs_inode_init(void)
 
 void orchfs_inode_exit(void)
 {
-	/* Inodes are freed after a grace period. */
-	rcu_barrier();
 	kmem_cache_destroy(orchfs_inode_cache);
 }
 

@@ -141,6 +141,7 @@ struct orchfs_sb {
 	struct list_head lru;
 	unsigned long nr_lru;
 	struct shrinker *shrinker;
+	struct rcu_head rcu;
 };
 
 /**

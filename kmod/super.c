@@ -187,11 +187,12 @@ err_layout_exit:
 	return ret;
 }
 
+/* RCU walk may still look at the epoch; the channel is freed like this too. */
 static void orchfs_sb_free(struct orchfs_sb *sbi)
 {
 	orchfs_channel_put(sbi->channel);
 	put_net(sbi->net);
-	kfree(sbi);
+	kfree_rcu(sbi, rcu);
 }
 
 static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
@@ -366,4 +367,9 @@ int __init orchfs_super_init(void)
 void orchfs_super_exit(void)
 {
 	unregister_filesystem(&orchfs_fs_type);
+	/*
+	 * Inodes are freed after a grace period, and notices with them, whose
+	 * cache goes before that of the inodes.
+	 */
+	rcu_barrier();
 }
