@@ -183,7 +183,7 @@ void op_mknod(struct proc *p)
 	e = dir_find(dir, name);
 	if (one_in(&p->rng, 2) && geteuid() == 0) {
 		mode = (one_in(&p->rng, 2) ? S_IFCHR : S_IFBLK) | 0640;
-		dev = makedev(below(&p->rng, 4000), below(&p->rng, 1000000));
+		dev = makedev(below(&p->rng, 4000), below(&p->rng, 262144));
 	}
 	note(p, dir, e ? e->node : NULL, "mknod %s mode %o", path, mode);
 	rc = mknod(path, mode, dev);
