@@ -25,6 +25,7 @@ static const struct {
 	{ "instance", 1 },
 	{ "volume", 1 },
 	{ "deletion", 1 },
+	{ "layout", 1 },
 };
 
 struct op {
@@ -255,6 +256,9 @@ static int load(struct ns *ns, const char **why)
 	if (!rc)
 		rc = number_load(ns, &ns->deletion, "deletion");
 	if (!rc)
+		rc = number_read_limit(ns, "layout", &ns->first_generation);
+	ns->last_generation = ns->first_generation;
+	if (!rc)
 		rc = volumes_load(ns);
 	if (!rc)
 		rc = live_load(ns);
@@ -278,6 +282,9 @@ static int start(struct ns *ns, const char *boot_id, const char **why)
 	ns->incarnation++;
 	store_batch_clear(ns->batch);
 	rc = put_super(ns, false);
+	if (!rc)
+		rc = number_put_limit(ns, "layout", ns->first_generation +
+				      NS_GENERATIONS);
 	if (!rc)
 		rc = store_commit(ns->batch, &seq);
 	return rc ? rc : store_barrier(ns->st);

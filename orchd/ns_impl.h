@@ -20,6 +20,7 @@
 #define NS_XATTR_MAX	65536U		/* a value; all values; all names */
 #define NS_READDIR_MAX	1024U
 #define NS_READDIR_BYTES (200U << 10)
+#define NS_GENERATIONS	(1ULL << 40)	/* of layouts, for one run */
 #define NS_DIR_SIZE	4096
 #define NS_DIR_BLOCKS	8
 
@@ -55,6 +56,17 @@ struct session {
 	uint64_t sequence[NS_SLOTS];
 };
 
+/* Which transactions made the latest deletions, the oldest first. */
+#define DELETION_MARKS	256
+struct deletion_log {
+	struct {
+		uint64_t end;	/* deletion numbers below it ... */
+		uint64_t txn;	/* ... are of this one or earlier */
+	} mark[DELETION_MARKS];
+	size_t nr;
+	uint64_t durable_end;	/* numbers below it: durable */
+};
+
 struct ns {
 	struct store *st;
 	struct store_batch *batch;
@@ -72,8 +84,8 @@ struct ns {
 	bool was_clean, same_boot;
 
 	struct number ino, deletion;
-	uint64_t last_generation;
-	uint64_t deletion_txn;	/* last one that made deletions */
+	uint64_t first_generation, last_generation;	/* of this run */
+	struct deletion_log deletions;
 	struct live_table live;
 	struct session *sessions;
 	struct ns_volume *volumes;
@@ -134,6 +146,8 @@ void txn_abort(struct txn *t);
 
 /* ns_number.c */
 int number_load(struct ns *ns, struct number *n, const char *name);
+int number_read_limit(struct ns *ns, const char *name, uint64_t *limit);
+int number_put_limit(struct ns *ns, const char *name, uint64_t limit);
 int number_ensure(struct ns *ns, struct number *n, uint64_t count);
 uint64_t number_take(struct number *n);
 void number_refill(struct txn *t, struct number *n, uint64_t *limit);
@@ -148,6 +162,11 @@ void live_free(struct ns *ns);
 bool live_dirty(struct ns *ns, uint64_t ino);
 uint64_t live_generation(struct ns *ns, uint64_t at_least);
 bool live_own(const struct ns *ns, uint64_t generation);
+
+/* ns_deletion.c */
+int deletion_add(struct txn *t, uint64_t ino, const struct instance *n);
+int deletion_drop_volume(struct txn *t, uint32_t id);
+void deletion_committed(struct txn *t);
 
 /* ns_slot.c */
 int slot_check(struct ns *ns, const struct op_req *req, struct op_reply *rep,

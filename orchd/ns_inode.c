@@ -258,23 +258,6 @@ static int delete_prefix(struct txn *t, const struct key *prefix)
 	return scan_end(&s, 0);
 }
 
-static int add_deletion(struct txn *t, uint64_t ino, const struct instance *n)
-{
-	Orchfs__Store__Deletion m = ORCHFS__STORE__DELETION__INIT;
-	struct number *num = &t->ns->deletion;
-	struct key k;
-
-	if (num->next == num->end)
-		return -EAGAIN;
-	m.volume = n->volume;
-	m.ino = ino;
-	m.version = n->version;
-	m.instance = n->instance;
-	txn_put_msg(t, key_num(&k, 'D', number_take(num)), &m.base);
-	t->deletions = true;
-	return 0;
-}
-
 /* Every instance of every version becomes a deletion. */
 static int delete_instances(struct txn *t, uint64_t ino)
 {
@@ -290,7 +273,7 @@ static int delete_instances(struct txn *t, uint64_t ino)
 		rc = record_unpack_instance(t->ns->scratch, scan_key(&s),
 					    scan_value(&s), &n);
 		if (!rc)
-			rc = add_deletion(t, ino, &n);
+			rc = deletion_add(t, ino, &n);
 		if (!rc)
 			store_del(t->b, scan_key(&s));
 	}

@@ -4,16 +4,15 @@
  * dirty. The dirty ones are in the store as rows of table W, so a start reads
  * just these.
  *
- * Layout generations come from one count per namespace that begins at the
- * incarnation: each is higher than any that an earlier daemon gave out, and
- * a grant needs no write.
+ * Layout generations come from one count per namespace. Each start reserves a
+ * range that no run can use up, so a grant writes nothing and is above all
+ * that an earlier daemon gave out.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "ns_impl.h"
 
-#define GENERATION_SHIFT	40
 #define FIRST_SIZE		256
 
 static size_t bucket(const struct live_table *t, uint64_t ino)
@@ -156,10 +155,6 @@ void live_free(struct ns *ns)
 /* A generation above all before it and above @at_least. */
 uint64_t live_generation(struct ns *ns, uint64_t at_least)
 {
-	const uint64_t base = ns->incarnation << GENERATION_SHIFT;
-
-	if (ns->last_generation < base)
-		ns->last_generation = base;
 	if (ns->last_generation < at_least)
 		ns->last_generation = at_least;
 	return ++ns->last_generation;
@@ -168,5 +163,5 @@ uint64_t live_generation(struct ns *ns, uint64_t at_least)
 /* Did this daemon grant it? */
 bool live_own(const struct ns *ns, uint64_t generation)
 {
-	return generation > ns->incarnation << GENERATION_SHIFT;
+	return generation >= ns->first_generation;
 }

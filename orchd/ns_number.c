@@ -16,7 +16,8 @@ static struct key *number_key(struct key *k, const char *name)
 	return key_bytes(key_begin(k, 'A'), name, strlen(name));
 }
 
-static int read_limit(struct ns *ns, const char *name, uint64_t *limit)
+/* -EUCLEAN: there must be one. */
+int number_read_limit(struct ns *ns, const char *name, uint64_t *limit)
 {
 	Orchfs__Store__Counter *m;
 	struct store_key v;
@@ -38,7 +39,8 @@ static int read_limit(struct ns *ns, const char *name, uint64_t *limit)
 	return 0;
 }
 
-static int put_limit(struct ns *ns, const char *name, uint64_t limit)
+/* Into the batch. */
+int number_put_limit(struct ns *ns, const char *name, uint64_t limit)
 {
 	Orchfs__Store__Counter m = ORCHFS__STORE__COUNTER__INIT;
 	struct key k;
@@ -58,7 +60,7 @@ int number_load(struct ns *ns, struct number *n, const char *name)
 {
 	memset(n, 0, sizeof(*n));
 	n->name = name;
-	return read_limit(ns, name, &n->limit);
+	return number_read_limit(ns, name, &n->limit);
 }
 
 /* A transaction and a barrier of its own. */
@@ -71,7 +73,7 @@ static int reserve_now(struct ns *ns, const char *name, uint64_t from,
 	if (count > UINT64_MAX / 4 - from)
 		return -ENOSPC;
 	store_batch_clear(ns->batch);
-	rc = put_limit(ns, name, from + count);
+	rc = number_put_limit(ns, name, from + count);
 	if (!rc)
 		rc = store_commit(ns->batch, &seq);
 	if (!rc)
@@ -126,7 +128,7 @@ void number_refill(struct txn *t, struct number *n, uint64_t *limit)
 	*limit = 0;
 	if (!n->used || n->ahead_end || n->end - n->next > RANGE / 2)
 		return;
-	if (put_limit(t->ns, n->name, n->limit + RANGE))
+	if (number_put_limit(t->ns, n->name, n->limit + RANGE))
 		t->error = -ENOMEM;
 	else
 		*limit = n->limit + RANGE;
@@ -153,7 +155,7 @@ int ns_reserve(struct ns *ns, const char *what, uint64_t n, uint64_t *first)
 	if (!strcmp(what, "ino")) {
 		from = ns->ino.limit;
 	} else if (!strcmp(what, "instance") || !strcmp(what, "volume")) {
-		rc = read_limit(ns, what, &from);
+		rc = number_read_limit(ns, what, &from);
 		if (rc)
 			return rc;
 	} else {

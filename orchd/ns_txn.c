@@ -262,8 +262,7 @@ static void committed(struct txn *t, uint64_t ino_limit, uint64_t del_limit)
 	number_committed(&ns->ino, ino_limit, t->seq);
 	number_committed(&ns->deletion, del_limit, t->seq);
 	ns->inodes += (uint64_t)t->inodes;
-	if (t->deletions)
-		ns->deletion_txn = t->seq;
+	deletion_committed(t);
 	slot_committed(t);
 }
 

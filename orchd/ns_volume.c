@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Records of volumes, of their pools and of files to unlink on them. */
+/* Records of volumes and of their pools. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,35 +205,9 @@ int ns_volume_instances(struct ns *ns, uint32_t id, uint64_t *count)
 	return scan_end(&s, rc);
 }
 
-static int decode_deletion(struct ns *ns, struct scan *s,
-			   struct ns_deletion *out)
-{
-	Orchfs__Store__Deletion *m;
-	void *p;
-	int rc;
-
-	if (scan_key(s).len != 9)
-		return -EUCLEAN;
-	rc = record_unpack(ns->scratch, &orchfs__store__deletion__descriptor,
-			   scan_value(s), &p);
-	if (rc)
-		return rc;
-	m = p;
-	*out = (struct ns_deletion){
-		.seq = key_num_at(scan_key(s), 0),
-		.txn = ns->deletion_txn,
-		.volume = m->volume,
-		.ino = m->ino,
-		.version = m->version,
-		.instance = m->instance,
-	};
-	return 0;
-}
-
 /* Pools and deletions of a volume that goes: there is nobody to do them. */
 static int drop_pending(struct txn *t, uint32_t id)
 {
-	struct ns_deletion d;
 	struct scan s;
 	struct key k;
 	int rc;
@@ -244,16 +218,7 @@ static int drop_pending(struct txn *t, uint32_t id)
 	for (; scan_valid(&s); scan_next(&s))
 		store_del(t->b, scan_key(&s));
 	rc = scan_end(&s, 0);
-	if (!rc)
-		rc = scan_begin(t->ns, &s, key_table(&k, 'D'));
-	if (rc)
-		return rc;
-	for (; scan_valid(&s) && !rc; scan_next(&s)) {
-		rc = decode_deletion(t->ns, &s, &d);
-		if (!rc && d.volume == id)
-			store_del(t->b, scan_key(&s));
-	}
-	return scan_end(&s, rc);
+	return rc ? rc : deletion_drop_volume(t, id);
 }
 
 /**
@@ -364,45 +329,4 @@ int ns_pools(struct ns *ns, ns_pool_fn fn, void *ctx)
 			m->count);
 	}
 	return scan_end(&s, rc);
-}
-
-int ns_deletions(struct ns *ns, uint64_t after, struct ns_deletion *out,
-		 size_t max)
-{
-	struct key lo, hi;
-	struct scan s;
-	size_t n = 0;
-	int rc;
-
-	if (after == UINT64_MAX)
-		return 0;
-	arena_reset(ns->scratch);
-	key_num(&lo, 'D', after + 1);
-	key_after(key_table(&hi, 'D'));
-	rc = scan_from(ns, &s, &lo, &hi);
-	if (rc)
-		return rc;
-	for (; scan_valid(&s) && n < max && n < INT32_MAX && !rc;
-	     scan_next(&s)) {
-		rc = decode_deletion(ns, &s, &out[n]);
-		if (!rc)
-			n++;
-	}
-	rc = scan_end(&s, rc);
-	return rc ? rc : (int)n;
-}
-
-int ns_deletions_done(struct ns *ns, const uint64_t *seqs, size_t nr)
-{
-	struct txn t;
-	struct key k;
-
-	if (!nr)
-		return 0;
-	arena_reset(ns->scratch);
-	txn_begin(&t, ns);
-	txn_urgent(&t);
-	for (size_t i = 0; i < nr; i++)
-		txn_del(&t, key_num(&k, 'D', seqs[i]));
-	return txn_commit(&t, NULL);
 }
