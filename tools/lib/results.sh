@@ -108,19 +108,25 @@ case_lines() {
 		-e 's/^ {4,}not ok [0-9]+ (- )?([^ #]+).*/fail \2/p' "$1" | sort -u
 }
 
-# result_stream GROUP LOG: reads KTAP lines as they come.
+# result_stream GROUP LOG: reads KTAP lines as they come; each test's part goes
+# to a log of its own as well.
 result_stream() {
-	local group=$1 log=$2 line name
+	local group=$1 log=$2 line name own=/dev/null
 	: >"$log"
 	while IFS= read -r line; do
 		printf '%s\n' "$line" >>"$log"
+		if [[ $line == '# start '* ]]; then
+			own=$(result_log "$group/${line#\# start }")
+			: >"$own"
+		fi
+		printf '%s\n' "$line" >>"$own"
 		name=${line#not }
 		name=${name#ok }
 		name=${name%% *}
 		case $line in
-		'ok '*'# SKIP'*) result skip "$group/$name" "$log" ;;
-		'ok '*) result pass "$group/$name" "$log" "${line##* # }" ;;
-		'not ok '*) result fail "$group/$name" "$log" "${line#* # }" ;;
+		'ok '*'# SKIP'*) result skip "$group/$name" "$own" ;;
+		'ok '*) result pass "$group/$name" "$own" "(${line##*(}" ;;
+		'not ok '*) result fail "$group/$name" "$own" "${line#* # }" ;;
 		esac
 	done
 }
