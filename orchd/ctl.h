@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket. The main thread reads frames and writes responses; each
+ * request runs in a short-lived thread of its own (struct ctl_call).
+ */
+#ifndef ORCHD_CTL_H
+#define ORCHD_CTL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "loop.h"
+#include "proto/control.pb-c.h"
+#include "volume.h"
+#include "work.h"
+
+#define CTL_FRAME_MAX	(1U << 20)
+#define CTL_CONN_MAX	64
+#define CTL_FRAME_MS	10000
+
+struct arena;
+struct ctl;
+struct served;
+
+struct ctl_call {
+	struct work w;
+	struct ctl *ctl;
+	uint64_t conn;
+	Orchfs__Control__Request *req;
+	int fd;			/* came with the request, or -1 */
+	struct arena *a;	/* of the response */
+	Orchfs__Control__Response resp;
+	char message[VOLUME_WHY];
+	uint8_t *out;		/* the response as a frame */
+	size_t out_len;
+	char *checkpoint;	/* lives as long as the connection */
+	bool stop;
+};
+
+struct ctl_config {
+	const char *path;
+	const char *state_dir;
+	bool any_user;			/* tests: no check of the peer */
+	void (*stop)(void *ctx);	/* orchctl stop */
+	void *ctx;
+};
+
+/**
+ * ctl_start() - lock and listen. -EBUSY when another daemon has the socket.
+ * On error @why (VOLUME_WHY bytes).
+ */
+int ctl_start(struct loop *loop, const struct ctl_config *c, struct ctl **out,
+	      char *why);
+/** ctl_tick() - each second: incomplete frames. */
+void ctl_tick(struct ctl *ctl);
+/** ctl_stop() - no new connections or requests. */
+void ctl_stop(struct ctl *ctl);
+unsigned int ctl_active(const struct ctl *ctl);
+void ctl_free(struct ctl *ctl);
+const char *ctl_state_dir(const struct ctl *ctl);
+bool ctl_stopping(const struct ctl *ctl);
+
+/** ctl_frame_length() - of the message after this head, or -EMSGSIZE. */
+int ctl_frame_length(const uint8_t head[4]);
+
+/* ctl_ops.c: runs in a thread; fills c->resp, c->message; 0 or -errno. */
+int ctl_run(struct ctl_call *c);
+/** ctl_served() - by name, "" for the only one; held: served_release(). */
+int ctl_served(struct ctl_call *c, const char *name, struct served **out);
+char *ctl_strdup(struct ctl_call *c, const char *s);
+void remove_tree(const char *path);
+
+/* ctl_volume.c */
+int ctl_volume_add(struct ctl_call *c);
+int ctl_volume_list(struct ctl_call *c);
+int ctl_volume_remove(struct ctl_call *c);
+
+#endif

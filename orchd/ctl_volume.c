@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+/* orchctl volume add, list, remove. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include "arena.h"
+#include "config.h"
+#include "ctl.h"
+#include "log.h"
+#include "served.h"
+
+struct volume_job {
+	struct job j;
+	struct ctl_call *c;
+	struct ns_volume rec;
+	struct marker marker;	/* found at the path, or to be written */
+	struct stat st;		/* of the directory, where it exists */
+	struct volume *volume;
+};
+
+static int run(struct volume_job *v, struct served *sv,
+	       int (*fn)(struct served *, struct job *))
+{
+	v->j.fn = fn;
+	v->j.done = false;
+	return served_call(sv, &v->j, 0);
+}
+
+static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
+						struct served *sv,
+						struct volume *v)
+{
+	Orchfs__Control__VolumeInfo *i = arena_zalloc(c->a, sizeof(*i));
+	struct statvfs s;
+
+	if (!i)
+		return NULL;
+	orchfs__control__volume_info__init(i);
+	i->id = v->rec.id;
+	i->name = ctl_strdup(c, v->rec.name);
+	i->path = ctl_strdup(c, v->rec.path);
+	i->uuid.data = arena_dup(c->a, v->rec.uuid, 16);
+	i->uuid.len = i->uuid.data ? 16 : 0;
+	i->kind = ctl_strdup(c, "local");
+	i->tier = v->rec.tier;
+	i->state = ctl_strdup(c, v->removing ? "removing" :
+			      volume_online(v) ? "online" : "refused");
+	i->problem = ctl_strdup(c, v->problem);
+	i->fstype = ctl_strdup(c, v->fstype);
+	if (volume_online(v) && !fstatvfs(v->root_fd, &s)) {
+		i->size = (uint64_t)s.f_blocks * s.f_frsize;
+		i->free = (uint64_t)s.f_bavail * s.f_frsize;
+		i->quarantined = volume_count_quarantined(v);
+	}
+	ns_volume_instances(sv->ns, v->rec.id, &i->instances);
+	return i;
+}
+
+static int list_run(struct served *sv, struct job *j)
+{
+	struct ctl_call *c = container_of(j, struct volume_job, j)->c;
+	Orchfs__Control__VolumeList *l = arena_zalloc(c->a, sizeof(*l));
+	struct volume *v;
+	size_t nr = 0;
+
+	for (v = sv->volumes; v; v = v->next)
+		nr++;
+	if (!l)
+		return -ENOMEM;
+	orchfs__control__volume_list__init(l);
+	l->volume = arena_zalloc(c->a, (nr + 1) * sizeof(*l->volume));
+	if (!l->volume)
+		return -ENOMEM;
+	for (v = sv->volumes; v; v = v->next) {
+		l->volume[l->n_volume] = volume_info(c, sv, v);
+		if (l->volume[l->n_volume])
+			l->n_volume++;
+	}
+	c->resp.volumes = l;
+	return 0;
+}
+
+int ctl_volume_list(struct ctl_call *c)
+{
+	struct volume_job *v = job_new(sizeof(*v), NULL);
+	struct served *sv;
+	int rc;
+
+	if (!v)
+		return -ENOMEM;
+	v->c = c;
+	rc = ctl_served(c, c->req->volume_list->name, &sv);
+	if (!rc) {
+		rc = run(v, sv, list_run);
+		served_release(sv);
+	}
+	job_put(&v->j);
+	return rc;
+}
+
+static int add_clash(struct volume_job *j, const struct volume *v)
+{
+	char *why = j->c->message;
+
+	if (!strcmp(v->rec.name, j->rec.name)) {
+		snprintf(why, VOLUME_WHY, "there is a volume %s already "
+			 "(%.200s): choose another name", v->rec.name,
+			 v->rec.path);
+		return -EEXIST;
+	}
+	if (!strcmp(v->rec.path, j->rec.path) ||
+	    (j->marker.volume &&
+	     !memcmp(j->marker.volume_uuid, v->rec.uuid, 16)) ||
+	    (volume_online(v) && j->st.st_ino && v->dev == j->st.st_dev &&
+	     v->ino == j->st.st_ino)) {
+		snprintf(why, VOLUME_WHY, "%.200s is volume %s already",
+			 j->rec.path, v->rec.name);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+static int add_check(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	struct volume *v;
+	int rc = 0;
+
+	for (v = sv->volumes; v && !rc; v = v->next)
+		rc = add_clash(j, v);
+	return rc;
+}
+
+static int add_number(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	uint64_t id;
+	int rc;
+
+	rc = ns_reserve(sv->ns, "volume", 1, &id);
+	if (rc < 0)
+		return rc;
+	j->rec.id = (uint32_t)id;
+	j->marker = (struct marker) {
+		.volume = j->rec.id,
+		.durable_txn = store_durable(sv->st),
+		.epoch = sv->epoch,
+	};
+	memcpy(j->marker.ns_uuid, sv->uuid, 16);
+	strcpy(j->marker.ns_name, sv->name);
+	memcpy(j->marker.volume_uuid, j->rec.uuid, 16);
+	return 0;
+}
+
+static int add_record(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	struct volume *v, **p;
+	int rc;
+
+	rc = add_check(sv, job);	/* two at once */
+	if (rc < 0)
+		return rc;
+	v = volume_new(&j->rec);
+	if (!v)
+		return -ENOMEM;
+	rc = volume_open(v, sv->uuid);
+	if (rc < 0)
+		snprintf(j->c->message, VOLUME_WHY, "%s", v->problem);
+	else
+		rc = ns_volume_put(sv->ns, &j->rec);
+	if (rc < 0) {
+		volume_put(v);
+		return rc;
+	}
+	for (p = &sv->volumes; *p; p = &(*p)->next)
+		;
+	*p = v;
+	j->volume = v;
+	j->c->resp.volume = volume_info(j->c, sv, v);
+	log_info(sv->name, "volume %s added: %s", v->rec.name, v->rec.path);
+	return 0;
+}
+
+static void random_uuid(uint8_t u[16])
+{
+	if (getrandom(u, 16, 0) != 16)
+		abort();
+	u[6] = (u[6] & 0x0f) | 0x40;
+	u[8] = (u[8] & 0x3f) | 0x80;
+}
+
+static int add_held(struct volume_job *j, struct served *sv, const char *path)
+{
+	struct ctl_call *c = j->c;
+	char why[VOLUME_WHY] = "";
+	int check, rc;
+
+	check = volume_check_new(path, j->rec.reserve, sv->uuid, j->rec.path,
+				 &j->marker, why);
+	if (!check || check == -EEXIST) {
+		if (stat(j->rec.path, &j->st) < 0)
+			memset(&j->st, 0, sizeof(j->st));
+		rc = run(j, sv, add_check);
+		if (rc < 0)
+			return rc;
+	}
+	if (check < 0) {
+		snprintf(c->message, sizeof(c->message), "%s", why);
+		return check;
+	}
+	random_uuid(j->rec.uuid);
+	rc = run(j, sv, add_number);
+	if (!rc)
+		rc = volume_make(j->rec.path, &j->marker, c->message);
+	if (!rc) {
+		/* its own marker is no clash */
+		memset(&j->marker, 0, sizeof(j->marker));
+		rc = run(j, sv, add_record);
+	}
+	if (!rc)
+		rc = sync_wait(sv, atomic_load(&sv->last_txn));
+	return rc;
+}
+
+int ctl_volume_add(struct ctl_call *c)
+{
+	const Orchfs__Control__VolumeAdd *a = c->req->volume_add;
+	struct volume_job *j;
+	struct served *sv;
+	int rc;
+
+	if (!config_name_valid(a->name)) {
+		snprintf(c->message, sizeof(c->message), "\"%.80s\" is no "
+			 "name for a volume: use 1 to 63 of A-Z a-z 0-9 . _ -",
+			 a->name);
+		return -EINVAL;
+	}
+	if (a->tier > 255) {
+		snprintf(c->message, sizeof(c->message), "tier %u: use 0 to "
+			 "255", a->tier);
+		return -EINVAL;
+	}
+	rc = ctl_served(c, a->ns, &sv);
+	if (rc < 0)
+		return rc;
+	j = job_new(sizeof(*j), NULL);
+	if (j) {
+		j->c = c;
+		strcpy(j->rec.name, a->name);
+		j->rec.tier = a->tier;
+		j->rec.reserve = a->reserve;
+		rc = add_held(j, sv, a->path);
+		job_put(&j->j);
+	} else {
+		rc = -ENOMEM;
+	}
+	served_release(sv);
+	return rc;
+}
+
+static struct volume *find_name(struct served *sv, const char *name)
+{
+	struct volume *v;
+
+	for (v = sv->volumes; v && strcmp(v->rec.name, name); v = v->next)
+		;
+	return v;
+}
+
+static int remove_begin(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	struct ctl_call *c = j->c;
+	struct volume *v = find_name(sv, j->rec.name);
+	uint64_t count;
+	int rc;
+
+	if (!v) {
+		snprintf(c->message, sizeof(c->message), "there is no volume "
+			 "%s; see orchctl volume list", j->rec.name);
+		return -ENOENT;
+	}
+	rc = ns_volume_instances(sv->ns, v->rec.id, &count);
+	if (rc < 0)
+		return rc;
+	if (count) {
+		snprintf(c->message, sizeof(c->message), "volume %s holds the "
+			 "contents of %llu files: remove those files first",
+			 v->rec.name, (unsigned long long)count);
+		return -EBUSY;
+	}
+	if (v->removing)
+		return -EALREADY;
+	v->removing = true;
+	j->volume = volume_get(v);
+	return 0;
+}
+
+/* Deletions of its files and a batch of its pool may still be under way. */
+static int remove_quiet(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	struct ns_deletion d[64];
+	uint64_t after = 0;
+	int n;
+
+	deleter_kick(sv);
+	if (j->volume->pool_busy)
+		return 1;
+	while ((n = ns_deletions(sv->ns, after, d, 64)) > 0) {
+		for (int i = 0; i < n; i++)
+			if (d[i].volume == j->volume->rec.id)
+				return volume_online(j->volume) ? 1 : 0;
+		after = d[n - 1].seq;
+	}
+	return n;
+}
+
+static int remove_record(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	struct volume *v = j->volume, **p;
+	int rc;
+
+	rc = pool_drop_volume(sv, v);
+	if (!rc)
+		rc = ns_volume_del(sv->ns, v->rec.id);
+	if (rc < 0)
+		return rc;
+	for (p = &sv->volumes; *p != v; p = &(*p)->next)
+		;
+	*p = v->next;
+	volume_put(v);		/* the list's; ours keeps it */
+	return 0;
+}
+
+static int remove_abandon(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+
+	(void)sv;
+	j->volume->removing = false;
+	return 0;
+}
+
+static int remove_wait(struct volume_job *j, struct served *sv)
+{
+	uint64_t end = now_ms() + 60000;
+	struct timespec t;
+	int rc;
+
+	while ((rc = run(j, sv, remove_quiet)) > 0) {
+		if (now_ms() > end)
+			return -ETIMEDOUT;
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		t.tv_nsec += 100000000;
+		if (t.tv_nsec >= 1000000000) {
+			t.tv_sec++;
+			t.tv_nsec -= 1000000000;
+		}
+		pthread_mutex_lock(&sv->lock);
+		if (!sv->closing)
+			pthread_cond_timedwait(&sv->changed, &sv->lock, &t);
+		rc = sv->closing ? -ESHUTDOWN : 0;
+		pthread_mutex_unlock(&sv->lock);
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
+}
+
+/* The record is gone, durably: what was made for the volume may go. */
+static void remove_files(struct volume_job *j)
+{
+	struct volume *v = j->volume;
+	int rc;
+
+	for (size_t i = 0; i < v->pool_nr; i++)
+		backing_unlink(v, v->pool[i].ino, 1, v->pool[i].instance);
+	rc = volume_unmake(v);
+	if (rc < 0)
+		snprintf(j->c->message, VOLUME_WHY, "volume %s is removed; "
+			 "its directory %.200s could not be cleaned: %s",
+			 v->rec.name, v->rec.path, strerror(-rc));
+}
+
+static int remove_held(struct volume_job *j, struct served *sv)
+{
+	int rc;
+
+	rc = run(j, sv, remove_begin);
+	if (rc < 0)
+		return rc;
+	rc = sync_wait(sv, atomic_load(&sv->last_txn));
+	if (!rc)
+		rc = remove_wait(j, sv);
+	if (!rc)
+		rc = run(j, sv, remove_record);
+	if (rc < 0) {
+		run(j, sv, remove_abandon);
+		volume_put(j->volume);
+		return rc;
+	}
+	rc = sync_wait(sv, atomic_load(&sv->last_txn));
+	if (!rc)
+		remove_files(j);
+	volume_put(j->volume);
+	return rc;
+}
+
+int ctl_volume_remove(struct ctl_call *c)
+{
+	struct volume_job *j = job_new(sizeof(*j), NULL);
+	struct served *sv;
+	int rc;
+
+	if (!j)
+		return -ENOMEM;
+	j->c = c;
+	snprintf(j->rec.name, sizeof(j->rec.name), "%.63s",
+		 c->req->volume_remove->name);
+	rc = ctl_served(c, c->req->volume_remove->ns, &sv);
+	if (!rc) {
+		rc = remove_held(j, sv);
+		served_release(sv);
+	}
+	job_put(&j->j);
+	return rc;
+}

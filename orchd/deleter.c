@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The deleter: a worker that unlinks backing files once the transaction that
+ * ordered it is durable, and rewrites the volumes' markers now and then.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault.h"
+#include "log.h"
+#include "served.h"
+
+#define BATCH_MAX	256
+#define RETRY_MS	60000
+#define MARK_MS		30000
+
+struct delete_batch {
+	struct work w;
+	struct served *sv;
+	size_t nr;
+	struct {
+		struct volume *volume;	/* NULL: removed, nothing to do */
+		struct ns_deletion d;
+		bool done;
+	} item[BATCH_MAX];
+};
+
+static void batch_free(struct delete_batch *b)
+{
+	for (size_t i = 0; i < b->nr; i++)
+		volume_put(b->item[i].volume);
+	free(b);
+}
+
+/* namespace thread */
+static void batch_done(struct work *w)
+{
+	struct delete_batch *b = container_of(w, struct delete_batch, w);
+	struct served *sv = b->sv;
+	uint64_t seqs[BATCH_MAX];
+	size_t nr = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < b->nr; i++) {
+		if (b->item[i].done)
+			seqs[nr++] = b->item[i].d.seq;
+		else
+			sv->deleter.failed = true;
+	}
+	sv->deleter.busy = false;
+	if (sv->ns && nr)
+		rc = ns_deletions_done(sv->ns, seqs, nr);
+	if (rc < 0)
+		log_err(sv->name, "cannot drop deletion records: %s",
+			strerror(-rc));
+	if (sv->ns)
+		served_txn(sv);
+	pthread_mutex_lock(&sv->lock);
+	sv->deletions_done++;
+	pthread_cond_broadcast(&sv->changed);
+	pthread_mutex_unlock(&sv->lock);
+	batch_free(b);
+	if (!rc)
+		deleter_kick(sv);
+}
+
+/* worker */
+static void batch_run(struct work *w)
+{
+	struct delete_batch *b = container_of(w, struct delete_batch, w);
+
+	for (size_t i = 0; i < b->nr; i++) {
+		struct ns_deletion *d = &b->item[i].d;
+		int rc = 0;
+
+		fault_point("before-delete");
+		if (b->item[i].volume)
+			rc = backing_unlink(b->item[i].volume, d->ino,
+					    d->version, d->instance);
+		b->item[i].done = !rc || rc == -ENOENT;
+		if (!b->item[i].done)
+			log_warn(b->sv->name, "cannot unlink backing file "
+				 "%llx.%llx.%llx: %s; it is tried again",
+				 (unsigned long long)d->ino,
+				 (unsigned long long)d->version,
+				 (unsigned long long)d->instance,
+				 strerror(-rc));
+	}
+	b->w.run = batch_done;
+	if (!work_post(&b->sv->queue, &b->w))
+		batch_free(b);	/* stopping: the records stay */
+}
+
+void deleter_kick(struct served *sv)
+{
+	struct deleter *del = &sv->deleter;
+	struct ns_deletion d[BATCH_MAX];
+	struct delete_batch *b;
+	uint64_t durable;
+	int n;
+
+	if (del->busy || del->stopped || !sv->ns)
+		return;
+	if (del->failed && now_ms() >= del->retry_at) {
+		del->after = 0;
+		del->failed = false;
+		del->retry_at = now_ms() + RETRY_MS;
+	}
+	durable = store_durable(sv->st);
+	n = ns_deletions(sv->ns, del->after, d, BATCH_MAX);
+	while (n > 0 && d[n - 1].txn > durable)
+		n--;
+	if (n <= 0)
+		return;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return;
+	b->sv = sv;
+	b->w.run = batch_run;
+	for (int i = 0; i < n; i++) {
+		struct volume *v = served_volume(sv, d[i].volume);
+
+		b->item[i].volume = v ? volume_get(v) : NULL;
+		b->item[i].d = d[i];
+	}
+	b->nr = (size_t)n;
+	del->after = d[n - 1].seq;
+	del->busy = true;
+	work_post(&del->worker.q, &b->w);
+}
+
+struct mark {
+	struct work w;
+	struct volume *volume;
+	struct marker m;
+	char ns[64];
+};
+
+static void mark_run(struct work *w)
+{
+	struct mark *k = container_of(w, struct mark, w);
+	int rc = marker_write(k->volume->root_fd, &k->m);
+
+	if (rc < 0)
+		log_warn(k->ns, "volume %s: cannot write " MARKER_FILE ": %s",
+			 k->volume->rec.name, strerror(-rc));
+	volume_put(k->volume);
+	free(k);
+}
+
+int marker_update(struct volume *v, const struct served *sv, uint64_t txn)
+{
+	v->marker.durable_txn = txn;
+	v->marker.epoch = sv->epoch;
+	strcpy(v->marker.ns_name, sv->name);
+	return marker_write(v->root_fd, &v->marker);
+}
+
+void deleter_marks(struct served *sv, bool now)
+{
+	uint64_t durable = store_durable(sv->st);
+	struct volume *v;
+
+	if (sv->deleter.stopped ||
+	    (!now && now_ms() < sv->deleter.marked_at + MARK_MS))
+		return;
+	sv->deleter.marked_at = now_ms();
+	for (v = sv->volumes; v; v = v->next) {
+		struct mark *k;
+
+		if (!volume_online(v) || v->removing)
+			continue;
+		k = calloc(1, sizeof(*k));
+		if (!k)
+			return;
+		v->marker.durable_txn = durable;
+		v->marker.epoch = sv->epoch;
+		k->w.run = mark_run;
+		k->volume = volume_get(v);
+		k->m = v->marker;
+		strcpy(k->ns, sv->name);
+		work_post(&sv->deleter.worker.q, &k->w);
+	}
+}
+
+int deleter_start(struct served *sv)
+{
+	sv->deleter.retry_at = now_ms() + RETRY_MS;
+	sv->deleter.stopped = false;
+	return worker_start(&sv->deleter.worker, "orchd-delete");
+}
+
+void deleter_stop(struct served *sv)
+{
+	sv->deleter.stopped = true;
+	worker_stop(&sv->deleter.worker);
+}

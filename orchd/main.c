@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+/* orchd: an index of its parts. The main thread's loop: Documentation/daemon.md */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backup.h"
+#include "config.h"
+#include "ctl.h"
+#include "fault.h"
+#include "log.h"
+#include "notify.h"
+#include "served.h"
+
+struct daemon {
+	struct loop loop;
+	struct loop_source signals, timer, queue_source;
+	struct work_queue queue;	/* namespaces that have settled */
+	struct ctl *ctl;
+	bool stop;
+};
+
+static struct daemon daemon_state;
+
+static void report_ready(void)
+{
+	unsigned int serving = 0, problems = 0;
+	struct served *sv;
+
+	for (sv = served_first(); sv; sv = served_next(sv)) {
+		if (!served_settled(sv))
+			return;
+		if (served_get_state(sv, NULL, 0) == SERVED_SERVING)
+			serving++;
+		else
+			problems++;
+	}
+	notify_ready(serving, problems);
+}
+
+static void settled_run(struct work *w)
+{
+	(void)w;
+	report_ready();
+}
+
+static void stop_request(void *ctx)
+{
+	((struct daemon *)ctx)->stop = true;
+}
+
+static void signal_event(struct loop_source *s, uint32_t events)
+{
+	struct signalfd_siginfo si;
+
+	(void)events;
+	if (read(s->fd, &si, sizeof(si)) == sizeof(si)) {
+		log_info(NULL, "stopping: signal %u", si.ssi_signo);
+		daemon_state.stop = true;
+	}
+}
+
+static void timer_event(struct loop_source *s, uint32_t events)
+{
+	(void)events;
+	loop_timer_read(s->fd);
+	ctl_tick(daemon_state.ctl);
+	report_ready();
+}
+
+static void queue_event(struct loop_source *s, uint32_t events)
+{
+	(void)s;
+	(void)events;
+	work_run(&daemon_state.queue);
+}
+
+/* Best effort: a machine that grants less still works. */
+static void hygiene(void)
+{
+	struct rlimit r;
+	int fd;
+
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+	if (!getrlimit(RLIMIT_NOFILE, &r)) {
+		r.rlim_max = r.rlim_max < 65536 ? 65536 : r.rlim_max;
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) < 0) {
+			getrlimit(RLIMIT_NOFILE, &r);
+			r.rlim_cur = r.rlim_max;
+			setrlimit(RLIMIT_NOFILE, &r);
+		}
+	}
+	r.rlim_cur = r.rlim_max = RLIM_INFINITY;
+	setrlimit(RLIMIT_MEMLOCK, &r);
+	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
+		log_info(NULL, "cannot lock memory: %s", strerror(errno));
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0)
+		log_info(NULL, "cannot become an I/O flusher: %s",
+			 strerror(errno));
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (write(fd, "-900", 4) < 0)
+			log_info(NULL, "cannot lower the OOM score: %s",
+				 strerror(errno));
+		close(fd);
+	}
+}
+
+static int watch_signals(struct daemon *d)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	d->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (d->signals.fd < 0)
+		return -errno;
+	d->signals.fn = signal_event;
+	return loop_add(&d->loop, &d->signals, EPOLLIN);
+}
+
+static int watch_rest(struct daemon *d)
+{
+	int rc;
+
+	d->timer.fd = loop_timer(1000);
+	if (d->timer.fd < 0)
+		return d->timer.fd;
+	d->timer.fn = timer_event;
+	rc = loop_add(&d->loop, &d->timer, EPOLLIN);
+	if (rc < 0)
+		return rc;
+	rc = work_queue_init(&d->queue);
+	if (rc < 0)
+		return rc;
+	served_on_settled(&d->queue, settled_run);
+	d->queue_source.fd = d->queue.efd;
+	d->queue_source.fn = queue_event;
+	return loop_add(&d->loop, &d->queue_source, EPOLLIN);
+}
+
+static int serve_one(const char *dir)
+{
+	char real[PATH_MAX], db[PATH_MAX + 4];
+	struct served *sv;
+	int rc;
+
+	if (!realpath(dir, real))
+		return -errno;
+	snprintf(db, sizeof(db), "%s/db", real);
+	if (access(db, F_OK) < 0 || served_find_dir(real))
+		return 0;
+	sv = served_new(real);
+	if (!sv)
+		return -ENOMEM;
+	rc = served_register(sv);
+	return rc < 0 ? rc : served_start(sv);
+}
+
+static int serve_all(const char *state_dir)
+{
+	char path[PATH_MAX];
+	struct dirent *e;
+	DIR *d;
+	int rc;
+
+	if (mkdir(state_dir, 0700) < 0 && errno != EEXIST)
+		log_warn(NULL, "cannot make %s: %s", state_dir,
+			 strerror(errno));
+	d = opendir(state_dir);
+	if (!d) {
+		log_err(NULL, "state directory %s: %s: give --state-dir",
+			state_dir, strerror(errno));
+		return -errno;
+	}
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%.3800s/%s", state_dir,
+			 e->d_name);
+		rc = serve_one(path);
+		if (rc < 0)
+			log_err(NULL, "%s: %s", path, strerror(-rc));
+	}
+	closedir(d);
+	return 0;
+}
+
+static void stop_all(struct daemon *d)
+{
+	struct served *sv, *next;
+
+	notify_stopping();
+	ctl_stop(d->ctl);
+	for (sv = served_first(); sv; sv = served_next(sv))
+		served_stop(sv);
+	for (sv = served_first(); sv; sv = served_next(sv))
+		served_join(sv);
+	while (ctl_active(d->ctl) && loop_turn(&d->loop, -1) >= 0)
+		;
+	ctl_free(d->ctl);
+	for (sv = served_first(); sv; sv = next) {
+		next = sv->next;
+		served_free(sv);
+	}
+	work_queue_destroy(&d->queue);
+	loop_destroy(&d->loop);
+}
+
+static int serve(const struct config *cfg)
+{
+	struct daemon *d = &daemon_state;
+	struct ctl_config c = {
+		.path = cfg->socket, .state_dir = cfg->state_dir,
+		.stop = stop_request, .ctx = d,
+	};
+	char why[VOLUME_WHY] = "";
+	int rc;
+
+	hygiene();
+	notify_init(cfg->ready_fd);
+	rc = loop_init(&d->loop);
+	if (!rc)
+		rc = watch_signals(d);
+	if (!rc)
+		rc = watch_rest(d);
+	if (!rc)
+		rc = ctl_start(&d->loop, &c, &d->ctl, why);
+	if (rc < 0) {
+		log_err(NULL, "%s", *why ? why : strerror(-rc));
+		return 1;
+	}
+	log_info(NULL, "version " ORCHD_VERSION ", control socket %s",
+		 cfg->socket);
+	rc = serve_all(cfg->state_dir);
+	if (!rc)
+		report_ready();
+	while (!rc && !d->stop) {
+		rc = loop_turn(&d->loop, -1);
+		rc = rc > 0 ? 0 : rc;
+	}
+	stop_all(d);
+	log_info(NULL, "stopped");
+	return rc < 0 ? 1 : 0;
+}
+
+static int init_format(struct store *st, const char *name)
+{
+	uint8_t uuid[16];
+	int rc;
+
+	if (getrandom(uuid, sizeof(uuid), 0) != sizeof(uuid))
+		return -EIO;
+	uuid[6] = (uuid[6] & 0x0f) | 0x40;
+	uuid[8] = (uuid[8] & 0x3f) | 0x80;
+	rc = ns_format(st, name, uuid);
+	return rc < 0 ? rc : store_barrier(st);
+}
+
+/* Left by an attempt that ended early: nothing in it was ever served. */
+static int init(const struct config *cfg)
+{
+	struct store_opts o = { .create = true };
+	const char *why = NULL;
+	struct store *st;
+	int rc;
+
+	umask(077);
+	if (mkdir(cfg->store, 0700) < 0 && errno != EEXIST) {
+		log_err(NULL, "cannot make %s: %s", cfg->store,
+			strerror(errno));
+		return 1;
+	}
+	rc = store_open(cfg->engine, cfg->store, &o, &st, &why);
+	if (rc == -EEXIST) {
+		log_err(NULL, "there is a store in %s already: choose another "
+			"directory, or serve that one with orchd",
+			cfg->store);
+		return 1;
+	}
+	if (!rc) {
+		rc = init_format(st, cfg->name);
+		store_close(st);
+	}
+	if (rc < 0) {
+		log_err(NULL, "cannot make the store %s: %s", cfg->store,
+			why ? why : strerror(-rc));
+		return 1;
+	}
+	printf("namespace %s: store %s\n", cfg->name, cfg->store);
+	return 0;
+}
+
+static int restore(const struct config *cfg)
+{
+	char why[VOLUME_WHY] = "";
+	int rc;
+
+	umask(077);
+	rc = backup_restore(STDIN_FILENO, cfg->name, cfg->store, why,
+			    sizeof(why));
+	if (rc < 0) {
+		log_err(NULL, "%s", *why ? why : strerror(-rc));
+		return 1;
+	}
+	printf("namespace %s: restored to %s\n", cfg->name, cfg->store);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	char why[256] = "";
+	struct config cfg;
+
+	if (config_parse(argc, argv, &cfg, why, sizeof(why)) < 0) {
+		log_err(NULL, "%s", why);
+		return 2;
+	}
+	log_init(cfg.log_level);
+	fault_init();
+	switch (cfg.mode) {
+	case CONFIG_HELP:
+		config_usage();
+		return 0;
+	case CONFIG_VERSION:
+		printf("orchd " ORCHD_VERSION "\n");
+		return 0;
+	case CONFIG_INIT:
+		return init(&cfg);
+	case CONFIG_RESTORE:
+		return restore(&cfg);
+	case CONFIG_SERVE:
+		break;
+	}
+	return serve(&cfg);
+}

@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <netlink/genl/genl.h>
+#include <netlink/msg.h>
+
+#include "nl.h"
+#include "nl_gen.h"
+
+#define NL_ATTR(len)	(NLA_ALIGN((len)) + NLA_HDRLEN)
+#define LAYOUT_END	((1ULL << 63) - 1)
+
+int nl_cmd(const struct nlmsghdr *nlh)
+{
+	if (!genlmsg_valid_hdr((struct nlmsghdr *)nlh, 0))
+		return -EBADMSG;
+	return genlmsg_hdr((struct nlmsghdr *)nlh)->cmd;
+}
+
+static int parse(struct nlmsghdr *nlh, struct nlattr **tb)
+{
+	if (!genlmsg_valid_hdr(nlh, 0) ||
+	    genlmsg_parse(nlh, 0, tb, ORCHFS_A_MSG_MAX,
+			  (struct nla_policy *)orchfs_msg_nl_policy) < 0)
+		return -EPROTO;
+	return 0;
+}
+
+static uint64_t get64(struct nlattr **tb, int a)
+{
+	return tb[a] ? nla_get_u64(tb[a]) : 0;
+}
+
+static uint32_t get32(struct nlattr **tb, int a)
+{
+	return tb[a] ? nla_get_u32(tb[a]) : 0;
+}
+
+static struct op_name get_name(struct nlattr **tb, int a)
+{
+	struct op_name n = { NULL, 0 };
+
+	if (tb[a]) {
+		n.s = nla_data(tb[a]);
+		n.len = (size_t)nla_len(tb[a]);
+	}
+	return n;
+}
+
+static int get_attr(const struct nlattr *a, struct orchfs_attr *out)
+{
+	if (nla_len(a) != sizeof(*out))
+		return -EPROTO;
+	memcpy(out, nla_data(a), sizeof(*out));
+	if (out->reserved || out->atime_nsec > 999999999 ||
+	    out->mtime_nsec > 999999999 || out->ctime_nsec > 999999999 ||
+	    out->btime_nsec > 999999999)
+		return -EPROTO;
+	return 0;
+}
+
+static int get_time(const struct nlattr *a, struct orchfs_time *out)
+{
+	memcpy(out, nla_data(a), sizeof(*out));
+	return out->reserved || out->nsec > 999999999 ? -EPROTO : 0;
+}
+
+static bool name_ok(const struct op_name *n)
+{
+	if (!n->len || n->len > ORCHFS_NAME_MAX)
+		return false;
+	if (memchr(n->s, '/', n->len) || memchr(n->s, 0, n->len))
+		return false;
+	return !(n->s[0] == '.' &&
+		 (n->len == 1 || (n->len == 2 && n->s[1] == '.')));
+}
+
+enum {
+	NEED_NODE = 1, NEED_NAME = 2, NEED_NODE2 = 4, NEED_NAME2 = 8,
+	NEED_NOW = 16, NEED_ATTR = 32, NEED_XNAME = 64, NEED_SESSION = 128,
+};
+
+static const uint8_t needs[] = {
+	[ORCHFS_KIND_MOUNT] = NEED_SESSION,
+	[ORCHFS_KIND_LOOKUP] = NEED_NODE | NEED_NAME,
+	[ORCHFS_KIND_GETATTR] = NEED_NODE,
+	[ORCHFS_KIND_OPEN] = NEED_NODE,
+	[ORCHFS_KIND_CREATE] = NEED_NODE | NEED_NOW,
+	[ORCHFS_KIND_LINK] = NEED_NODE | NEED_NODE2 | NEED_NAME2 | NEED_NOW,
+	[ORCHFS_KIND_UNLINK] = NEED_NODE | NEED_NAME | NEED_NOW,
+	[ORCHFS_KIND_RENAME] = NEED_NODE | NEED_NAME | NEED_NODE2 |
+			       NEED_NAME2 | NEED_NOW,
+	[ORCHFS_KIND_SETATTR] = NEED_NODE | NEED_ATTR | NEED_NOW,
+	[ORCHFS_KIND_READDIR] = NEED_NODE,
+	[ORCHFS_KIND_GETXATTR] = NEED_NODE | NEED_XNAME,
+	[ORCHFS_KIND_SETXATTR] = NEED_NODE | NEED_XNAME | NEED_NOW,
+	[ORCHFS_KIND_LISTXATTR] = NEED_NODE,
+	[ORCHFS_KIND_BARRIER] = 0,
+	[ORCHFS_KIND_STATFS] = 0,
+};
+
+static int check_needs(const struct op_req *op, struct nlattr **tb)
+{
+	uint32_t n;
+
+	if (!op->kind || op->kind >= sizeof(needs))
+		return -EPROTO;
+	n = needs[op->kind];
+	if (op->kind == ORCHFS_KIND_CREATE &&
+	    !(op->flags & ORCHFS_REQ_FLAG_TMPFILE))
+		n |= NEED_NAME;
+	if ((n & NEED_NODE && !op->node) || (n & NEED_NODE2 && !op->node2) ||
+	    (n & NEED_NAME && !op->name.len) ||
+	    (n & NEED_NAME2 && !op->name2.len) ||
+	    (n & NEED_XNAME && !op->xattr_name.len) ||
+	    (n & NEED_NOW && !tb[ORCHFS_A_MSG_NOW]) ||
+	    (n & NEED_ATTR && !tb[ORCHFS_A_MSG_ATTR]) ||
+	    (n & NEED_SESSION && !op->session))
+		return -EPROTO;
+	if ((op->name.len && !name_ok(&op->name)) ||
+	    (op->name2.len && !name_ok(&op->name2)))
+		return -EINVAL;
+	if (op->xattr_name.len &&
+	    memchr(op->xattr_name.s, 0, op->xattr_name.len))
+		return -EINVAL;
+	return 0;
+}
+
+/* The value is the concatenation of all xattr-value attributes. */
+static int get_value(struct nlmsghdr *nlh, struct nl_request *r)
+{
+	size_t total = 0, nr = 0;
+	struct nlattr *a, *first = NULL;
+	char *buf;
+	int rem;
+
+	nla_for_each_attr(a, genlmsg_attrdata(genlmsg_hdr(nlh), 0),
+			  genlmsg_attrlen(genlmsg_hdr(nlh), 0), rem) {
+		if (nla_type(a) != ORCHFS_A_MSG_XATTR_VALUE)
+			continue;
+		first = first ? first : a;
+		total += (size_t)nla_len(a);
+		nr++;
+	}
+	if (total > NL_XATTR_MAX)
+		return -E2BIG;
+	r->op.xattr_len = total;
+	if (nr < 2) {
+		r->op.xattr_value = first ? nla_data(first) : NULL;
+		return 0;
+	}
+	buf = r->owned = malloc(total ? total : 1);
+	if (!buf)
+		return -ENOMEM;
+	r->op.xattr_value = buf;
+	nla_for_each_attr(a, genlmsg_attrdata(genlmsg_hdr(nlh), 0),
+			  genlmsg_attrlen(genlmsg_hdr(nlh), 0), rem) {
+		if (nla_type(a) != ORCHFS_A_MSG_XATTR_VALUE)
+			continue;
+		memcpy(buf, nla_data(a), (size_t)nla_len(a));
+		buf += nla_len(a);
+	}
+	return 0;
+}
+
+int nl_decode_request(struct nlmsghdr *nlh, struct nl_request *r)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+	struct op_req *op = &r->op;
+	int rc;
+
+	memset(r, 0, sizeof(*r));
+	rc = parse(nlh, tb);
+	if (rc < 0)
+		return rc;
+	op->id = get64(tb, ORCHFS_A_MSG_REQUEST_ID);
+	if (!tb[ORCHFS_A_MSG_REQUEST_ID] || !tb[ORCHFS_A_MSG_KIND])
+		return -EPROTO;
+	op->kind = get32(tb, ORCHFS_A_MSG_KIND);
+	op->flags = get32(tb, ORCHFS_A_MSG_FLAGS);
+	op->session = get64(tb, ORCHFS_A_MSG_SESSION);
+	op->slot = get32(tb, ORCHFS_A_MSG_SLOT);
+	op->sequence = get64(tb, ORCHFS_A_MSG_SEQUENCE);
+	op->node = get64(tb, ORCHFS_A_MSG_NODE);
+	op->node2 = get64(tb, ORCHFS_A_MSG_NODE2);
+	op->name = get_name(tb, ORCHFS_A_MSG_NAME);
+	op->name2 = get_name(tb, ORCHFS_A_MSG_NAME2);
+	op->target = get_name(tb, ORCHFS_A_MSG_TARGET);
+	op->xattr_name = get_name(tb, ORCHFS_A_MSG_XATTR_NAME);
+	op->mode = get32(tb, ORCHFS_A_MSG_MODE);
+	op->uid = get32(tb, ORCHFS_A_MSG_UID);
+	op->gid = get32(tb, ORCHFS_A_MSG_GID);
+	op->rdev_major = get32(tb, ORCHFS_A_MSG_RDEV_MAJOR);
+	op->rdev_minor = get32(tb, ORCHFS_A_MSG_RDEV_MINOR);
+	op->valid = get32(tb, ORCHFS_A_MSG_VALID);
+	op->cookie = get64(tb, ORCHFS_A_MSG_COOKIE);
+	op->max_entries = get32(tb, ORCHFS_A_MSG_MAX_ENTRIES);
+	if (tb[ORCHFS_A_MSG_ATTR])
+		rc = get_attr(tb[ORCHFS_A_MSG_ATTR], &op->attr);
+	if (!rc && tb[ORCHFS_A_MSG_NOW])
+		rc = get_time(tb[ORCHFS_A_MSG_NOW], &op->now);
+	if (!rc)
+		rc = check_needs(op, tb);
+	if (!rc && op->kind == ORCHFS_KIND_SETXATTR)
+		rc = get_value(nlh, r);
+	return rc;
+}
+
+void nl_request_release(struct nl_request *r)
+{
+	free(r->owned);
+	r->owned = NULL;
+}
+
+static int decode_note(struct nlattr *a, struct ns_note *n)
+{
+	struct nlattr *tb[ORCHFS_A_NOTE_MAX + 1];
+
+	if (nla_parse_nested(tb, ORCHFS_A_NOTE_MAX, a,
+			     (struct nla_policy *)orchfs_note_nl_policy) < 0)
+		return -EPROTO;
+	memset(n, 0, sizeof(*n));
+	n->kind = get32(tb, ORCHFS_A_NOTE_KIND);
+	n->node = get64(tb, ORCHFS_A_NOTE_NODE);
+	n->generation = get64(tb, ORCHFS_A_NOTE_GENERATION);
+	n->session = get64(tb, ORCHFS_A_NOTE_SESSION);
+	n->valid = get32(tb, ORCHFS_A_NOTE_VALID);
+	if (n->kind < ORCHFS_KIND_NOTE_FORGET ||
+	    n->kind > ORCHFS_KIND_NOTE_UMOUNT)
+		return -EPROTO;
+	if (!tb[ORCHFS_A_NOTE_ATTR])
+		return n->valid ? -EPROTO : 0;
+	return get_attr(tb[ORCHFS_A_NOTE_ATTR], &n->attr);
+}
+
+int nl_decode_notices(struct nlmsghdr *nlh, nl_notes_fn fn, void *ctx)
+{
+	struct ns_note notes[64];
+	size_t nr = 0;
+	struct nlattr *a;
+	int rem, rc, bad = 0;
+
+	if (!genlmsg_valid_hdr(nlh, 0))
+		return -EPROTO;
+	nla_for_each_attr(a, genlmsg_attrdata(genlmsg_hdr(nlh), 0),
+			  genlmsg_attrlen(genlmsg_hdr(nlh), 0), rem) {
+		if (nla_type(a) != ORCHFS_A_MSG_NOTE)
+			continue;
+		if (decode_note(a, &notes[nr]) < 0) {
+			bad = -EPROTO;
+			continue;
+		}
+		if (++nr < 64)
+			continue;
+		rc = fn(ctx, notes, nr);
+		if (rc < 0)
+			return rc;
+		nr = 0;
+	}
+	rc = nr ? fn(ctx, notes, nr) : 0;
+	return rc < 0 ? rc : bad;
+}
+
+int nl_decode_layout_done(struct nlmsghdr *nlh, struct nl_layout_done *d)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_REQUEST_ID])
+		return -EPROTO;
+	d->id = get64(tb, ORCHFS_A_MSG_REQUEST_ID);
+	d->node = get64(tb, ORCHFS_A_MSG_NODE);
+	d->generation = get64(tb, ORCHFS_A_MSG_GENERATION);
+	d->status = (int)get32(tb, ORCHFS_A_MSG_STATUS);
+	return 0;
+}
+
+int nl_decode_attached(struct nlmsghdr *nlh, struct nl_attached *r)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_VERSION])
+		return -EPROTO;
+	memset(r, 0, sizeof(*r));
+	r->version = get32(tb, ORCHFS_A_MSG_VERSION);
+	r->state = get32(tb, ORCHFS_A_MSG_STATE);
+	if (tb[ORCHFS_A_MSG_BOOT_ID])
+		memcpy(r->boot_id, nla_data(tb[ORCHFS_A_MSG_BOOT_ID]), 16);
+	return 0;
+}
+
+int nl_decode_mount(struct nlmsghdr *nlh, struct nl_mount *m)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_NS_UUID])
+		return -EPROTO;
+	memset(m, 0, sizeof(*m));
+	memcpy(m->uuid, nla_data(tb[ORCHFS_A_MSG_NS_UUID]), 16);
+	if (tb[ORCHFS_A_MSG_NS_NAME])
+		nla_strlcpy(m->name, tb[ORCHFS_A_MSG_NS_NAME],
+			    sizeof(m->name));
+	m->session = get64(tb, ORCHFS_A_MSG_SESSION);
+	m->state = get32(tb, ORCHFS_A_MSG_STATE);
+	m->waiting = get32(tb, ORCHFS_A_MSG_WAITING);
+	m->opens = get32(tb, ORCHFS_A_MSG_OPENS);
+	return 0;
+}
+
+int nl_decode_handle(struct nlmsghdr *nlh, struct ns_handle *h)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_NODE])
+		return -EPROTO;
+	memset(h, 0, sizeof(*h));
+	h->ino = get64(tb, ORCHFS_A_MSG_NODE);
+	h->opens = get32(tb, ORCHFS_A_MSG_OPENS);
+	h->generation = get64(tb, ORCHFS_A_MSG_GENERATION);
+	if (tb[ORCHFS_A_MSG_ATTR])
+		return get_attr(tb[ORCHFS_A_MSG_ATTR], &h->attr);
+	return 0;
+}
+
+static struct nl_msg *msg_new(uint16_t family, uint8_t cmd, int flags,
+			      size_t payload)
+{
+	struct nl_msg *m;
+
+	m = nlmsg_alloc_size(NLMSG_HDRLEN + GENL_HDRLEN + payload + 64);
+	if (!m)
+		return NULL;
+	if (!genlmsg_put(m, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0,
+			 NLM_F_REQUEST | flags, cmd, ORCHFS_FAMILY_VERSION)) {
+		nlmsg_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+static struct nl_msg *msg_end(struct nl_msg *m, int rc)
+{
+	if (!rc)
+		return m;
+	nlmsg_free(m);
+	return NULL;
+}
+
+struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
+				const char *name, uint64_t incarnation)
+{
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_ATTACH, NLM_F_ACK, 256);
+	int rc;
+
+	if (!m)
+		return NULL;
+	rc = nla_put_u32(m, ORCHFS_A_MSG_VERSION_MIN,
+			 ORCHFS_PROTOCOL_VERSION) ||
+	     nla_put_u32(m, ORCHFS_A_MSG_VERSION_MAX,
+			 ORCHFS_PROTOCOL_VERSION) ||
+	     nla_put(m, ORCHFS_A_MSG_NS_UUID, 16, uuid) ||
+	     nla_put_string(m, ORCHFS_A_MSG_NS_NAME, name) ||
+	     nla_put_u64(m, ORCHFS_A_MSG_INCARNATION, incarnation);
+	return msg_end(m, rc);
+}
+
+struct nl_msg *nl_encode_durable(uint16_t family, uint8_t cmd,
+				 uint64_t durable)
+{
+	struct nl_msg *m = msg_new(family, cmd, NLM_F_ACK, 32);
+
+	if (!m)
+		return NULL;
+	return msg_end(m, nla_put_u64(m, ORCHFS_A_MSG_DURABLE, durable));
+}
+
+struct nl_msg *nl_encode_dump(uint16_t family, uint8_t cmd)
+{
+	return msg_new(family, cmd, NLM_F_DUMP, 0);
+}
+
+static int put_mirror(struct nl_msg *m, const struct op_layout *l, int fd)
+{
+	struct nlattr *n = nla_nest_start(m, ORCHFS_A_SEGMENT_MIRROR);
+
+	if (!n || nla_put_u32(m, ORCHFS_A_MIRROR_KIND,
+			      ORCHFS_MIRROR_KIND_LOCAL) ||
+	    nla_put_u32(m, ORCHFS_A_MIRROR_VOLUME, l->volume) ||
+	    nla_put_u64(m, ORCHFS_A_MIRROR_INSTANCE, l->instance) ||
+	    nla_put_u32(m, ORCHFS_A_MIRROR_FD, (uint32_t)fd))
+		return -EMSGSIZE;
+	nla_nest_end(m, n);
+	return 0;
+}
+
+static int put_layout(struct nl_msg *m, const struct op_layout *l, int fd)
+{
+	struct nlattr *n = nla_nest_start(m, ORCHFS_A_MSG_LAYOUT);
+	struct nlattr *seg;
+
+	if (!n || nla_put_u64(m, ORCHFS_A_LAYOUT_GENERATION, l->generation) ||
+	    nla_put_u64(m, ORCHFS_A_LAYOUT_VERSION, l->version) ||
+	    nla_put_u32(m, ORCHFS_A_LAYOUT_WRITABLE, l->writable))
+		return -EMSGSIZE;
+	seg = nla_nest_start(m, ORCHFS_A_LAYOUT_SEGMENT);
+	if (!seg || nla_put_u64(m, ORCHFS_A_SEGMENT_OFFSET, 0) ||
+	    nla_put_u64(m, ORCHFS_A_SEGMENT_LENGTH, LAYOUT_END) ||
+	    put_mirror(m, l, fd))
+		return -EMSGSIZE;
+	nla_nest_end(m, seg);
+	nla_nest_end(m, n);
+	return 0;
+}
+
+static size_t entry_size(const struct op_entry *e)
+{
+	return NL_ATTR(NL_ATTR(e->name.len) + NL_ATTR(8) +
+		       NL_ATTR(sizeof(e->attr)) + NL_ATTR(e->target.len));
+}
+
+static int put_entry(struct nl_msg *m, const struct op_entry *e)
+{
+	struct nlattr *n = nla_nest_start(m, ORCHFS_A_MSG_ENTRY);
+
+	if (!n || nla_put(m, ORCHFS_A_ENTRY_NAME, (int)e->name.len,
+			  e->name.s) ||
+	    nla_put_u64(m, ORCHFS_A_ENTRY_COOKIE, e->cookie) ||
+	    nla_put(m, ORCHFS_A_ENTRY_ATTR, sizeof(e->attr), &e->attr))
+		return -EMSGSIZE;
+	if (e->target.len && nla_put(m, ORCHFS_A_ENTRY_TARGET,
+				     (int)e->target.len, e->target.s))
+		return -EMSGSIZE;
+	nla_nest_end(m, n);
+	return 0;
+}
+
+static int put_value(struct nl_msg *m, const char *p, size_t len)
+{
+	do {
+		size_t n = len < ORCHFS_CHUNK_MAX ? len : ORCHFS_CHUNK_MAX;
+
+		if (nla_put(m, ORCHFS_A_MSG_XATTR_VALUE, (int)n, p))
+			return -EMSGSIZE;
+		p += n;
+		len -= n;
+	} while (len);
+	return 0;
+}
+
+static int put_reply(struct nl_msg *m, const struct op_reply *rep, int fd,
+		     size_t entries, bool eof)
+{
+	if (rep->flags &&
+	    nla_put_u32(m, ORCHFS_A_MSG_FLAGS, rep->flags))
+		return -EMSGSIZE;
+	if (rep->txn && nla_put_u64(m, ORCHFS_A_MSG_TXN, rep->txn))
+		return -EMSGSIZE;
+	if (rep->has_attr && nla_put(m, ORCHFS_A_MSG_ATTR, sizeof(rep->attr),
+				     &rep->attr))
+		return -EMSGSIZE;
+	if (rep->has_attr2 && nla_put(m, ORCHFS_A_MSG_ATTR2,
+				      sizeof(rep->attr2), &rep->attr2))
+		return -EMSGSIZE;
+	if (rep->target.len && nla_put(m, ORCHFS_A_MSG_TARGET,
+				       (int)rep->target.len, rep->target.s))
+		return -EMSGSIZE;
+	if (rep->has_layout && fd >= 0 && put_layout(m, &rep->layout, fd))
+		return -EMSGSIZE;
+	for (size_t i = 0; i < entries; i++)
+		if (put_entry(m, &rep->entries[i]))
+			return -EMSGSIZE;
+	if (eof && nla_put_flag(m, ORCHFS_A_MSG_EOF))
+		return -EMSGSIZE;
+	if (rep->value && put_value(m, rep->value, rep->value_len))
+		return -EMSGSIZE;
+	return 0;
+}
+
+struct nl_msg *nl_encode_reply(uint16_t family, uint64_t id,
+			       const struct op_reply *rep, uint64_t durable,
+			       int fd, const struct orchfs_statfs *statfs)
+{
+	size_t size = 1024 + rep->target.len, entries = 0;
+	bool eof = rep->eof;
+	struct nl_msg *m;
+	int rc;
+
+	for (; entries < rep->nr_entries; entries++) {
+		size_t n = entry_size(&rep->entries[entries]);
+
+		if (size + n > NL_REPLY_MAX) {
+			eof = false;
+			break;
+		}
+		size += n;
+	}
+	if (rep->value)
+		size += rep->value_len + 16 *
+			(rep->value_len / ORCHFS_CHUNK_MAX + 1);
+	m = msg_new(family, ORCHFS_CMD_REPLY, 0, size);
+	if (!m)
+		return NULL;
+	rc = nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, id) ||
+	     nla_put_s32(m, ORCHFS_A_MSG_STATUS, rep->status) ||
+	     nla_put_u64(m, ORCHFS_A_MSG_DURABLE, durable) ||
+	     put_reply(m, rep, fd, entries, eof);
+	if (!rc && statfs)
+		rc = nla_put(m, ORCHFS_A_MSG_STATFS, sizeof(*statfs), statfs);
+	return msg_end(m, rc);
+}
+
+struct nl_msg *nl_encode_layout_set(uint16_t family, uint64_t id,
+				    uint64_t node,
+				    const struct op_layout *layout, int fd,
+				    uint32_t timeout_ms)
+{
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_LAYOUT_SET, NLM_F_ACK,
+				   512);
+	int rc;
+
+	if (!m)
+		return NULL;
+	rc = nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, id) ||
+	     nla_put_u64(m, ORCHFS_A_MSG_NODE, node) ||
+	     nla_put_u32(m, ORCHFS_A_MSG_TIMEOUT_MS, timeout_ms) ||
+	     put_layout(m, layout, fd);
+	return msg_end(m, rc);
+}
+
+struct nl_msg *nl_encode_invalidate(uint16_t family, uint64_t node)
+{
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_INVALIDATE, 0, 32);
+
+	if (!m)
+		return NULL;
+	return msg_end(m, node ? nla_put_u64(m, ORCHFS_A_MSG_NODE, node) : 0);
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the kernel sends, and the answers. Namespace thread. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/netlink.h>
+
+#include "arena.h"
+#include "fault.h"
+#include "log.h"
+#include "nl.h"
+#include "nl_gen.h"
+#include "served.h"
+
+static void send_status(struct served *sv, uint64_t id, int status)
+{
+	struct op_reply rep = { .status = status };
+	int rc;
+
+	rc = channel_send(&sv->ch, nl_encode_reply(sv->ch.family, id, &rep,
+						   store_durable(sv->st), -1,
+						   NULL), NULL);
+	if (rc < 0)
+		log_err(sv->name, "cannot answer request %llu: %s",
+			(unsigned long long)id, strerror(-rc));
+}
+
+static int open_layout(struct served *sv, uint32_t kind, uint64_t node,
+		       struct op_reply *rep)
+{
+	const struct op_layout *l = &rep->layout;
+	struct volume *v = served_volume(sv, l->volume);
+	int fd;
+
+	fd = v ? backing_open(v, node, l->version, l->instance) : -EIO;
+	if (fd >= 0)
+		return fd;
+	log_err(sv->name, "inode %llu: backing file %llx.%llx.%llx on volume "
+		"%s: %s", (unsigned long long)node, (unsigned long long)node,
+		(unsigned long long)l->version,
+		(unsigned long long)l->instance, v ? v->rec.name : "(gone)",
+		v && !volume_online(v) ? "the volume is refused" :
+		fd == -ENOENT ? "missing" : strerror(-fd));
+	/* names stay usable: only what needs the contents fails */
+	rep->has_layout = false;
+	if (kind == ORCHFS_KIND_OPEN) {
+		rep->has_attr = false;
+		rep->status = fd == -EMFILE || fd == -ENFILE ? fd : -EIO;
+	}
+	return -1;
+}
+
+static void send_reply(struct served *sv, uint64_t id, uint32_t kind,
+		       struct op_reply *rep)
+{
+	uint64_t durable = store_durable(sv->st);
+	int fd = -1, rc;
+
+	if (rep->has_layout && !rep->status)
+		fd = open_layout(sv, kind, rep->attr.ino, rep);
+	rc = channel_send(&sv->ch, nl_encode_reply(sv->ch.family, id, rep,
+						   durable, fd, NULL), NULL);
+	if (fd >= 0)
+		close(fd);	/* the kernel has taken its own reference */
+	if (rc < 0)
+		send_status(sv, id, rc == -EMSGSIZE ? -EIO : rc);
+	else
+		sv->told_durable = durable;
+}
+
+static void remember(struct served *sv, uint64_t ino)
+{
+	sv->recent[sv->recent_pos] = ino;
+	sv->recent_pos = (sv->recent_pos + 1) % RECENT_MAX;
+}
+
+static void wait_durable(struct served *sv, const struct op_req *op,
+			 uint64_t txn, const struct op_reply *rep)
+{
+	struct waiter *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		/* slower, but the promise holds */
+		int rc = store_barrier(sv->st);
+		struct op_reply copy = *rep;
+
+		if (rc < 0)
+			sync_fatal(sv, rc);
+		send_reply(sv, op->id, op->kind, &copy);
+		arena_free(rep->arena);
+		return;
+	}
+	w->id = op->id;
+	w->kind = op->kind;
+	w->txn = txn;
+	w->rep = *rep;
+	*sv->waiters_tail = w;
+	sv->waiters_tail = &w->next;
+	sync_request(sv, txn);
+}
+
+void nl_ops_durable(struct served *sv)
+{
+	uint64_t durable = store_durable(sv->st);
+	struct waiter *w, **p = &sv->waiters;
+
+	while ((w = *p)) {
+		if (w->txn > durable) {
+			p = &w->next;
+			continue;
+		}
+		*p = w->next;
+		if (sv->attached)
+			send_reply(sv, w->id, w->kind, &w->rep);
+		arena_free(w->rep.arena);
+		free(w);
+	}
+	sv->waiters_tail = p;
+	if (sv->attached && sv->told_durable < store_durable(sv->st))
+		nl_ops_poll(sv);
+}
+
+void nl_ops_drop_waiters(struct served *sv)
+{
+	struct waiter *w;
+
+	while ((w = sv->waiters)) {
+		sv->waiters = w->next;
+		arena_free(w->rep.arena);
+		free(w);
+	}
+	sv->waiters_tail = &sv->waiters;
+}
+
+void nl_ops_poll(struct served *sv)
+{
+	uint64_t durable = store_durable(sv->st);
+	int rc;
+
+	sv->ch.overrun = false;
+	rc = channel_send(&sv->ch, nl_encode_durable(sv->ch.family,
+						     ORCHFS_CMD_POLL, durable),
+			  &sv->poll_seq);
+	if (rc < 0)
+		log_warn(sv->name, "cannot poll the kernel: %s",
+			 strerror(-rc));
+	else
+		sv->told_durable = durable;
+}
+
+static void do_barrier(struct served *sv, const struct op_req *op)
+{
+	struct op_reply rep = { 0 };
+	uint64_t txn = ns_txn(sv->ns);
+
+	if (txn <= store_durable(sv->st))
+		send_reply(sv, op->id, op->kind, &rep);
+	else
+		wait_durable(sv, op, txn, &rep);
+}
+
+static void do_statfs(struct served *sv, const struct op_req *op)
+{
+	struct op_reply rep = { 0 };
+	struct orchfs_statfs s;
+	int rc;
+
+	rc = pool_backing_ops.statfs(sv, &s);
+	if (!rc)
+		rc = channel_send(&sv->ch,
+				  nl_encode_reply(sv->ch.family, op->id, &rep,
+						  store_durable(sv->st), -1,
+						  &s), NULL);
+	if (rc < 0)
+		send_status(sv, op->id, rc);
+}
+
+static void do_execute(struct served *sv, const struct op_req *op)
+{
+	struct op_reply rep = { .arena = arena_new() };
+
+	if (!rep.arena) {
+		send_status(sv, op->id, -ENOMEM);
+		return;
+	}
+	if (op->kind == ORCHFS_KIND_CREATE && S_ISREG(op->mode))
+		pool_ensure(sv);
+	fault_point("before-commit");
+	ns_execute(sv->ns, op, &rep);
+	served_txn(sv);
+	if (rep.txn)
+		fault_point("after-commit-before-reply");
+	if (!rep.status && (rep.has_layout ||
+			    (rep.has_attr && !rep.attr.nlink)))
+		remember(sv, rep.attr.ino);
+	if (rep.has_attr2 && !rep.attr2.nlink)
+		remember(sv, rep.attr2.ino);
+	if (op->flags & ORCHFS_REQ_FLAG_DURABLE &&
+	    rep.txn > store_durable(sv->st)) {
+		wait_durable(sv, op, rep.txn, &rep);
+		return;
+	}
+	send_reply(sv, op->id, op->kind, &rep);
+	arena_free(rep.arena);
+}
+
+static void do_request(struct served *sv, struct nlmsghdr *nlh)
+{
+	struct nl_request r;
+	int rc;
+
+	rc = nl_decode_request(nlh, &r);
+	if (rc < 0) {
+		const char *kind = orchfs_kind_name(r.op.kind);
+
+		log_err(sv->name, "request %llu (%s) refused: %s",
+			(unsigned long long)r.op.id, kind ? kind : "unknown",
+			strerror(-rc));
+		if (r.op.id)
+			send_status(sv, r.op.id, rc);
+		nl_request_release(&r);
+		return;
+	}
+	atomic_fetch_add(&sv->requests, 1);
+	if (r.op.flags & ORCHFS_REQ_FLAG_RESENT)
+		atomic_fetch_add(&sv->resent, 1);
+	if (r.op.kind == ORCHFS_KIND_BARRIER)
+		do_barrier(sv, &r.op);
+	else if (r.op.kind == ORCHFS_KIND_STATFS)
+		do_statfs(sv, &r.op);
+	else
+		do_execute(sv, &r.op);
+	nl_request_release(&r);
+}
+
+static int do_notes(void *ctx, const struct ns_note *notes, size_t nr)
+{
+	struct served *sv = ctx;
+	int rc = ns_note(sv->ns, notes, nr);
+
+	served_txn(sv);
+	return rc;
+}
+
+static void do_notice(struct served *sv, struct nlmsghdr *nlh)
+{
+	int rc = nl_decode_notices(nlh, do_notes, sv);
+
+	if (rc < 0)
+		log_err(sv->name, "notices of the kernel: %s", strerror(-rc));
+}
+
+static void swap_end(struct served *sv, struct swap *s, int status,
+		     const char *text)
+{
+	s->done = true;
+	s->status = status;
+	snprintf(s->text, sizeof(s->text), "%s", text);
+	pthread_cond_broadcast(&sv->changed);
+}
+
+static void do_layout_done(struct served *sv, struct nlmsghdr *nlh)
+{
+	struct nl_layout_done d;
+	struct swap *s;
+
+	if (nl_decode_layout_done(nlh, &d) < 0)
+		return;
+	pthread_mutex_lock(&sv->lock);
+	for (s = sv->swaps; s; s = s->next)
+		if (s->id == d.id)
+			swap_end(sv, s, d.status, "");
+	pthread_mutex_unlock(&sv->lock);
+}
+
+static bool swap_failed(struct served *sv, uint32_t seq, int error)
+{
+	bool found = false;
+	struct swap *s;
+
+	pthread_mutex_lock(&sv->lock);
+	for (s = sv->swaps; s; s = s->next) {
+		if (s->seq != seq || s->done)
+			continue;
+		found = true;
+		if (error)
+			swap_end(sv, s, error, sv->ch.error);
+	}
+	pthread_mutex_unlock(&sv->lock);
+	return found;
+}
+
+static void do_error(struct served *sv, struct nlmsghdr *nlh)
+{
+	int error = channel_error(&sv->ch, nlh);
+
+	if (swap_failed(sv, nlh->nlmsg_seq, error) || !error)
+		return;
+	if (error == -ESTALE && nlh->nlmsg_seq == sv->poll_seq) {
+		log_warn(sv->name, "the kernel dropped notices: reading its "
+			 "open files again");
+		sv->need_resync = true;
+		return;
+	}
+	if (error == -ENOENT || error == -ENOTCONN) {
+		log_warn(sv->name, "the kernel no longer knows this daemon: "
+			 "attaching again");
+		attach_lost(sv);
+		sv->need_attach = true;
+		return;
+	}
+	log_err(sv->name, "the kernel refused message %u: %s%s%s",
+		nlh->nlmsg_seq, strerror(-error),
+		sv->ch.error[0] ? ": " : "", sv->ch.error);
+}
+
+void nl_ops_event(void *ctx, struct nlmsghdr *nlh)
+{
+	struct served *sv = ctx;
+
+	if (nlh->nlmsg_type == NLMSG_ERROR) {
+		do_error(sv, nlh);
+		return;
+	}
+	if (nlh->nlmsg_type != sv->ch.family)
+		return;
+	switch (nl_cmd(nlh)) {
+	case ORCHFS_CMD_REQUEST:
+		do_request(sv, nlh);
+		break;
+	case ORCHFS_CMD_NOTICE:
+		do_notice(sv, nlh);
+		break;
+	case ORCHFS_CMD_LAYOUT_DONE:
+		do_layout_done(sv, nlh);
+		break;
+	}
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <linux/genetlink.h>
+#include <linux/netlink.h>
+#include <netlink/genl/ctrl.h>
+#include <netlink/genl/genl.h>
+#include <netlink/netlink.h>
+
+#include "nl.h"
+#include "nl_sock.h"
+
+#define SOCK_BUF	(4 << 20)
+#define RECV_BUF	(256 << 10)
+#define CALL_MS		20000
+
+struct channel_msg {
+	struct channel_msg *next;
+	struct nlmsghdr nlh[];
+};
+
+static void channel_options(struct channel *ch)
+{
+	int size = SOCK_BUF, on = 1;
+
+	/* a smaller buffer works too: the kernel's table keeps requests */
+	setsockopt(ch->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	setsockopt(ch->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	setsockopt(ch->fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	setsockopt(ch->fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
+}
+
+int channel_open(struct channel *ch)
+{
+	int rc;
+
+	memset(ch, 0, sizeof(*ch));
+	ch->fd = -1;
+	ch->deferred_tail = &ch->deferred;
+	ch->buf = malloc(RECV_BUF);
+	ch->sk = nl_socket_alloc();
+	if (!ch->sk || !ch->buf) {
+		rc = -ENOMEM;
+		goto fail;
+	}
+	if (genl_connect(ch->sk) < 0) {
+		rc = -EIO;
+		goto fail;
+	}
+	rc = genl_ctrl_resolve(ch->sk, ORCHFS_FAMILY_NAME);
+	if (rc < 0) {
+		rc = rc == -NLE_OBJ_NOTFOUND ? -ENOENT : -EIO;
+		goto fail;
+	}
+	ch->family = (uint16_t)rc;
+	ch->fd = nl_socket_get_fd(ch->sk);
+	ch->port = nl_socket_get_local_port(ch->sk);
+	nl_socket_set_nonblocking(ch->sk);
+	channel_options(ch);
+	return 0;
+fail:
+	channel_close(ch);
+	return rc;
+}
+
+void channel_close(struct channel *ch)
+{
+	struct channel_msg *m;
+
+	while ((m = ch->deferred)) {
+		ch->deferred = m->next;
+		free(m);
+	}
+	if (ch->sk)
+		nl_socket_free(ch->sk);
+	free(ch->buf);
+	memset(ch, 0, sizeof(*ch));
+	ch->deferred_tail = &ch->deferred;
+	ch->fd = -1;
+}
+
+int channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct nlmsghdr *nlh;
+	ssize_t n;
+	int rc = 0;
+
+	if (!m)
+		return -ENOMEM;
+	nlh = nlmsg_hdr(m);
+	if (!++ch->seq)
+		ch->seq = 1;	/* 0 is for events */
+	nlh->nlmsg_seq = ch->seq;
+	nlh->nlmsg_pid = ch->port;
+	if (seq)
+		*seq = ch->seq;
+	do {
+		n = sendto(ch->fd, nlh, nlh->nlmsg_len, 0,
+			   (struct sockaddr *)&kernel, sizeof(kernel));
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		rc = -errno;
+	nlmsg_free(m);
+	return rc;
+}
+
+/* One datagram. Return its length, 0 when there is none, -errno. */
+static ssize_t receive_one(struct channel *ch)
+{
+	struct sockaddr_nl from;
+	struct iovec iov = { ch->buf, RECV_BUF };
+	struct msghdr msg = {
+		.msg_name = &from, .msg_namelen = sizeof(from),
+		.msg_iov = &iov, .msg_iovlen = 1,
+	};
+	ssize_t n;
+
+	for (;;) {
+		n = recvmsg(ch->fd, &msg, MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == ENOBUFS) {
+			ch->overrun = true;
+			continue;
+		}
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		if (msg.msg_namelen != sizeof(from) || from.nl_pid ||
+		    msg.msg_flags & MSG_TRUNC || n == 0)
+			continue;	/* not the kernel's */
+		return n;
+	}
+}
+
+int channel_receive(struct channel *ch, int max, channel_fn fn, void *ctx)
+{
+	int count = 0;
+
+	while (count < max) {
+		ssize_t n = receive_one(ch);
+		struct nlmsghdr *nlh = (struct nlmsghdr *)ch->buf;
+		int rem = (int)n;
+
+		if (n < 0)
+			return (int)n;
+		if (!n)
+			break;
+		for (; nlmsg_ok(nlh, rem); nlh = nlmsg_next(nlh, &rem)) {
+			fn(ctx, nlh);
+			if (ch->fd < 0)
+				return -ENOTCONN;
+		}
+		count++;
+	}
+	return count;
+}
+
+int channel_error(struct channel *ch, struct nlmsghdr *nlh)
+{
+	struct nlmsgerr *e = nlmsg_data(nlh);
+	struct nlattr *a;
+	int rem, skip;
+
+	ch->error[0] = 0;
+	if (nlmsg_datalen(nlh) < (int)sizeof(*e))
+		return -EPROTO;
+	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
+		return e->error;
+	skip = (int)sizeof(*e);
+	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
+		skip += (int)(e->msg.nlmsg_len - NLMSG_HDRLEN);
+	rem = nlmsg_datalen(nlh) - skip;
+	if (skip < 0 || rem <= 0)
+		return e->error;
+	for (a = (struct nlattr *)((char *)e + skip); nla_ok(a, rem);
+	     a = nla_next(a, &rem))
+		if (nla_type(a) == NLMSGERR_ATTR_MSG)
+			nla_strlcpy(ch->error, a, sizeof(ch->error));
+	return e->error;
+}
+
+struct call {
+	struct channel *ch;
+	uint32_t seq;
+	channel_fn fn;
+	void *ctx;
+	bool done;
+	bool interrupted;
+	int rc;
+};
+
+static void defer(struct channel *ch, struct nlmsghdr *nlh)
+{
+	struct channel_msg *m = malloc(sizeof(*m) + nlh->nlmsg_len);
+
+	if (!m)
+		return;		/* the request is sent again after a poll */
+	m->next = NULL;
+	memcpy(m->nlh, nlh, nlh->nlmsg_len);
+	*ch->deferred_tail = m;
+	ch->deferred_tail = &m->next;
+}
+
+static void call_message(void *ctx, struct nlmsghdr *nlh)
+{
+	struct call *c = ctx;
+
+	if (nlh->nlmsg_seq != c->seq) {
+		if (nlh->nlmsg_type >= NLMSG_MIN_TYPE)
+			defer(c->ch, nlh);
+		return;
+	}
+	if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
+		c->interrupted = true;
+	switch (nlh->nlmsg_type) {
+	case NLMSG_ERROR:
+		c->rc = channel_error(c->ch, nlh);
+		c->done = true;
+		return;
+	case NLMSG_DONE:
+		if (nlmsg_datalen(nlh) >= (int)sizeof(int))
+			c->rc = *(int *)nlmsg_data(nlh);
+		c->done = true;
+		return;
+	case NLMSG_NOOP:
+		return;
+	}
+	if (c->fn)
+		c->fn(c->ctx, nlh);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int channel_call(struct channel *ch, struct nl_msg *m, channel_fn fn,
+		 void *ctx)
+{
+	struct call c = { .ch = ch, .fn = fn, .ctx = ctx };
+	struct pollfd p = { .fd = ch->fd, .events = POLLIN };
+	int64_t end = now_ms() + CALL_MS;
+	int rc;
+
+	ch->error[0] = 0;
+	rc = channel_send(ch, m, &c.seq);
+	while (!rc && !c.done) {
+		int64_t left = end - now_ms();
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		if (poll(&p, 1, (int)left) < 0 && errno != EINTR)
+			return -errno;
+		rc = channel_receive(ch, 64, call_message, &c);
+		if (rc > 0)
+			rc = 0;
+	}
+	if (rc < 0)
+		return rc;
+	return c.interrupted ? -EINTR : c.rc;
+}
+
+void channel_deferred(struct channel *ch, channel_fn fn, void *ctx)
+{
+	struct channel_msg *m;
+
+	while (ch->fd >= 0 && (m = ch->deferred)) {
+		ch->deferred = m->next;
+		if (!ch->deferred)
+			ch->deferred_tail = &ch->deferred;
+		fn(ctx, m->nlh);
+		free(m);
+	}
+}

@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Backing files made ahead, so that create needs none of its own and a file
+ * is durable before the record that names it. Order: numbers reserved, range
+ * record durable, files made, directories synced, then the namespace thread
+ * gets them. The worker never waits for the namespace thread; the namespace
+ * thread may wait for the worker.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "fault.h"
+#include "log.h"
+#include "served.h"
+
+#define POOL_LOW	512
+#define POOL_BATCH	512
+#define POOL_FIRST	64	/* of the first batch: it is waited for */
+#define POOL_RETRY_MS	1000
+#define NUMBERS		8192	/* reserved at a time */
+
+struct pool_batch {
+	struct work w;
+	struct pool_batch *next;
+	struct served *sv;
+	struct volume *volume;
+	struct pool_range *range;
+	uint32_t made;
+	int rc;
+};
+
+static struct pool_range *range_of(struct served *sv, uint32_t volume,
+				   uint64_t ino)
+{
+	struct pool_range *r;
+
+	for (r = sv->pool.ranges; r; r = r->next)
+		if (r->volume == volume && ino - r->first_ino < r->count)
+			return r;
+	return NULL;
+}
+
+static int pool_push(struct volume *v, uint64_t ino, uint64_t instance)
+{
+	if (v->pool_nr == v->pool_max) {
+		size_t max = v->pool_max ? v->pool_max * 2 : 2048;
+		void *p = realloc(v->pool, max * sizeof(*v->pool));
+
+		if (!p)
+			return -ENOMEM;
+		v->pool = p;
+		v->pool_max = max;
+	}
+	v->pool[v->pool_nr++] = (struct ns_backing) {
+		.ino = ino, .instance = instance, .volume = v->rec.id,
+	};
+	return 0;
+}
+
+bool pool_has(const struct volume *v, uint64_t ino, uint64_t instance)
+{
+	for (size_t i = 0; i < v->pool_nr; i++)
+		if (v->pool[i].ino == ino && v->pool[i].instance == instance)
+			return true;
+	return false;
+}
+
+/* worker */
+static void batch_run(struct work *w)
+{
+	struct pool_batch *b = container_of(w, struct pool_batch, w);
+	struct pool_range *r = b->range;
+	struct pool *pool = &b->sv->pool;
+	int rc;
+
+	rc = store_barrier(b->sv->st);	/* the range record */
+	if (rc < 0)
+		sync_fatal(b->sv, rc);
+	while (!rc && b->made < r->count) {
+		rc = backing_create(b->volume, r->first_ino + b->made, 1,
+				    r->first_instance + b->made);
+		if (!rc)
+			b->made++;
+		if (b->made == r->count / 2)
+			fault_point("mid-pool-refill");
+	}
+	b->rc = rc;
+	if (b->made) {
+		rc = backing_sync(b->volume, r->first_ino,
+				  r->first_ino + b->made - 1);
+		if (rc < 0) {
+			b->rc = rc;
+			b->made = 0;	/* quarantined by the next sweep */
+		}
+	}
+	pthread_mutex_lock(&pool->lock);
+	b->next = pool->done;
+	pool->done = b;
+	pthread_cond_signal(&pool->cond);
+	pthread_mutex_unlock(&pool->lock);
+	if (!atomic_exchange(&pool->done_posted, true) &&
+	    !work_post(&b->sv->queue, &pool->done_work))
+		atomic_store(&pool->done_posted, false);
+}
+
+static void range_retire(struct served *sv, struct pool_range *r)
+{
+	struct pool_range **p;
+
+	if (ns_pool_del(sv->ns, r->volume, r->first_ino) < 0)
+		return;		/* tried again by pool_maintain() */
+	for (p = &sv->pool.ranges; *p != r; p = &(*p)->next)
+		;
+	*p = r->next;
+	free(r);
+}
+
+static void batch_collect(struct served *sv, struct pool_batch *b)
+{
+	struct volume *v = b->volume;
+	struct pool_range *r = b->range;
+
+	v->pool_busy = false;
+	if (b->rc < 0) {
+		if (v->pool_error != b->rc)
+			log_err(sv->name, "volume %s: cannot make backing "
+				"files in %s: %s", v->rec.name, v->rec.path,
+				strerror(-b->rc));
+		v->pool_error = b->rc;
+		v->pool_retry = now_ms() + POOL_RETRY_MS;
+	} else {
+		v->pool_error = 0;
+	}
+	/* the highest first: taken from the end, so in order of number */
+	for (uint32_t i = b->made; i-- > 0;)
+		if (!pool_push(v, r->first_ino + i, r->first_instance + i))
+			r->left++;
+	volume_put(v);
+	free(b);
+}
+
+static void pool_collect(struct served *sv)
+{
+	struct pool_batch *b, *next;
+
+	pthread_mutex_lock(&sv->pool.lock);
+	b = sv->pool.done;
+	sv->pool.done = NULL;
+	pthread_mutex_unlock(&sv->pool.lock);
+	for (; b; b = next) {
+		next = b->next;
+		batch_collect(sv, b);
+	}
+}
+
+static void pool_done(struct work *w)
+{
+	struct pool *pool = container_of(w, struct pool, done_work);
+	struct served *sv = container_of(pool, struct served, pool);
+
+	atomic_store(&pool->done_posted, false);
+	pool_collect(sv);
+}
+
+static int numbers_take(struct served *sv, const char *what, uint64_t *next,
+			uint64_t *left, uint32_t n, uint64_t *first)
+{
+	int rc;
+
+	if (*left < n) {
+		rc = ns_reserve(sv->ns, what, NUMBERS, next);
+		if (rc < 0)
+			return rc;
+		*left = NUMBERS;
+	}
+	*first = *next;
+	*next += n;
+	*left -= n;
+	return 0;
+}
+
+static int range_new(struct served *sv, struct volume *v, uint32_t count,
+		     struct pool_range **out)
+{
+	struct pool *pool = &sv->pool;
+	struct pool_range *r = calloc(1, sizeof(*r));
+	int rc;
+
+	if (!r)
+		return -ENOMEM;
+	r->volume = v->rec.id;
+	r->count = count;
+	rc = numbers_take(sv, "ino", &pool->ino, &pool->ino_left, count,
+			  &r->first_ino);
+	if (!rc)
+		rc = numbers_take(sv, "instance", &pool->instance,
+				  &pool->instance_left, count,
+				  &r->first_instance);
+	if (!rc)
+		rc = ns_pool_put(sv->ns, r->volume, r->first_ino,
+				 r->first_instance, count);
+	if (rc < 0) {
+		free(r);
+		return rc;
+	}
+	r->next = pool->ranges;
+	pool->ranges = r;
+	*out = r;
+	return 0;
+}
+
+static int pool_refill(struct served *sv, struct volume *v, uint32_t count)
+{
+	struct pool_batch *b;
+	struct statvfs s;
+	int rc = 0;
+
+	if (fstatvfs(v->root_fd, &s) < 0)
+		rc = -errno;
+	else if ((uint64_t)s.f_bavail * s.f_frsize < v->rec.reserve + 4096 ||
+		 (s.f_files && s.f_favail < count))
+		rc = -ENOSPC;
+	b = rc ? NULL : calloc(1, sizeof(*b));
+	if (!rc && !b)
+		rc = -ENOMEM;
+	if (!rc)
+		rc = range_new(sv, v, count, &b->range);
+	if (rc < 0) {
+		v->pool_error = rc;
+		v->pool_retry = now_ms() + POOL_RETRY_MS;
+		free(b);
+		return rc;
+	}
+	b->w.run = batch_run;
+	b->sv = sv;
+	b->volume = volume_get(v);
+	v->pool_busy = true;
+	work_post(&sv->pool.worker.q, &b->w);
+	return 0;
+}
+
+static bool volume_usable(const struct volume *v)
+{
+	return volume_online(v) && !v->removing;
+}
+
+void pool_maintain(struct served *sv)
+{
+	struct pool_range *r, *next;
+	struct volume *v;
+
+	if (sv->pool.stopped || !sv->ns)
+		return;
+	for (r = sv->pool.ranges; r; r = next) {
+		next = r->next;
+		v = served_volume(sv, r->volume);
+		/* its takers have committed: this runs between requests */
+		if (!r->left && v && !v->pool_busy)
+			range_retire(sv, r);
+	}
+	for (v = sv->volumes; v; v = v->next) {
+		if (!volume_usable(v) || v->pool_busy ||
+		    v->pool_nr >= POOL_LOW ||
+		    (v->pool_error && now_ms() < v->pool_retry))
+			continue;
+		pool_refill(sv, v, v->pool_nr ? POOL_BATCH : POOL_FIRST);
+	}
+}
+
+static struct volume *pool_choose(struct served *sv)
+{
+	struct volume *v, *best = NULL;
+
+	for (v = sv->volumes; v; v = v->next)
+		if (volume_usable(v) && v->pool_nr &&
+		    (!best || v->rec.tier < best->rec.tier ||
+		     (v->rec.tier == best->rec.tier &&
+		      v->pool_nr > best->pool_nr)))
+			best = v;
+	return best;
+}
+
+static bool pool_any_busy(struct served *sv)
+{
+	struct volume *v;
+
+	for (v = sv->volumes; v; v = v->next)
+		if (volume_usable(v) && v->pool_busy)
+			return true;
+	return false;
+}
+
+void pool_ensure(struct served *sv)
+{
+	struct pool *pool = &sv->pool;
+
+	while (!pool_choose(sv)) {
+		pool_maintain(sv);
+		if (!pool_any_busy(sv))
+			return;		/* take() tells why */
+		pthread_mutex_lock(&pool->lock);
+		while (!pool->done)
+			pthread_cond_wait(&pool->cond, &pool->lock);
+		pthread_mutex_unlock(&pool->lock);
+		pool_collect(sv);
+	}
+}
+
+static int ops_take(void *ctx, struct ns_backing *out)
+{
+	struct served *sv = ctx;
+	struct volume *v = pool_choose(sv);
+	struct pool_range *r;
+	int rc = -ENODEV;
+
+	if (!v) {
+		for (v = sv->volumes; v; v = v->next) {
+			if (!volume_online(v))
+				rc = rc == -ENODEV ? -EIO : rc;
+			else if (!v->removing)
+				rc = v->pool_error ? v->pool_error : -ENOSPC;
+		}
+		return rc;
+	}
+	*out = v->pool[--v->pool_nr];
+	r = range_of(sv, out->volume, out->ino);
+	if (r)
+		r->left--;
+	return 0;
+}
+
+static void ops_put_back(void *ctx, const struct ns_backing *b)
+{
+	struct served *sv = ctx;
+	struct volume *v = served_volume(sv, b->volume);
+	struct pool_range *r = range_of(sv, b->volume, b->ino);
+
+	if (v && r && !pool_push(v, b->ino, b->instance))
+		r->left++;
+}
+
+static int ops_stat(void *ctx, uint32_t volume, uint64_t ino,
+		    uint64_t version, uint64_t instance,
+		    struct ns_backing_stat *out)
+{
+	struct volume *v = served_volume(ctx, volume);
+
+	return v ? volume_stat(v, ino, version, instance, out) : -EIO;
+}
+
+static int ops_statfs(void *ctx, struct orchfs_statfs *out)
+{
+	struct served *sv = ctx;
+	struct volume *v;
+
+	memset(out, 0, sizeof(*out));
+	out->bsize = 4096;
+	out->namelen = 255;
+	for (v = sv->volumes; v; v = v->next) {
+		struct statvfs s;
+		uint64_t unit, keep;
+
+		if (!volume_online(v) || fstatvfs(v->root_fd, &s) < 0)
+			continue;
+		unit = s.f_frsize;
+		keep = v->rec.reserve / 4096;
+		out->blocks += s.f_blocks * unit / 4096;
+		out->bfree += s.f_bfree * unit / 4096;
+		if (s.f_bavail * unit / 4096 > keep)
+			out->bavail += s.f_bavail * unit / 4096 - keep;
+		out->files += s.f_files;
+		out->ffree += s.f_ffree;
+	}
+	return 0;
+}
+
+const struct ns_backing_ops pool_backing_ops = {
+	.take = ops_take,
+	.put_back = ops_put_back,
+	.stat = ops_stat,
+	.statfs = ops_statfs,
+};
+
+struct load_ctx {
+	struct served *sv;
+	const struct sweep_deletions *deletions;
+};
+
+static int load_file(struct load_ctx *c, struct volume *v,
+		     struct pool_range *r, uint32_t i)
+{
+	uint64_t ino = r->first_ino + i, instance = r->first_instance + i;
+	struct ns_backing_stat st;
+	char path[BACKING_PATH_MAX];
+	int rc;
+
+	rc = ns_has_instance(c->sv->ns, ino, 1, instance);
+	if (rc || sweep_deletions_has(c->deletions, ino, 1, instance))
+		return rc < 0 ? rc : 0;
+	if (volume_stat(v, ino, 1, instance, &st) < 0)
+		return 0;	/* never made, or used and gone */
+	if (!st.size && !st.blocks) {
+		rc = pool_push(v, ino, instance);
+		if (!rc)
+			r->left++;
+		return rc;
+	}
+	/* of a create that a power cut undid: kept, under quarantine */
+	backing_path(path, ino, 1, instance);
+	path[7] = 0;		/* data/XX/NAME */
+	log_warn(c->sv->name, "volume %s: backing file %s has contents and "
+		 "no record: moved to quarantine", v->rec.name, path + 8);
+	return backing_quarantine(v, path + 5, path + 8);
+}
+
+static int load_range(void *ctx, uint32_t volume, uint64_t first_ino,
+		      uint64_t first_instance, uint32_t count)
+{
+	struct load_ctx *c = ctx;
+	struct volume *v = served_volume(c->sv, volume);
+	struct pool_range *r;
+	int rc = 0;
+
+	if (!v || !volume_online(v))
+		return 0;	/* the record stays for a later start */
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	*r = (struct pool_range) {
+		.next = c->sv->pool.ranges, .volume = volume,
+		.first_ino = first_ino, .first_instance = first_instance,
+		.count = count,
+	};
+	c->sv->pool.ranges = r;
+	for (uint32_t i = count; !rc && i-- > 0;)
+		rc = load_file(c, v, r, i);
+	return rc;
+}
+
+int pool_load(struct served *sv, const struct sweep_deletions *d)
+{
+	struct load_ctx c = { .sv = sv, .deletions = d };
+
+	return ns_pools(sv->ns, load_range, &c);
+}
+
+int pool_drop_volume(struct served *sv, struct volume *v)
+{
+	struct pool_range *r, **p = &sv->pool.ranges;
+	int rc;
+
+	while ((r = *p)) {
+		if (r->volume != v->rec.id) {
+			p = &r->next;
+			continue;
+		}
+		rc = ns_pool_del(sv->ns, r->volume, r->first_ino);
+		if (rc < 0)
+			return rc;
+		*p = r->next;
+		free(r);
+	}
+	return 0;
+}
+
+int pool_start(struct served *sv)
+{
+	struct pool *pool = &sv->pool;
+
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->cond, NULL);
+	pool->done_work.run = pool_done;
+	pool->stopped = false;
+	return worker_start(&pool->worker, "orchd-pool");
+}
+
+void pool_stop(struct served *sv)
+{
+	struct pool_range *r;
+
+	sv->pool.stopped = true;
+	if (!sv->pool.worker.started)
+		return;
+	worker_stop(&sv->pool.worker);
+	pool_collect(sv);
+	while ((r = sv->pool.ranges)) {
+		sv->pool.ranges = r->next;
+		free(r);
+	}
+}

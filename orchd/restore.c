@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A new store from a backup. Everything is read and verified into a directory
+ * beside the target before that takes its place.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+#include <rocksdb/c.h>
+
+#include "backup.h"
+#include "ctl.h"
+#include "proto/store.pb-c.h"
+#include "store.h"
+
+#define KEY_MAX		4096
+#define VALUE_MAX	(1 << 20)
+#define BATCH_BYTES	(1 << 20)
+
+struct in {
+	FILE *f;
+	EVP_MD_CTX *md;
+	const char *name;
+	rocksdb_t *db;
+	rocksdb_writeoptions_t *wo;
+	rocksdb_writebatch_t *batch;
+	size_t batch_bytes;
+	uint64_t count;
+	bool have_super, have_seq;
+	char *why;
+	size_t why_len;
+};
+
+static int fail(struct in *in, int rc, const char *text)
+{
+	snprintf(in->why, in->why_len, "%s", text);
+	return rc;
+}
+
+static int get(struct in *in, void *p, size_t len)
+{
+	if (fread(p, 1, len, in->f) != len)
+		return fail(in, -EUCLEAN, ferror(in->f) ?
+			    "the backup cannot be read" :
+			    "the backup is cut short: use a complete one");
+	EVP_DigestUpdate(in->md, p, len);
+	return 0;
+}
+
+static uint64_t get_le(const uint8_t *p, int n)
+{
+	uint64_t v = 0;
+
+	for (int i = n; i-- > 0;)
+		v = v << 8 | p[i];
+	return v;
+}
+
+static int read_header(struct in *in)
+{
+	char line[256], name[64];
+	unsigned int format;
+
+	if (!fgets(line, sizeof(line), in->f) ||
+	    sscanf(line, "orchfs backup %u %*36s %63s", &format, name) != 2)
+		return fail(in, -EINVAL, "this is no backup of orchfs");
+	if (format != 1)
+		return fail(in, -EPROTO, "the backup is from a newer orchfs: "
+			    "upgrade orchd");
+	EVP_DigestUpdate(in->md, line, strlen(line));
+	if (strcmp(name, in->name)) {
+		snprintf(in->why, in->why_len, "the backup is of namespace "
+			 "%s, not %s: name that one", name, in->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/*
+ * The restored store is another line of history than what the kernel or the
+ * volumes may have seen: a higher epoch for the volumes, an incarnation that
+ * was never used for the kernel, and the mark of an unclean stop on another
+ * boot, so that volumes are swept.
+ */
+static int change_super(struct in *in, const uint8_t *val, size_t len)
+{
+	Orchfs__Store__Super *s;
+	uint8_t *out;
+	char none[1] = "", *boot;
+
+	s = orchfs__store__super__unpack(NULL, len, val);
+	if (!s || s->format != 1 || strcmp(s->name, in->name)) {
+		orchfs__store__super__free_unpacked(s, NULL);
+		return fail(in, -EUCLEAN, "the backup's super record is "
+			    "damaged or newer than this orchd");
+	}
+	s->epoch++;
+	s->clean = false;
+	s->incarnation = (uint64_t)time(NULL) << 24;
+	boot = s->boot_id;
+	s->boot_id = none;
+	len = orchfs__store__super__get_packed_size(s);
+	out = malloc(len ? len : 1);
+	if (out) {
+		orchfs__store__super__pack(s, out);
+		rocksdb_writebatch_put(in->batch, "Ssuper", 6, (char *)out,
+				       len);
+	}
+	s->boot_id = boot;
+	orchfs__store__super__free_unpacked(s, NULL);
+	free(out);
+	in->have_super = true;
+	return out ? 0 : -ENOMEM;
+}
+
+static int flush_batch(struct in *in)
+{
+	char *err = NULL;
+
+	rocksdb_write(in->db, in->wo, in->batch, &err);
+	rocksdb_writebatch_clear(in->batch);
+	in->batch_bytes = 0;
+	if (!err)
+		return 0;
+	snprintf(in->why, in->why_len, "writing the new store: %s", err);
+	rocksdb_free(err);
+	return -EIO;
+}
+
+/* Return: 1 a record was read, 0 the end, -errno. */
+static int read_record(struct in *in, uint8_t *key, uint8_t *val)
+{
+	uint8_t head[8];
+	size_t klen, vlen;
+	int rc;
+
+	rc = get(in, head, 8);
+	if (rc < 0)
+		return rc;
+	klen = get_le(head, 4);
+	vlen = get_le(head + 4, 4);
+	if (!klen && !vlen)
+		return 0;
+	if (!klen || klen > KEY_MAX || vlen > VALUE_MAX)
+		return fail(in, -EUCLEAN, "the backup is damaged: a record "
+			    "of an impossible size");
+	rc = get(in, key, klen);
+	if (!rc && vlen)
+		rc = get(in, val, vlen);
+	if (rc < 0)
+		return rc;
+	in->count++;
+	if (klen == 6 && !memcmp(key, "Ssuper", 6)) {
+		rc = change_super(in, val, vlen);
+		return rc < 0 ? rc : 1;
+	}
+	if (klen == 4 && !memcmp(key, "Sseq", 4))
+		in->have_seq = vlen == 8;
+	rocksdb_writebatch_put(in->batch, (char *)key, klen, (char *)val,
+			       vlen);
+	in->batch_bytes += klen + vlen;
+	if (in->batch_bytes > BATCH_BYTES)
+		rc = flush_batch(in);
+	return rc < 0 ? rc : 1;
+}
+
+static int read_trailer(struct in *in)
+{
+	uint8_t count[8], sum[EVP_MAX_MD_SIZE], want[32];
+	unsigned int len = 0;
+	int rc;
+
+	rc = get(in, count, 8);
+	if (rc < 0)
+		return rc;
+	EVP_DigestFinal_ex(in->md, sum, &len);
+	if (fread(want, 1, 32, in->f) != 32)
+		return fail(in, -EUCLEAN,
+			    "the backup is cut short: use a complete one");
+	if (get_le(count, 8) != in->count || memcmp(sum, want, 32))
+		return fail(in, -EUCLEAN, "the backup is damaged: its "
+			    "checksum differs");
+	if (fgetc(in->f) != EOF)
+		return fail(in, -EUCLEAN, "data follow the end of the backup");
+	if (!in->have_super || !in->have_seq)
+		return fail(in, -EUCLEAN, "the backup lacks its super record");
+	return 0;
+}
+
+static int read_all(struct in *in)
+{
+	uint8_t *key = malloc(KEY_MAX), *val = malloc(VALUE_MAX);
+	int rc = key && val ? read_header(in) : -ENOMEM;
+
+	while (!rc) {
+		rc = read_record(in, key, val);
+		if (rc <= 0)
+			break;
+		rc = 0;
+	}
+	if (!rc)
+		rc = read_trailer(in);
+	if (!rc)
+		rc = flush_batch(in);
+	free(key);
+	free(val);
+	return rc;
+}
+
+/* Straight into the database, because the sequence number is kept as it is. */
+static int fill_db(struct in *in, const char *db)
+{
+	rocksdb_options_t *o = rocksdb_options_create();
+	rocksdb_flushoptions_t *fo = rocksdb_flushoptions_create();
+	char *err = NULL;
+	int rc;
+
+	in->db = rocksdb_open(o, db, &err);
+	in->wo = rocksdb_writeoptions_create();
+	in->batch = rocksdb_writebatch_create();
+	rc = err ? -EIO : read_all(in);
+	if (!rc)
+		rocksdb_flush(in->db, fo, &err);
+	if (err) {
+		snprintf(in->why, in->why_len, "the new store: %s", err);
+		rocksdb_free(err);
+		rc = -EIO;
+	}
+	rocksdb_writebatch_destroy(in->batch);
+	rocksdb_writeoptions_destroy(in->wo);
+	if (in->db)
+		rocksdb_close(in->db);
+	rocksdb_flushoptions_destroy(fo);
+	rocksdb_options_destroy(o);
+	return rc;
+}
+
+static int make_store(struct in *in, const char *dir, bool create)
+{
+	struct store_opts o = { .create = create };
+	const char *why = NULL;
+	struct store *st;
+	int rc;
+
+	rc = store_open("rocksdb", dir, &o, &st, &why);
+	if (rc < 0) {
+		snprintf(in->why, in->why_len, "the new store in %s: %s", dir,
+			 why ? why : strerror(-rc));
+		return rc;
+	}
+	if (!create) {
+		rc = store_barrier(st);
+		if (rc < 0)
+			fail(in, rc, "the new store cannot be made durable");
+	}
+	store_close(st);
+	return rc;
+}
+
+static int sync_path(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
+static int move_in(struct in *in, const char *tmp, const char *dir)
+{
+	struct store_opts o = { .create = false };
+	char aside[4400], copy[4096], base[256];
+	struct store *st = NULL;
+	const char *why = NULL;
+	int rc = 0;
+
+	snprintf(copy, sizeof(copy), "%s", dir);
+	snprintf(base, sizeof(base), "%s", basename(copy));
+	snprintf(copy, sizeof(copy), "%s", dir);
+	dirname(copy);
+	if (!access(dir, F_OK)) {
+		/* held open over the rename, so that no daemon starts on it */
+		if (store_open("rocksdb", dir, &o, &st, &why) == -EBUSY) {
+			snprintf(in->why, in->why_len, "the store %s is in "
+				 "use: stop orchd first", dir);
+			return -EBUSY;
+		}
+		snprintf(aside, sizeof(aside), "%s/.%.200s.replaced-%lld",
+			 copy, base, (long long)time(NULL));
+		if (rename(dir, aside) < 0)
+			rc = -errno;
+		else
+			printf("the store that was there is now %s\n", aside);
+	}
+	if (!rc && rename(tmp, dir) < 0)
+		rc = -errno;
+	store_close(st);
+	if (!rc)
+		rc = sync_path(copy);
+	if (rc < 0)
+		snprintf(in->why, in->why_len, "moving the new store to %s: "
+			 "%s", dir, strerror(-rc));
+	return rc;
+}
+
+int backup_restore(int fd, const char *name, const char *dir, char *why,
+		   size_t len)
+{
+	struct in in = { .name = name, .why = why, .why_len = len };
+	char real[4096], copy[4096], tmp[4400], db[4500];
+	int rc;
+
+	if (!realpath(dir, real))
+		snprintf(real, sizeof(real), "%s", dir);
+	while (strlen(real) > 1 && real[strlen(real) - 1] == '/')
+		real[strlen(real) - 1] = 0;
+	strcpy(copy, real);
+	snprintf(tmp, sizeof(tmp), "%s/.restore-%d", dirname(copy), getpid());
+	snprintf(db, sizeof(db), "%s/db", tmp);
+	in.f = fdopen(dup(fd), "r");
+	in.md = EVP_MD_CTX_new();
+	if (!in.f || !in.md)
+		return fail(&in, -ENOMEM, "out of memory");
+	EVP_DigestInit_ex(in.md, EVP_sha256(), NULL);
+	snprintf(why, len, "cannot restore to %s", dir);
+	rc = mkdir(tmp, 0700) < 0 ? -errno : make_store(&in, tmp, true);
+	if (!rc)
+		rc = fill_db(&in, db);
+	if (!rc)
+		rc = make_store(&in, tmp, false);
+	if (!rc)
+		rc = move_in(&in, tmp, real);
+	if (rc < 0)
+		remove_tree(tmp);
+	EVP_MD_CTX_free(in.md);
+	fclose(in.f);
+	return rc;
+}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From a store directory to a namespace that can be attached, and back. What
+ * a volume owes after an unclean stop is kept in STORE/sweep.ID, so that a
+ * volume that is refused today is swept when it returns.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "log.h"
+#include "proto/store.pb-c.h"
+#include "served.h"
+
+static int refuse(struct served *sv, int rc, const char *fmt, const char *arg)
+{
+	char text[5000];
+
+	snprintf(text, sizeof(text), fmt, sv->dir, arg);
+	served_set_state(sv, SERVED_REFUSED, text);
+	return rc;
+}
+
+static int read_boot_id(char id[64])
+{
+	int fd = open("/proc/sys/kernel/random/boot_id",
+		      O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, id, 63);
+	close(fd);
+	if (n < 36)
+		return -EIO;
+	id[n] = 0;
+	id[strcspn(id, "\n")] = 0;
+	return 0;
+}
+
+static int sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
+static void flag_path(const struct served *sv, uint32_t id, char *path,
+		      size_t len)
+{
+	if (id)
+		snprintf(path, len, "%s/sweep.%u", sv->dir, id);
+	else
+		snprintf(path, len, "%s/sweep", sv->dir);
+}
+
+static int flag_set(const struct served *sv, uint32_t id)
+{
+	char path[4200];
+	int fd;
+
+	flag_path(sv, id, path, sizeof(path));
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return sync_dir(sv->dir);
+}
+
+static bool flag_get(const struct served *sv, uint32_t id)
+{
+	char path[4200];
+
+	flag_path(sv, id, path, sizeof(path));
+	return !access(path, F_OK);
+}
+
+static int flag_clear(const struct served *sv, uint32_t id)
+{
+	char path[4200];
+
+	flag_path(sv, id, path, sizeof(path));
+	if (unlink(path) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return sync_dir(sv->dir);
+}
+
+/* The record as the last run left it; ns_open() changes it. */
+static int read_super(struct served *sv, const char *boot_id)
+{
+	struct store_key k = { "Ssuper", 6 };
+	Orchfs__Store__Super *s;
+	bool unclean;
+	size_t len;
+	void *val;
+	int rc;
+
+	rc = store_get(sv->st, NULL, k, &val, &len);
+	if (rc < 0)
+		return rc;
+	s = orchfs__store__super__unpack(NULL, len, val);
+	free(val);
+	if (!s)
+		return -EUCLEAN;
+	sv->epoch = s->epoch;
+	unclean = !s->clean && s->incarnation &&
+		  strcmp(s->boot_id, boot_id);
+	orchfs__store__super__free_unpacked(s, NULL);
+	return unclean ? flag_set(sv, 0) : 0;
+}
+
+void remove_tree(const char *path)
+{
+	char sub[8192];
+	struct dirent *e;
+	DIR *d = opendir(path);
+
+	while (d && (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		snprintf(sub, sizeof(sub), "%.4000s/%s", path, e->d_name);
+		if (unlink(sub) < 0)
+			remove_tree(sub);
+	}
+	if (d)
+		closedir(d);
+	rmdir(path);
+}
+
+/* Copies that a control connection of an earlier run left behind. */
+static void drop_checkpoints(struct served *sv)
+{
+	DIR *d = opendir(sv->dir);
+	struct dirent *e;
+	char path[8192];
+
+	while (d && (e = readdir(d))) {
+		if (strncmp(e->d_name, "checkpoint-", 11))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", sv->dir, e->d_name);
+		remove_tree(path);
+	}
+	if (d)
+		closedir(d);
+}
+
+static int open_store(struct served *sv, const char *boot_id, uint64_t *last)
+{
+	struct store_opts o = { .create = false };
+	const char *why = NULL;
+	int rc;
+
+	rc = store_open("rocksdb", sv->dir, &o, &sv->st, &why);
+	if (rc == -EBUSY)
+		return refuse(sv, rc, "the store %s is in use by another "
+			      "orchd or orchctl: stop that one%s", "");
+	if (rc == -ENOENT)
+		return refuse(sv, rc, "there is no store in %s: make one "
+			      "with orchctl init%s", "");
+	if (rc < 0)
+		return refuse(sv, rc, "the store %s is damaged: %s; run "
+			      "orchctl fsck or restore a backup",
+			      why ? why : strerror(-rc));
+	*last = store_next_seq(sv->st) - 1;
+	rc = read_super(sv, boot_id);
+	if (rc < 0)
+		return refuse(sv, rc, "the store %s is damaged: its super "
+			      "record: %s; restore a backup", strerror(-rc));
+	rc = ns_open(sv->st, &pool_backing_ops, sv, boot_id, &sv->ns, &why);
+	if (rc == -EPROTO)
+		return refuse(sv, rc, "the store %s is from a newer orchfs: "
+			      "upgrade orchd%s", "");
+	if (rc < 0)
+		return refuse(sv, rc, "the store %s is damaged: %s; run "
+			      "orchctl fsck or restore a backup",
+			      why ? why : strerror(-rc));
+	if (served_claim(sv, ns_name(sv->ns), ns_uuid(sv->ns)) < 0)
+		return refuse(sv, -EEXIST, "the store %s holds namespace %s, "
+			      "which is served from another directory: remove "
+			      "one of the two", ns_name(sv->ns));
+	return 0;
+}
+
+static void refuse_pair(struct volume *a, struct volume *b)
+{
+	char why[VOLUME_WHY];
+
+	snprintf(why, sizeof(why), "volumes %s (%.150s) and %s (%.150s) carry "
+		 "the same marker: a cloned drive? Unmount the copy and "
+		 "restart orchd", a->rec.name, a->rec.path, b->rec.name,
+		 b->rec.path);
+	volume_refuse(a, why);
+	volume_refuse(b, why);
+}
+
+static void refuse_doubles(struct served *sv)
+{
+	static const uint8_t none[16];
+	struct volume *a, *b;
+
+	for (a = sv->volumes; a; a = a->next)
+		for (b = a->next; b; b = b->next)
+			if (memcmp(a->marker.volume_uuid, none, 16) &&
+			    !memcmp(a->marker.volume_uuid,
+				    b->marker.volume_uuid, 16))
+				refuse_pair(a, b);
+}
+
+static int check_age(struct served *sv, uint64_t last)
+{
+	char text[VOLUME_WHY];
+	struct volume *v;
+
+	for (v = sv->volumes; v; v = v->next) {
+		const struct marker *m = &v->marker;
+
+		if (!volume_online(v) || m->epoch < sv->epoch ||
+		    (m->epoch == sv->epoch && m->durable_txn <= last))
+			continue;
+		snprintf(text, sizeof(text), "the store %.150s is older than "
+			 "volume %s says (transaction %llu, the volume knows "
+			 "%llu): an old copy? Put the right store back, or "
+			 "restore the newest backup with orchctl restore",
+			 sv->dir, v->rec.name, (unsigned long long)last,
+			 (unsigned long long)m->durable_txn);
+		served_set_state(sv, SERVED_REFUSED, text);
+		return -ESTALE;
+	}
+	return 0;
+}
+
+static int load_volumes(struct served *sv)
+{
+	struct volume *v, **tail = &sv->volumes;
+	struct ns_volume *recs;
+	size_t nr;
+	int rc;
+
+	rc = ns_volumes(sv->ns, &recs, &nr);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < nr; i++) {
+		v = volume_new(&recs[i]);
+		if (!v) {
+			free(recs);
+			return -ENOMEM;
+		}
+		*tail = v;
+		tail = &v->next;
+		volume_open(v, ns_uuid(sv->ns));
+		if (flag_get(sv, 0))
+			rc = flag_set(sv, v->rec.id);
+		if (rc < 0)
+			break;
+	}
+	free(recs);
+	if (rc < 0)
+		return rc;
+	refuse_doubles(sv);
+	for (v = sv->volumes; v; v = v->next)
+		if (!volume_online(v))
+			log_err(sv->name, "%s", v->problem);
+	return flag_clear(sv, 0);
+}
+
+static int settle_volumes(struct served *sv)
+{
+	struct sweep_deletions *d;
+	struct volume *v;
+	int rc;
+
+	rc = sweep_deletions_load(sv->ns, &d);
+	if (rc < 0)
+		return rc;
+	rc = pool_load(sv, d);
+	sweep_deletions_free(d);
+	for (v = sv->volumes; !rc && v; v = v->next) {
+		if (!volume_online(v) || !flag_get(sv, v->rec.id))
+			continue;
+		rc = sweep_volume(sv, v);
+		if (!rc)
+			rc = store_barrier(sv->st);
+		if (!rc)
+			rc = flag_clear(sv, v->rec.id);
+	}
+	return rc;
+}
+
+int serve_open(struct served *sv)
+{
+	char boot_id[64];
+	uint64_t last = 0;
+	int rc;
+
+	rc = read_boot_id(boot_id);
+	if (rc < 0)
+		return refuse(sv, rc, "%s: the kernel's boot id: %s",
+			      strerror(-rc));
+	rc = open_store(sv, boot_id, &last);
+	if (rc < 0)
+		return rc;
+	drop_checkpoints(sv);
+	rc = load_volumes(sv);
+	if (rc < 0)
+		return refuse(sv, rc, "the store %s: its volumes: %s",
+			      strerror(-rc));
+	rc = check_age(sv, last);
+	if (rc < 0)
+		return rc;
+	rc = settle_volumes(sv);
+	if (rc < 0)
+		return refuse(sv, rc, "the store %s: checking the volumes "
+			      "after an unclean stop: %s", strerror(-rc));
+	atomic_store(&sv->last_txn, ns_txn(sv->ns));
+	rc = sync_start(sv);
+	if (!rc)
+		rc = pool_start(sv);
+	if (!rc)
+		rc = deleter_start(sv);
+	if (rc < 0)
+		return refuse(sv, rc, "%s: cannot start a thread: %s",
+			      strerror(-rc));
+	deleter_marks(sv, true);
+	return 0;
+}
+
+static void final_markers(struct served *sv)
+{
+	struct volume *v;
+	int rc;
+
+	for (v = sv->volumes; v; v = v->next) {
+		if (!volume_online(v))
+			continue;
+		rc = marker_update(v, sv, store_durable(sv->st));
+		if (rc < 0)
+			log_warn(sv->name, "volume %s: cannot write "
+				 MARKER_FILE ": %s", v->rec.name,
+				 strerror(-rc));
+	}
+}
+
+static void free_volumes(struct served *sv)
+{
+	struct volume *v;
+
+	while ((v = sv->volumes)) {
+		sv->volumes = v->next;
+		volume_put(v);
+	}
+}
+
+/* Orderly: what was acknowledged is made durable, waiting replies are sent. */
+void serve_close(struct served *sv)
+{
+	bool refused = served_get_state(sv, NULL, 0) == SERVED_REFUSED;
+	bool served = sv->deleter.worker.started;
+	struct ns *ns = sv->ns;
+	int rc = 0;
+
+	if (!refused)
+		served_set_state(sv, SERVED_STOPPING, "");
+	served_wait_users(sv);
+	deleter_stop(sv);
+	pool_stop(sv);
+	sync_stop(sv);
+	if (served) {
+		rc = store_barrier(sv->st);
+		if (rc < 0)
+			sync_fatal(sv, rc);
+		nl_ops_durable(sv);
+	}
+	nl_ops_drop_waiters(sv);
+	work_run(&sv->queue);
+	if (ns) {
+		pthread_mutex_lock(&sv->lock);
+		sv->ns = NULL;
+		pthread_mutex_unlock(&sv->lock);
+		rc = ns_close(ns);
+	}
+	if (rc < 0)
+		log_err(sv->name, "%s: closing the namespace: %s", sv->dir,
+			strerror(-rc));
+	else if (served)
+		final_markers(sv);
+	free_volumes(sv);
+	store_close(sv->st);
+	sv->st = NULL;
+	if (!refused)
+		served_set_state(sv, SERVED_REFUSED, "stopped");
+}

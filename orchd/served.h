@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One served namespace. Threads: Documentation/daemon.md. Unless told
+ * otherwise a member belongs to the namespace thread.
+ */
+#ifndef ORCHD_SERVED_H
+#define ORCHD_SERVED_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "loop.h"
+#include "nl_sock.h"
+#include "ns.h"
+#include "store.h"
+#include "volume.h"
+#include "work.h"
+
+enum served_state {
+	SERVED_STARTING,
+	SERVED_WAITING,		/* for the module; the store is open */
+	SERVED_SERVING,
+	SERVED_REFUSED,		/* the thread has ended */
+	SERVED_STOPPING,
+};
+
+/* A reply that waits until transaction txn is durable. */
+struct waiter {
+	struct waiter *next;
+	uint64_t id, txn;
+	uint32_t kind;
+	struct op_reply rep;
+};
+
+/* A layout that was sent with layout-set; guarded by served.lock. */
+struct swap {
+	struct swap *next;
+	uint64_t id;
+	uint32_t seq;		/* of the netlink message */
+	bool done;
+	int status;
+	char text[256];
+};
+
+/* sync.c */
+struct syncer {
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;	/* want, stop */
+	pthread_cond_t wake, done;
+	uint64_t want;
+	bool stop;
+	atomic_bool dirty;
+	atomic_bool posted;
+	struct work durable_work;
+};
+
+/* pool.c */
+struct pool_range {
+	struct pool_range *next;
+	uint32_t volume;
+	uint64_t first_ino, first_instance;
+	uint32_t count, left;
+};
+
+struct pool {
+	struct worker worker;
+	uint64_t ino, ino_left, instance, instance_left;
+	struct pool_range *ranges;
+	bool stopped;
+	pthread_mutex_t lock;	/* done */
+	pthread_cond_t cond;
+	struct pool_batch *done;
+	struct work done_work;
+	atomic_bool done_posted;
+};
+
+/* deleter.c */
+struct deleter {
+	struct worker worker;
+	bool busy, failed, stopped;
+	uint64_t after, retry_at, marked_at;
+};
+
+#define RECENT_MAX	4096
+
+struct served {
+	struct served *next;		/* registry lock (served.c) */
+	char dir[4096];			/* does not change */
+	char name[64];			/* under lock until serving */
+	uint8_t uuid[16];
+	pthread_t thread;
+	bool thread_started;
+	struct work_queue queue;
+
+	struct loop loop;
+	struct loop_source queue_source, timer_source, nl_source;
+	struct loop_source family_source;
+	struct nl_sock *family_sk;
+	struct channel ch;
+	bool attached, stopping, need_resync, need_attach;
+	struct store *st;
+	struct ns *ns;
+	uint64_t epoch;
+	struct volume *volumes;
+	struct waiter *waiters, **waiters_tail;
+	uint32_t poll_seq;
+	uint64_t told_durable;
+	uint64_t *recent;		/* inodes of late replies, a ring */
+	size_t recent_pos;
+	struct syncer sync;
+	struct pool pool;
+	struct deleter deleter;
+	uint64_t damaged;		/* backing files missing */
+
+	atomic_uint_fast64_t last_txn;	/* any thread reads */
+	atomic_uint_fast64_t requests, resent;
+	atomic_uint mounts;
+
+	pthread_mutex_t lock;		/* the rest */
+	pthread_cond_t changed;
+	enum served_state state;
+	char problem[VOLUME_WHY];
+	unsigned int users;		/* of the store, in other threads */
+	bool closing;
+	struct swap *swaps;
+	uint64_t next_swap;
+	uint64_t deletions_done;	/* batches finished */
+	struct work settled_work;	/* posted to the main thread */
+};
+
+/* A call into the namespace thread from a control thread. */
+struct job {
+	struct work w;
+	struct served *sv;
+	atomic_int refs;
+	int (*fn)(struct served *sv, struct job *j);
+	void (*release)(struct job *j);	/* contents, not the job; or NULL */
+	int rc;
+	bool done;			/* under sv->lock */
+};
+
+/* served.c */
+struct served *served_new(const char *dir);
+int served_start(struct served *sv);
+void served_stop(struct served *sv);	/* asks */
+void served_join(struct served *sv);
+void served_free(struct served *sv);
+void served_set_state(struct served *sv, enum served_state s,
+		      const char *problem);
+enum served_state served_get_state(struct served *sv, char *problem,
+				   size_t len);
+const char *served_state_name(enum served_state s);
+bool served_settled(struct served *sv);	/* serving or a known problem */
+void served_txn(struct served *sv);	/* after anything that may commit */
+struct volume *served_volume(struct served *sv, uint32_t id);
+uint64_t now_ms(void);
+/**
+ * served_call() - run j->fn in the namespace thread and wait. The caller's
+ * reference stays its own; drop it with job_put().
+ * Return: fn's; -ESHUTDOWN; -ETIMEDOUT (@timeout_ms, 0: none).
+ */
+int served_call(struct served *sv, struct job *j, int timeout_ms);
+/**
+ * served_hold() - keep the store open for another thread. It watches
+ * served_closing() if it takes long. Return: 0 or -ESHUTDOWN.
+ */
+int served_hold(struct served *sv);
+void served_release(struct served *sv);
+bool served_closing(struct served *sv);
+void served_wait_users(struct served *sv);
+void *job_new(size_t size, int (*fn)(struct served *, struct job *));
+void job_put(struct job *j);
+
+/* registry: all namespaces; the list only grows */
+struct served *served_first(void);
+struct served *served_next(struct served *sv);
+struct served *served_find(const char *name);
+struct served *served_find_dir(const char *dir);
+int served_register(struct served *sv);
+/** served_claim() - name and uuid for this store alone, or -EEXIST. */
+int served_claim(struct served *sv, const char *name, const uint8_t uuid[16]);
+void served_on_settled(struct work_queue *q, void (*fn)(struct work *));
+
+/* serve_start.c, sweep.c: before requests */
+int serve_open(struct served *sv);
+void serve_close(struct served *sv);
+int sweep_volume(struct served *sv, struct volume *v);
+struct sweep_deletions;
+int sweep_deletions_load(struct ns *ns, struct sweep_deletions **out);
+bool sweep_deletions_has(const struct sweep_deletions *d, uint64_t ino,
+			 uint64_t version, uint64_t instance);
+void sweep_deletions_free(struct sweep_deletions *d);
+
+/* attach.c */
+void attach_try(struct served *sv);
+void attach_lost(struct served *sv);
+void attach_resync(struct served *sv);
+int attach_count_mounts(struct served *sv);
+int family_watch(struct served *sv);
+void family_unwatch(struct served *sv);
+
+/* nl_ops.c */
+void nl_ops_event(void *sv, struct nlmsghdr *nlh);
+void nl_ops_poll(struct served *sv);
+void nl_ops_durable(struct served *sv);
+void nl_ops_drop_waiters(struct served *sv);
+
+/* sync.c */
+int sync_start(struct served *sv);
+void sync_stop(struct served *sv);
+void sync_request(struct served *sv, uint64_t txn);	/* any thread */
+void sync_dirty(struct served *sv);
+/** sync_wait() - any other thread: until txn is durable. */
+int sync_wait(struct served *sv, uint64_t txn);
+__attribute__((noreturn)) void sync_fatal(struct served *sv, int rc);
+
+/* pool.c */
+extern const struct ns_backing_ops pool_backing_ops;
+int pool_start(struct served *sv);
+void pool_stop(struct served *sv);
+int pool_load(struct served *sv, const struct sweep_deletions *d);
+void pool_maintain(struct served *sv);
+void pool_ensure(struct served *sv);
+/** pool_drop_volume() - forget its files; they are returned to be removed. */
+int pool_drop_volume(struct served *sv, struct volume *v);
+bool pool_has(const struct volume *v, uint64_t ino, uint64_t instance);
+
+/* deleter.c */
+int deleter_start(struct served *sv);
+void deleter_stop(struct served *sv);
+void deleter_kick(struct served *sv);
+void deleter_marks(struct served *sv, bool now);
+int marker_update(struct volume *v, const struct served *sv, uint64_t txn);
+
+#endif

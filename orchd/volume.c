@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "volume.h"
+
+struct volume *volume_new(const struct ns_volume *rec)
+{
+	struct volume *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	atomic_init(&v->refs, 1);
+	v->rec = *rec;
+	v->root_fd = -1;
+	return v;
+}
+
+struct volume *volume_get(struct volume *v)
+{
+	atomic_fetch_add(&v->refs, 1);
+	return v;
+}
+
+void volume_put(struct volume *v)
+{
+	if (!v || atomic_fetch_sub(&v->refs, 1) != 1)
+		return;
+	if (v->root_fd >= 0)
+		close(v->root_fd);
+	free(v->pool);
+	free(v);
+}
+
+void volume_refuse(struct volume *v, const char *problem)
+{
+	snprintf(v->problem, sizeof(v->problem), "%s", problem);
+	if (v->root_fd >= 0)
+		close(v->root_fd);
+	v->root_fd = -1;
+}
+
+static int volume_open_marker(struct volume *v, int fd, const uint8_t *ns_uuid,
+			      char *why)
+{
+	struct marker *m = &v->marker;
+	char u[37];
+	int rc;
+
+	rc = marker_read(fd, m);
+	if (rc == -ENOENT) {
+		snprintf(why, VOLUME_WHY, "volume %s: %.200s has no "
+			 MARKER_FILE ": drive not mounted? Mount it and "
+			 "restart orchd", v->rec.name, v->rec.path);
+		return -ENXIO;
+	}
+	if (rc < 0) {
+		snprintf(why, VOLUME_WHY, "volume %s: %.200s/" MARKER_FILE
+			 " %s", v->rec.name, v->rec.path, rc == -EPROTO ?
+			 "is from a newer orchfs: upgrade orchd" :
+			 rc == -EUCLEAN ? "is damaged: check the drive" :
+			 strerror(-rc));
+		return rc;
+	}
+	if (memcmp(m->ns_uuid, ns_uuid, 16)) {
+		uuid_text(m->ns_uuid, u);
+		snprintf(why, VOLUME_WHY, "volume %s: %.200s belongs to "
+			 "namespace %s (%s): another drive is mounted there; "
+			 "mount the right one and restart orchd",
+			 v->rec.name, v->rec.path, m->ns_name, u);
+		return -EXDEV;
+	}
+	if (m->volume != v->rec.id || memcmp(m->volume_uuid, v->rec.uuid, 16)) {
+		uuid_text(m->volume_uuid, u);
+		snprintf(why, VOLUME_WHY, "volume %s: %.200s holds another "
+			 "volume of this namespace (number %u, %s): mount "
+			 "the right drive and restart orchd", v->rec.name,
+			 v->rec.path, m->volume, u);
+		return -EXDEV;
+	}
+	return 0;
+}
+
+int volume_open(struct volume *v, const uint8_t ns_uuid[16])
+{
+	char why[VOLUME_WHY];
+	const char *fstype;
+	struct statfs sfs;
+	struct stat st;
+	int fd, rc;
+
+	fd = open(v->rec.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) {
+		rc = -errno;
+		snprintf(why, sizeof(why), "volume %s: cannot open %.200s: %s"
+			 ": drive not mounted? Mount it and restart orchd",
+			 v->rec.name, v->rec.path, strerror(-rc));
+		volume_refuse(v, why);
+		return rc;
+	}
+	rc = volume_open_marker(v, fd, ns_uuid, why);
+	if (!rc && (fstat(fd, &st) < 0 || fstatfs(fd, &sfs) < 0)) {
+		rc = -errno;
+		snprintf(why, sizeof(why), "volume %s: %.200s: %s",
+			 v->rec.name, v->rec.path, strerror(-rc));
+	}
+	if (rc < 0) {
+		close(fd);
+		volume_refuse(v, why);
+		return rc;
+	}
+	v->root_fd = fd;
+	v->dev = st.st_dev;
+	v->ino = st.st_ino;
+	volume_fs_ok(sfs.f_type, &fstype);
+	snprintf(v->fstype, sizeof(v->fstype), "%s", fstype);
+	v->quarantined = volume_count_quarantined(v);
+	return 0;
+}
+
+void backing_path(char out[BACKING_PATH_MAX], uint64_t ino, uint64_t version,
+		  uint64_t instance)
+{
+	snprintf(out, BACKING_PATH_MAX, "data/%02x/%" PRIx64 ".%" PRIx64 ".%"
+		 PRIx64, (unsigned int)(ino >> 8 & 0xff), ino, version,
+		 instance);
+}
+
+/* Only the form that backing_path() writes: no zeros in front, no capitals. */
+static const char *parse_hex(const char *s, uint64_t *out)
+{
+	int digits = 0;
+
+	*out = 0;
+	if (*s == '0')
+		return NULL;
+	for (; (*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'f'); s++) {
+		if (++digits > 16)
+			return NULL;
+		*out = *out << 4 | (uint64_t)(*s <= '9' ? *s - '0' :
+					      *s - 'a' + 10);
+	}
+	return digits ? s : NULL;
+}
+
+bool backing_parse(const char *name, uint64_t *ino, uint64_t *version,
+		   uint64_t *instance)
+{
+	const char *s = parse_hex(name, ino);
+
+	if (!s || *s != '.')
+		return false;
+	s = parse_hex(s + 1, version);
+	if (!s || *s != '.')
+		return false;
+	s = parse_hex(s + 1, instance);
+	return s && !*s;
+}
+
+int backing_open(struct volume *v, uint64_t ino, uint64_t version,
+		 uint64_t instance)
+{
+	char path[BACKING_PATH_MAX];
+	int fd;
+
+	if (v->root_fd < 0)
+		return -EIO;
+	backing_path(path, ino, version, instance);
+	fd = openat(v->root_fd, path, O_RDWR | O_NOATIME | O_CLOEXEC |
+		    O_NOFOLLOW | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+static int backing_mkdir(struct volume *v, uint64_t ino)
+{
+	char dir[16];
+	int fd, rc;
+
+	snprintf(dir, sizeof(dir), "data/%02x", (unsigned int)(ino >> 8) &
+		 0xff);
+	if (mkdirat(v->root_fd, dir, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(v->root_fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
+int backing_create(struct volume *v, uint64_t ino, uint64_t version,
+		   uint64_t instance)
+{
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	char path[BACKING_PATH_MAX];
+	int fd, rc;
+
+	backing_path(path, ino, version, instance);
+	fd = openat(v->root_fd, path, flags, 0600);
+	if (fd < 0 && errno == ENOENT) {
+		rc = backing_mkdir(v, ino);
+		if (rc < 0)
+			return rc;
+		fd = openat(v->root_fd, path, flags, 0600);
+	}
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+/*
+ * The directory was changed in the transaction of each file's creation, and
+ * the logs of XFS and ext4 are forced in order: its fsync makes them all
+ * durable without flushing what users wrote on the volume, as syncfs would.
+ */
+int backing_sync(struct volume *v, uint64_t first, uint64_t last)
+{
+	char dir[16];
+	int fd, rc = 0;
+
+	for (uint64_t d = first >> 8; d <= last >> 8 && !rc; d++) {
+		snprintf(dir, sizeof(dir), "data/%02x",
+			 (unsigned int)d & 0xff);
+		fd = openat(v->root_fd, dir,
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		if (fsync(fd) < 0)
+			rc = -errno;
+		close(fd);
+	}
+	return rc;
+}
+
+int backing_unlink(struct volume *v, uint64_t ino, uint64_t version,
+		   uint64_t instance)
+{
+	char path[BACKING_PATH_MAX];
+
+	if (v->root_fd < 0)
+		return -EIO;
+	backing_path(path, ino, version, instance);
+	return unlinkat(v->root_fd, path, 0) < 0 ? -errno : 0;
+}
+
+int volume_stat(struct volume *v, uint64_t ino, uint64_t version,
+		 uint64_t instance, struct ns_backing_stat *out)
+{
+	char path[BACKING_PATH_MAX];
+	struct stat st;
+
+	if (v->root_fd < 0)
+		return -EIO;
+	backing_path(path, ino, version, instance);
+	if (fstatat(v->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	*out = (struct ns_backing_stat) {
+		.size = (uint64_t)st.st_size,
+		.blocks = (uint64_t)st.st_blocks,
+		.mtime = { .sec = st.st_mtim.tv_sec,
+			   .nsec = (uint32_t)st.st_mtim.tv_nsec },
+		.ctime = { .sec = st.st_ctim.tv_sec,
+			   .nsec = (uint32_t)st.st_ctim.tv_nsec },
+	};
+	return 0;
+}
+
+static DIR *open_dir_at(int dirfd, const char *path)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+			O_NOFOLLOW);
+	DIR *d;
+
+	if (fd < 0)
+		return NULL;
+	d = fdopendir(fd);
+	if (!d)
+		close(fd);
+	return d;
+}
+
+static bool dot_name(const char *n)
+{
+	return n[0] == '.' && (!n[1] || (n[1] == '.' && !n[2]));
+}
+
+static int backing_each_in(int data_fd, const char *subdir, backing_fn fn,
+			   void *ctx)
+{
+	DIR *d = open_dir_at(data_fd, subdir);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!d)
+		return errno == ENOTDIR ? fn(ctx, NULL, subdir) : -errno;
+	while (!rc && (errno = 0, e = readdir(d)))
+		if (!dot_name(e->d_name))
+			rc = fn(ctx, subdir, e->d_name);
+	if (!rc && errno)
+		rc = -errno;
+	closedir(d);
+	return rc;
+}
+
+int backing_each(struct volume *v, backing_fn fn, void *ctx)
+{
+	DIR *d = open_dir_at(v->root_fd, "data");
+	struct dirent *e;
+	int rc = 0;
+
+	if (!d)
+		return -errno;
+	while (!rc && (errno = 0, e = readdir(d)))
+		if (!dot_name(e->d_name))
+			rc = backing_each_in(dirfd(d), e->d_name, fn, ctx);
+	if (!rc && errno)
+		rc = -errno;
+	closedir(d);
+	return rc;
+}
+
+int backing_quarantine(struct volume *v, const char *subdir, const char *name)
+{
+	char from[600], to[600];
+
+	if (subdir)
+		snprintf(from, sizeof(from), "data/%s/%s", subdir, name);
+	else
+		snprintf(from, sizeof(from), "data/%s", name);
+	for (int i = 0; i < 1000; i++) {
+		if (i)
+			snprintf(to, sizeof(to), "quarantine/%.250s~%d", name,
+				 i);
+		else
+			snprintf(to, sizeof(to), "quarantine/%s", name);
+		if (!renameat2(v->root_fd, from, v->root_fd, to,
+			       RENAME_NOREPLACE)) {
+			v->quarantined++;
+			return 0;
+		}
+		if (errno == ENOENT &&
+		    !mkdirat(v->root_fd, "quarantine", 0700))
+			continue;
+		if (errno != EEXIST)
+			return -errno;
+	}
+	return -EEXIST;
+}
+
+uint64_t volume_count_quarantined(struct volume *v)
+{
+	DIR *d = open_dir_at(v->root_fd, "quarantine");
+	struct dirent *e;
+	uint64_t n = 0;
+
+	if (!d)
+		return 0;
+	while ((e = readdir(d)))
+		if (!dot_name(e->d_name))
+			n++;
+	closedir(d);
+	return n;
+}
+
+static void rmdirs_data(struct volume *v)
+{
+	char dir[16];
+
+	for (unsigned int i = 0; i < 256; i++) {
+		snprintf(dir, sizeof(dir), "data/%02x", i);
+		unlinkat(v->root_fd, dir, AT_REMOVEDIR);
+	}
+}
+
+int volume_unmake(struct volume *v)
+{
+	if (v->root_fd < 0)
+		return -EIO;
+	if (unlinkat(v->root_fd, MARKER_FILE, 0) < 0 && errno != ENOENT)
+		return -errno;
+	rmdirs_data(v);
+	unlinkat(v->root_fd, "data", AT_REMOVEDIR);
+	unlinkat(v->root_fd, "quarantine", AT_REMOVEDIR);
+	return fsync(v->root_fd) < 0 ? -errno : 0;
+}
