@@ -384,11 +384,12 @@ void op_copy(struct proc *p)
 	in = open_file(p, s, from, O_RDONLY);
 	out = open_file(p, d, to, O_RDWR);
 	if (how == 2) {
-		if (do_clone(p, d, in, out)) {
-			content_resize(d, 0);
+		/* else an end inside a block must not go into the middle */
+		expect(p, d, "ftruncate", ftruncate(out, 0), 0);
+		content_resize(d, 0);
+		touch_m(p, d);
+		if (do_clone(p, d, in, out))
 			content_set(d, s->data, 0, s->size);
-			loosen_m(p, d);
-		}
 	} else {
 		done = how == 0 ? do_copy(p, d, in, out, off, off2, len) :
 				  do_sendfile(p, d, in, out, off, off2, len);

@@ -183,7 +183,7 @@ void op_mknod(struct proc *p)
 	e = dir_find(dir, name);
 	if (one_in(&p->rng, 2) && geteuid() == 0) {
 		mode = (one_in(&p->rng, 2) ? S_IFCHR : S_IFBLK) | 0640;
-		dev = makedev(below(&p->rng, 4000), below(&p->rng, 262144));
+		dev = makedev(below(&p->rng, 512), below(&p->rng, 262144));
 	}
 	note(p, dir, e ? e->node : NULL, "mknod %s mode %o", path, mode);
 	rc = mknod(path, mode, dev);
@@ -324,16 +324,21 @@ static void move_apply(struct proc *p, const struct move *m)
 	if (m->src == m->dst)
 		return;
 	dir_del(p, m->d1, m->n1);
-	if (m->dst) {
+	if (m->dst)
 		dir_del(p, m->d2, m->n2);
-		touch_c(p, m->dst);
-	}
 	dir_add(p, m->d2, m->n2, m->src);
-	if (m->flags & RENAME_FLAGS_EXCHANGE)
+	if (m->flags & RENAME_FLAGS_EXCHANGE) {
 		dir_add(p, m->d1, m->n1, m->dst);
-	else if (m->dst)
-		node_unref(p, m->dst);
+		/* file systems differ in whose times they change */
+		loosen_m(p, m->src);
+		loosen_m(p, m->dst);
+		return;
+	}
 	touch_c(p, m->src);
+	if (m->dst) {
+		touch_c(p, m->dst);
+		node_unref(p, m->dst);
+	}
 }
 
 static unsigned int height(const struct node *n)

@@ -14,8 +14,8 @@ GUEST_ROOT=PARTUUID=6f726368-01
 # The library that goes with the host's librocksdb-dev.
 guest_rocksdb() {
 	apt_private apt-cache show librocksdb-dev |
-		sed -n 's/^Depends: //p' | head -n 1 |
-		grep -o 'librocksdb[0-9][0-9.]*' | head -n 1
+		sed -En 's/^Depends: .*(librocksdb[0-9][0-9.]*).*/\1/p' |
+		sed -n 1p
 }
 
 # First program in the guest: hands over to the drive that each run prepares.

@@ -10,11 +10,9 @@ kernel_newest() {
 		'^linux-image-6\.12\.[0-9.]+(\+deb[0-9.]+)?-cloud-amd64$' |
 		awk '{sub("linux-image-", "", $1); print $1}' | sort -Vr |
 		while read -r version; do
-			apt_private apt-cache show "linux-headers-$version" \
-				>/dev/null 2>&1 || continue
-			echo "$version"
-			break
-		done
+			! apt_private apt-cache show "linux-headers-$version" \
+				>/dev/null 2>&1 || echo "$version"
+		done | sed -n 1p
 }
 
 # kernel_packages VERSION: those that hold image, headers and build scripts.
@@ -22,7 +20,7 @@ kernel_packages() {
 	echo "linux-image-$1"
 	echo "linux-headers-$1"
 	apt_private apt-cache show "linux-headers-$1" |
-		sed -n 's/^Depends: //p' | head -n 1 | tr ',' '\n' |
+		sed -n 's/^Depends: //p' | sed -n 1p | tr ',' '\n' |
 		sed -En 's/^ *(linux-(headers|kbuild)-[^ ]*).*/\1/p'
 }
 

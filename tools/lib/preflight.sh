@@ -63,10 +63,11 @@ preflight_disk() {
 }
 
 preflight_backports() {
-	local suite
+	local suite offers
 	apt_need_backports || return 0
 	suite=$(apt_target_suite)
-	apt_private apt-cache policy qemu-system-x86 | grep -q "$suite" ||
+	offers=$(apt_private apt-cache policy qemu-system-x86)
+	[[ $offers == *"$suite"* ]] ||
 		die "the mirror has no $suite, which holds the emulator: point" \
 			"/etc/apt/sources.list to a mirror that carries it"
 }

@@ -13,7 +13,7 @@ source_version() {
 	apt_private_update
 	version=$(apt_private apt-cache madison linux-source-6.12 |
 		awk -v k="$(kernel_version | cut -d + -f 1)" \
-			'index($3, k "-") == 1 {print $3; exit}')
+			'index($3, k "-") == 1 && !n++ {print $3}')
 	[ -n "$version" ] || version=$(apt_private apt-cache madison \
 		linux-source-6.12 | awk 'NR == 1 {print $3}')
 	[ -n "$version" ] || die "no linux-source-6.12 on the mirror: remove" \
