@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Channels: daemons attach to them and go away, superblocks are bound to them
+ * and go away, in any order.
+ *
+ *	              attach            ready
+ *	(new) ------> attaching ------> ready
+ *	                 ^  \           /
+ *	          attach |   socket closed
+ *	                 |   v
+ *	                detached ------> dead
+ *	                        umount
+ *
+ * A channel whose socket closes while no superblock is bound is dead at once.
+ * A dead one is skipped by everybody and freed with its last reference.
+ */
+#include <linux/fs_context.h>
+#include <linux/netlink.h>
+#include <linux/notifier.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/uuid.h>
+#include <net/netns/generic.h>
+
+#include "channel.h"
+#include "nl_gen.h"
+#include "trace.h"
+
+unsigned int orchfs_net_id;
+u8 orchfs_boot_id[16];
+struct workqueue_struct *orchfs_channel_wq;
+/* Ends superblocks, which may flush works of ordinary queues. */
+static struct workqueue_struct *orchfs_sb_wq;
+
+/**
+ * orchfs_net_of() - what orchfs keeps for a network namespace
+ * @net: alive
+ *
+ * Return: never NULL.
+ */
+struct orchfs_net *orchfs_net_of(struct net *net)
+{
+	return net_generic(net, orchfs_net_id);
+}
+
+static int orchfs_channel_send(struct orchfs_channel *ch, struct sk_buff *skb,
+			       u32 portid)
+{
+	return genlmsg_unicast(ch->net, skb, portid);
+}
+
+/*
+ * Drop a superblock's active reference that turned out to be the last one:
+ * ending a superblock may wait, which a message handler must not.
+ */
+static void orchfs_channel_sb_work(struct work_struct *work)
+{
+	struct orchfs_channel *ch = container_of(work, struct orchfs_channel,
+						 sb_work);
+
+	deactivate_super(ch->sb_last);
+	orchfs_channel_put(ch);
+}
+
+/**
+ * orchfs_channel_new() - make a channel without daemon and superblock
+ * @net: outlives the channel
+ * @uuid: 16 bytes
+ * @name: of the namespace
+ *
+ * Return: the channel with one reference, on no list; NULL without memory.
+ */
+struct orchfs_channel *orchfs_channel_new(struct net *net, const u8 *uuid,
+					  const char *name)
+{
+	struct orchfs_channel *ch = kzalloc(sizeof(*ch), GFP_KERNEL);
+
+	if (!ch)
+		return NULL;
+	INIT_LIST_HEAD(&ch->link);
+	refcount_set(&ch->refs, 1);
+	ch->net = net;
+	memcpy(ch->uuid, uuid, sizeof(ch->uuid));
+	strscpy(ch->name, name, sizeof(ch->name));
+	ch->send = orchfs_channel_send;
+	spin_lock_init(&ch->lock);
+	ch->state = ORCHFS_DETACHED;
+	xa_init(&ch->table);
+	INIT_LIST_HEAD(&ch->waiting);
+	INIT_LIST_HEAD(&ch->notes);
+	INIT_LIST_HEAD(&ch->events);
+	init_waitqueue_head(&ch->wq);
+	INIT_WORK(&ch->notes_work, orchfs_note_work);
+	INIT_WORK(&ch->sb_work, orchfs_channel_sb_work);
+	atomic64_set(&ch->epoch, 1);
+	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_NEW, ch->name, 0);
+	return ch;
+}
+
+/**
+ * orchfs_channel_put() - drop a reference
+ * @ch: may sleep if it is the last one
+ */
+void orchfs_channel_put(struct orchfs_channel *ch)
+{
+	struct orchfs_net *on = orchfs_net_of(ch->net);
+
+	if (!refcount_dec_and_mutex_lock(&ch->refs, &on->lock))
+		return;
+	list_del_rcu(&ch->link);
+	mutex_unlock(&on->lock);
+
+	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_FREE, ch->name, 0);
+	WARN_ON_ONCE(ch->requests || ch->nr_notes || ch->nr_events);
+	xa_destroy(&ch->table);
+	kfree_rcu(ch, rcu);
+}
+
+/**
+ * orchfs_channel_by_port() - the channel that a socket is the daemon of
+ * @net: network namespace of the socket
+ * @portid: its port
+ *
+ * Return: the channel with a reference for the caller, or NULL.
+ */
+struct orchfs_channel *orchfs_channel_by_port(struct net *net, u32 portid)
+{
+	struct orchfs_net *on = orchfs_net_of(net);
+	struct orchfs_channel *ch;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ch, &on->channels, link)
+		if (READ_ONCE(ch->portid) == portid &&
+		    refcount_inc_not_zero(&ch->refs))
+			goto out;
+	ch = NULL;
+out:
+	rcu_read_unlock();
+	return ch;
+}
+
+static bool orchfs_channel_dead(struct orchfs_channel *ch)
+{
+	return READ_ONCE(ch->state) == ORCHFS_DEAD;
+}
+
+/*
+ * Which channel a daemon may have: the one of this UUID that has no daemon,
+ * NULL when there is none yet, or an error with its text.
+ */
+static struct orchfs_channel *
+orchfs_attach_choose(struct orchfs_net *on, const u8 *uuid, const char *name,
+		     u32 portid, struct netlink_ext_ack *extack)
+{
+	struct orchfs_channel *ch, *found = NULL;
+	bool named = false;
+
+	lockdep_assert_held(&on->lock);
+	list_for_each_entry(ch, &on->channels, link) {
+		if (orchfs_channel_dead(ch))
+			continue;
+		if (READ_ONCE(ch->portid) == portid) {
+			NL_SET_ERR_MSG(extack,
+				       "this socket is a daemon already: use one socket for each namespace");
+			return ERR_PTR(-EBUSY);
+		}
+		if (!memcmp(ch->uuid, uuid, sizeof(ch->uuid)))
+			found = ch;
+		else if (!strcmp(ch->name, name))
+			named = true;
+	}
+	if (found && strcmp(found->name, name)) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "namespace is mounted under the name %.40s",
+				   found->name);
+		return ERR_PTR(-EINVAL);
+	}
+	if (found && READ_ONCE(found->portid)) {
+		NL_SET_ERR_MSG(extack,
+			       "another daemon serves this namespace: stop it first");
+		return ERR_PTR(-EBUSY);
+	}
+	if (named) {
+		NL_SET_ERR_MSG(extack,
+			       "another namespace of this name is served or mounted here");
+		return ERR_PTR(-EBUSY);
+	}
+	return found;
+}
+
+/* The daemon's own reference comes with it; -ESTALE when umount was faster. */
+static int orchfs_attach_to(struct orchfs_channel *ch, u64 incarnation,
+			    u32 portid, bool *mounted)
+{
+	int ret = -ESTALE;
+
+	spin_lock(&ch->lock);
+	if (ch->state == ORCHFS_DETACHED) {
+		WRITE_ONCE(ch->state, ORCHFS_ATTACHING);
+		WRITE_ONCE(ch->portid, portid);
+		ch->attach++;
+		ch->incarnation = incarnation;
+		*mounted = ch->sb;
+		ret = 0;
+	}
+	spin_unlock(&ch->lock);
+	return ret;
+}
+
+/**
+ * orchfs_channel_attach() - a daemon comes
+ * @net: its network namespace
+ * @uuid: 16 bytes
+ * @name: of the namespace, checked
+ * @incarnation: tells daemons apart
+ * @portid: its socket's port; the daemon is there until that closes
+ * @extack: gets the text of an error
+ * @mounted: set on 0: whether a superblock is bound
+ *
+ * Return: 0, -EBUSY, -EINVAL, -ENOMEM.
+ */
+int orchfs_channel_attach(struct net *net, const u8 *uuid, const char *name,
+			  u64 incarnation, u32 portid,
+			  struct netlink_ext_ack *extack, bool *mounted)
+{
+	struct orchfs_net *on = orchfs_net_of(net);
+	struct orchfs_channel *ch;
+	int ret = 0;
+
+	mutex_lock(&on->lock);
+	ch = orchfs_attach_choose(on, uuid, name, portid, extack);
+	if (IS_ERR(ch)) {
+		ret = PTR_ERR(ch);
+		goto out;
+	}
+	if (ch && !orchfs_attach_to(ch, incarnation, portid, mounted)) {
+		/* Not dead, so the superblock's reference was still there. */
+		orchfs_channel_get(ch);
+		goto out;
+	}
+	ch = orchfs_channel_new(net, uuid, name);
+	if (!ch) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	orchfs_attach_to(ch, incarnation, portid, mounted);
+	list_add_tail_rcu(&ch->link, &on->channels);
+out:
+	mutex_unlock(&on->lock);
+	if (!ret)
+		trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_ATTACH, name, portid);
+	return ret;
+}
+
+/**
+ * orchfs_channel_ready() - the daemon wants requests
+ * @ch: the channel
+ * @portid: of the daemon
+ * @durable: what its store has made durable
+ *
+ * Another incarnation than before, or one that may have carried out a change
+ * that was given up, makes all that is cached be revalidated. Saying it twice
+ * is the same as saying it once.
+ *
+ * Return: 0, or -ENOTCONN when the daemon is not attached any more.
+ */
+int orchfs_channel_ready(struct orchfs_channel *ch, u32 portid, u64 durable)
+{
+	bool renewed;
+	int ret = 0;
+
+	spin_lock(&ch->lock);
+	if (ch->portid != portid) {
+		ret = -ENOTCONN;
+	} else if (ch->state == ORCHFS_ATTACHING) {
+		renewed = ch->incarnation != ch->seen_incarnation;
+		if (renewed || ch->unsure)
+			atomic64_inc(&ch->epoch);
+		/* A store that was restored may know less than the last did. */
+		if (renewed)
+			atomic64_set(&ch->durable, durable);
+		ch->seen_incarnation = ch->incarnation;
+		ch->unsure = false;
+		WRITE_ONCE(ch->state, ORCHFS_READY);
+	}
+	spin_unlock(&ch->lock);
+	if (ret)
+		return ret;
+	orchfs_channel_durable(ch, durable);
+	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_READY, ch->name, portid);
+	return 0;
+}
+
+/**
+ * orchfs_channel_durable() - the daemon told what is durable
+ * @ch: the channel
+ * @txn: highest durable transaction; a lower one than known changes nothing
+ */
+void orchfs_channel_durable(struct orchfs_channel *ch, u64 txn)
+{
+	s64 old = atomic64_read(&ch->durable);
+
+	while (txn > (u64)old &&
+	       !atomic64_try_cmpxchg(&ch->durable, &old, txn))
+		;
+}
+
+/**
+ * orchfs_channel_detach() - the daemon has gone
+ * @ch: the channel; the caller has a reference of its own
+ * @portid: of the daemon's socket; does nothing when that is not the daemon
+ *
+ * Cached names, attributes, open files and their I/O go on.
+ */
+void orchfs_channel_detach(struct orchfs_channel *ch, u32 portid)
+{
+	LIST_HEAD(requests);
+	LIST_HEAD(events);
+	LIST_HEAD(notes);
+
+	spin_lock(&ch->lock);
+	if (!portid || ch->portid != portid) {
+		spin_unlock(&ch->lock);
+		return;
+	}
+	WRITE_ONCE(ch->state, ch->sb ? ORCHFS_DETACHED : ORCHFS_DEAD);
+	WRITE_ONCE(ch->portid, 0);
+	/* Deliveries under way to this daemon see that it has gone. */
+	ch->attach++;
+	orchfs_request_detach_locked(ch, &requests);
+	list_splice_init(&ch->notes, &notes);
+	list_splice_init(&ch->events, &events);
+	ch->nr_notes = 0;
+	ch->nr_events = 0;
+	ch->notes_lost = false;
+	spin_unlock(&ch->lock);
+
+	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_DETACH, ch->name, portid);
+	orchfs_request_drop_list(ch, &requests);
+	orchfs_note_drop_list(&notes);
+	orchfs_event_drop_list(&events);
+	orchfs_channel_put(ch);
+}
+
+/**
+ * orchfs_channel_find() - a mount looks for its namespace
+ * @net: network namespace of the mount
+ * @name: of the namespace
+ * @fc: gets the text of an error
+ *
+ * Return: the channel with a reference for the caller; -ENOTCONN when no
+ * daemon is there at all, -ENOENT when none serves this namespace.
+ */
+struct orchfs_channel *orchfs_channel_find(struct net *net, const char *name,
+					   struct fs_context *fc)
+{
+	struct orchfs_net *on = orchfs_net_of(net);
+	struct orchfs_channel *ch;
+	bool served = false;
+
+	mutex_lock(&on->lock);
+	list_for_each_entry(ch, &on->channels, link) {
+		if (orchfs_channel_dead(ch))
+			continue;
+		if (!strcmp(ch->name, name) && refcount_inc_not_zero(&ch->refs))
+			goto out;
+		served |= READ_ONCE(ch->portid);
+	}
+	ch = NULL;
+out:
+	mutex_unlock(&on->lock);
+	if (ch)
+		return ch;
+	if (served) {
+		errorfc(fc, "no namespace '%s' is served here: see 'orchctl status'",
+			name);
+		return ERR_PTR(-ENOENT);
+	}
+	errorfc(fc, "no orchd is running here: start it first");
+	return ERR_PTR(-ENOTCONN);
+}
+
+/**
+ * orchfs_channel_bind() - a superblock begins to use the channel
+ * @ch: a reference is held for the superblock
+ * @sb: the superblock
+ *
+ * A new session begins.
+ *
+ * Return: 0, -ENOTCONN when daemon and channel have gone meanwhile, -EBUSY
+ * when another superblock is bound.
+ */
+int orchfs_channel_bind(struct orchfs_channel *ch, struct super_block *sb)
+{
+	u64 session;
+	int ret = 0;
+
+	do {
+		session = get_random_u64();
+	} while (!session);
+
+	spin_lock(&ch->lock);
+	if (ch->state == ORCHFS_DEAD) {
+		ret = -ENOTCONN;
+	} else if (ch->sb) {
+		ret = -EBUSY;
+	} else {
+		ch->sb = sb;
+		ch->session = session;
+	}
+	spin_unlock(&ch->lock);
+	if (!ret)
+		trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_BIND, ch->name,
+				     READ_ONCE(ch->portid));
+	return ret;
+}
+
+/**
+ * orchfs_channel_unbind() - the superblock has ended
+ * @ch: the superblock's reference is still to be put
+ *
+ * Never waits. Upcalls after it fail with -EIO unless a daemon is there.
+ */
+void orchfs_channel_unbind(struct orchfs_channel *ch)
+{
+	spin_lock(&ch->lock);
+	ch->sb = NULL;
+	if (ch->state == ORCHFS_DETACHED)
+		WRITE_ONCE(ch->state, ORCHFS_DEAD);
+	spin_unlock(&ch->lock);
+	wake_up_all(&ch->wq);
+	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_UNBIND, ch->name,
+			     READ_ONCE(ch->portid));
+}
+
+/**
+ * orchfs_channel_sb_get() - the superblock, for a message handler
+ * @ch: the channel
+ *
+ * Return: the superblock with an active reference, for
+ * orchfs_channel_sb_put(); NULL when none is bound or it is ending.
+ */
+struct super_block *orchfs_channel_sb_get(struct orchfs_channel *ch)
+{
+	struct super_block *sb;
+
+	spin_lock(&ch->lock);
+	sb = ch->sb;
+	if (sb && !atomic_inc_not_zero(&sb->s_active))
+		sb = NULL;
+	spin_unlock(&ch->lock);
+	return sb;
+}
+
+/**
+ * orchfs_channel_sb_put() - undo orchfs_channel_sb_get()
+ * @ch: the channel
+ * @sb: the superblock, may be NULL
+ *
+ * When the last mount went away meanwhile, a work item ends the superblock.
+ * There is only one last reference, so one work item is enough; it is queued
+ * again by a later handler only after it has run.
+ */
+void orchfs_channel_sb_put(struct orchfs_channel *ch, struct super_block *sb)
+{
+	if (!sb || atomic_add_unless(&sb->s_active, -1, 1))
+		return;
+	ch->sb_last = sb;
+	orchfs_channel_get(ch);
+	if (WARN_ON_ONCE(!queue_work(orchfs_sb_wq, &ch->sb_work)))
+		orchfs_channel_put(ch);
+}
+
+static int orchfs_netlink_notify(struct notifier_block *nb,
+				 unsigned long event, void *data)
+{
+	struct netlink_notify *n = data;
+	struct orchfs_channel *ch;
+
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC)
+		return NOTIFY_DONE;
+	ch = orchfs_channel_by_port(n->net, n->portid);
+	if (ch) {
+		orchfs_channel_detach(ch, n->portid);
+		orchfs_channel_put(ch);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block orchfs_netlink_notifier = {
+	.notifier_call	= orchfs_netlink_notify,
+};
+
+static int __net_init orchfs_net_init(struct net *net)
+{
+	struct orchfs_net *on = orchfs_net_of(net);
+
+	mutex_init(&on->lock);
+	INIT_LIST_HEAD(&on->channels);
+	return 0;
+}
+
+/* Any channel that still has a daemon, with a reference. */
+static struct orchfs_channel *orchfs_net_attached(struct orchfs_net *on)
+{
+	struct orchfs_channel *ch;
+
+	mutex_lock(&on->lock);
+	list_for_each_entry(ch, &on->channels, link)
+		if (READ_ONCE(ch->portid) && refcount_inc_not_zero(&ch->refs))
+			goto out;
+	ch = NULL;
+out:
+	mutex_unlock(&on->lock);
+	return ch;
+}
+
+/*
+ * Superblocks and sockets hold the network namespace, so it has neither when
+ * it ends. When the module goes, sockets may be left.
+ */
+static void __net_exit orchfs_net_exit(struct net *net)
+{
+	struct orchfs_net *on = orchfs_net_of(net);
+	struct orchfs_channel *ch;
+
+	while ((ch = orchfs_net_attached(on))) {
+		orchfs_channel_detach(ch, READ_ONCE(ch->portid));
+		orchfs_channel_put(ch);
+	}
+	/* Works hold references. */
+	flush_workqueue(orchfs_sb_wq);
+	flush_workqueue(orchfs_channel_wq);
+	WARN_ON_ONCE(!list_empty(&on->channels));
+	mutex_destroy(&on->lock);
+}
+
+static struct pernet_operations orchfs_net_ops = {
+	.init	= orchfs_net_init,
+	.exit	= orchfs_net_exit,
+	.id	= &orchfs_net_id,
+	.size	= sizeof(struct orchfs_net),
+};
+
+/**
+ * orchfs_channel_init() - register with netlink
+ *
+ * Return: 0 or a negative errno.
+ */
+int orchfs_channel_init(void)
+{
+	int ret;
+
+	generate_random_uuid(orchfs_boot_id);
+	orchfs_sb_wq = alloc_workqueue("orchfs-sb", WQ_UNBOUND, 0);
+	if (!orchfs_sb_wq)
+		return -ENOMEM;
+	orchfs_channel_wq = alloc_workqueue("orchfs-channel",
+					    WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!orchfs_channel_wq) {
+		ret = -ENOMEM;
+		goto err_destroy_sb_wq;
+	}
+	ret = register_pernet_subsys(&orchfs_net_ops);
+	if (ret)
+		goto err_destroy_channel_wq;
+	ret = netlink_register_notifier(&orchfs_netlink_notifier);
+	if (ret)
+		goto err_unregister_pernet;
+	ret = genl_register_family(&orchfs_nl_family);
+	if (ret)
+		goto err_unregister_notifier;
+	return 0;
+
+err_unregister_notifier:
+	netlink_unregister_notifier(&orchfs_netlink_notifier);
+err_unregister_pernet:
+	unregister_pernet_subsys(&orchfs_net_ops);
+err_destroy_channel_wq:
+	destroy_workqueue(orchfs_channel_wq);
+err_destroy_sb_wq:
+	destroy_workqueue(orchfs_sb_wq);
+	return ret;
+}
+
+/**
+ * orchfs_channel_exit() - undo orchfs_channel_init()
+ *
+ * Daemons that are attached are detached; their sockets stay open and get
+ * errors.
+ */
+void orchfs_channel_exit(void)
+{
+	genl_unregister_family(&orchfs_nl_family);
+	netlink_unregister_notifier(&orchfs_netlink_notifier);
+	unregister_pernet_subsys(&orchfs_net_ops);
+	destroy_workqueue(orchfs_channel_wq);
+	destroy_workqueue(orchfs_sb_wq);
+}

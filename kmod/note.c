@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the kernel tells the daemon and nobody waits for: notices, and the end
+ * of a layout-set. A notice is made in memory that was allocated with the
+ * inode, so that reclaim never allocates or waits to queue one. They are sent
+ * in batches by a work item. When the daemon goes they are dropped: the next
+ * one reads the handles.
+ */
+#include <linux/slab.h>
+
+#include "channel.h"
+#include "trace.h"
+
+#define ORCHFS_EVENTS_MAX	4096
+
+/* A layout-done message on its way; sent as a clone until one is taken. */
+struct orchfs_event {
+	struct list_head link;
+	struct sk_buff *skb;
+};
+
+static struct kmem_cache *orchfs_note_cache;
+
+/**
+ * orchfs_note_alloc() - memory for one notice
+ * @gfp: how
+ *
+ * Return: an empty notice, owned by the caller until it is queued; or NULL.
+ */
+struct orchfs_note *orchfs_note_alloc(gfp_t gfp)
+{
+	struct orchfs_note *note = kmem_cache_zalloc(orchfs_note_cache, gfp);
+
+	if (note)
+		INIT_LIST_HEAD(&note->link);
+	return note;
+}
+
+/**
+ * orchfs_note_free() - free a notice that was not queued
+ * @note: may be NULL
+ */
+void orchfs_note_free(struct orchfs_note *note)
+{
+	if (note)
+		if (note)
+		kmem_cache_free(orchfs_note_cache, note);
+}
+
+/**
+ * orchfs_note_drop_list() - free notices that nobody will be told
+ * @notes: a list of the caller's own
+ */
+void orchfs_note_drop_list(struct list_head *notes)
+{
+	struct orchfs_note *note, *next;
+
+	list_for_each_entry_safe(note, next, notes, link)
+		orchfs_note_free(note);
+	INIT_LIST_HEAD(notes);
+}
+
+static void orchfs_event_free(struct orchfs_event *event)
+{
+	kfree_skb(event->skb);
+	kfree(event);
+}
+
+/**
+ * orchfs_event_drop_list() - free events that nobody will be told
+ * @events: a list of the caller's own
+ */
+void orchfs_event_drop_list(struct list_head *events)
+{
+	struct orchfs_event *event, *next;
+
+	list_for_each_entry_safe(event, next, events, link)
+		orchfs_event_free(event);
+	INIT_LIST_HEAD(events);
+}
+
+/* The work holds a reference of the channel from here to its end. */
+static void orchfs_note_kick(struct orchfs_channel *ch)
+{
+	orchfs_channel_get(ch);
+	if (!queue_work(orchfs_channel_wq, &ch->notes_work))
+		orchfs_channel_put(ch);
+}
+
+/**
+ * orchfs_note_queue() - queue a notice
+ * @ch: the channel
+ * @note: consumed
+ *
+ * Never sleeps, never fails. Without a daemon it is dropped. Above the limit
+ * it is dropped too, and the daemon is told to read the handles again; the end
+ * of a session is always kept.
+ */
+void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note)
+{
+	bool queued = false, ready;
+
+	if (WARN_ON_ONCE(note->kind >= ORCHFS_NR_KINDS)) {
+		orchfs_note_free(note);
+		return;
+	}
+	atomic64_inc(&ch->counters[note->kind].count);
+	trace_orchfs_note(ch->name, note->kind, note->node, ch->portid);
+
+	spin_lock(&ch->lock);
+	ready = ch->state == ORCHFS_READY;
+	if (!ready && ch->state != ORCHFS_ATTACHING)
+		goto out;
+	if (ch->nr_notes >= ORCHFS_NOTES_MAX &&
+	    note->kind != ORCHFS_KIND_NOTE_UMOUNT) {
+		ch->notes_lost = true;
+		atomic64_inc(&ch->counters[note->kind].errors);
+		goto out;
+	}
+	list_add_tail(&note->link, &ch->notes);
+	ch->nr_notes++;
+	queued = true;
+out:
+	spin_unlock(&ch->lock);
+
+	if (!queued)
+		orchfs_note_free(note);
+	else if (ready && !work_pending(&ch->notes_work))
+		orchfs_note_kick(ch);
+}
+
+/**
+ * orchfs_layout_done() - tell the daemon the end of a layout-set
+ * @sb: the superblock; the caller keeps it alive
+ * @request_id: as the daemon gave it
+ * @node: inode number
+ * @generation: of the layout that is in use now
+ * @status: 0, or -ETIMEDOUT when the old layout is back
+ *
+ * May sleep to allocate. Dropped when the daemon has gone; the next one reads
+ * the generation from the handles.
+ */
+void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
+			u64 generation, int status)
+{
+	struct orchfs_channel *ch = ORCHFS_SB(sb)->channel;
+	struct orchfs_event *event;
+	bool queued = false;
+
+	event = kmalloc(sizeof(*event), GFP_KERNEL);
+	if (!event)
+		goto err_lost;
+	event->skb = orchfs_message_layout_done(request_id, node, generation,
+						status);
+	if (!event->skb)
+		goto err_free_event;
+
+	spin_lock(&ch->lock);
+	if (ch->state == ORCHFS_READY || ch->state == ORCHFS_ATTACHING) {
+		queued = ch->nr_events < ORCHFS_EVENTS_MAX;
+		if (queued) {
+			list_add_tail(&event->link, &ch->events);
+			ch->nr_events++;
+		} else {
+			ch->notes_lost = true;
+		}
+	}
+	spin_unlock(&ch->lock);
+	if (queued)
+		orchfs_note_kick(ch);
+	else
+		orchfs_event_free(event);
+	return;
+
+err_free_event:
+	kfree(event);
+err_lost:
+	/* The daemon reads the generation from the handles. */
+	spin_lock(&ch->lock);
+	ch->notes_lost = true;
+	spin_unlock(&ch->lock);
+}
+
+/* Take up to a batch; its length, 0 when there is none or nobody to tell. */
+static unsigned int orchfs_note_take(struct orchfs_channel *ch,
+				     struct list_head *batch, u32 *portid,
+				     u32 *attach)
+{
+	unsigned int n = 0;
+
+	spin_lock(&ch->lock);
+	while (ch->state == ORCHFS_READY && n < ORCHFS_NOTES_BATCH &&
+	       !list_empty(&ch->notes)) {
+		list_move_tail(ch->notes.next, batch);
+		n++;
+	}
+	ch->nr_notes -= n;
+	*portid = ch->portid;
+	*attach = ch->attach;
+	spin_unlock(&ch->lock);
+	return n;
+}
+
+/* Put a batch back unless its daemon has gone. */
+static void orchfs_note_untake(struct orchfs_channel *ch,
+			       struct list_head *batch, unsigned int n,
+			       u32 attach)
+{
+	spin_lock(&ch->lock);
+	if (ch->attach == attach && ch->state == ORCHFS_READY) {
+		list_splice_init(batch, &ch->notes);
+		ch->nr_notes += n;
+	}
+	spin_unlock(&ch->lock);
+}
+
+/* Returns whether to go on. */
+static bool orchfs_note_send_batch(struct orchfs_channel *ch)
+{
+	struct sk_buff *skb;
+	LIST_HEAD(batch);
+	unsigned int n;
+	u32 portid, attach;
+	bool sent;
+
+	n = orchfs_note_take(ch, &batch, &portid, &attach);
+	if (!n)
+		return false;
+	skb = orchfs_message_notes(&batch);
+	sent = skb && !ch->send(ch, skb, portid);
+	if (!sent)
+		orchfs_note_untake(ch, &batch, n, attach);
+	orchfs_note_drop_list(&batch);
+	return sent;
+}
+
+static bool orchfs_event_send_one(struct orchfs_channel *ch)
+{
+	struct orchfs_event *event = NULL;
+	struct sk_buff *skb;
+	u32 portid, attach;
+
+	spin_lock(&ch->lock);
+	if (ch->state == ORCHFS_READY)
+		event = list_first_entry_or_null(&ch->events,
+						 struct orchfs_event, link);
+	if (event) {
+		list_del_init(&event->link);
+		ch->nr_events--;
+	}
+	portid = ch->portid;
+	attach = ch->attach;
+	spin_unlock(&ch->lock);
+	if (!event)
+		return false;
+
+	skb = skb_clone(event->skb, GFP_KERNEL);
+	if (skb && !ch->send(ch, skb, portid)) {
+		orchfs_event_free(event);
+		return true;
+	}
+	spin_lock(&ch->lock);
+	if (ch->attach == attach && ch->state == ORCHFS_READY) {
+		list_add(&event->link, &ch->events);
+		ch->nr_events++;
+		event = NULL;
+	}
+	spin_unlock(&ch->lock);
+	if (event)
+		orchfs_event_free(event);
+	return false;
+}
+
+/**
+ * orchfs_note_work() - send what is queued until the socket is full
+ * @work: orchfs_channel.notes_work; drops the reference it came with
+ */
+void orchfs_note_work(struct work_struct *work)
+{
+	struct orchfs_channel *ch = container_of(work, struct orchfs_channel,
+						 notes_work);
+
+	while (orchfs_event_send_one(ch))
+		cond_resched();
+	while (orchfs_note_send_batch(ch))
+		cond_resched();
+	orchfs_channel_put(ch);
+}
+
+/**
+ * orchfs_channel_kick() - the daemon lives: send it what waits
+ * @ch: the channel; the caller holds a reference
+ */
+void orchfs_channel_kick(struct orchfs_channel *ch)
+{
+	if (!list_empty_careful(&ch->notes) || !list_empty_careful(&ch->events))
+		orchfs_note_kick(ch);
+	if (!list_empty_careful(&ch->waiting))
+		orchfs_request_deliver(ch);
+}
+
+/**
+ * orchfs_note_init() - make the cache of notices
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int orchfs_note_init(void)
+{
+	orchfs_note_cache = KMEM_CACHE(orchfs_note, SLAB_RECLAIM_ACCOUNT |
+				       SLAB_ACCOUNT);
+	return orchfs_note_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * orchfs_note_exit() - undo orchfs_note_init()
+ */
+void orchfs_note_exit(void)
+{
+	kmem_cache_destroy(orchfs_note_cache);
+}
