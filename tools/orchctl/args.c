@@ -68,15 +68,11 @@ int parse_size(const char *s, uint64_t *out)
 bool valid_name(const char *name)
 {
 	size_t len = strlen(name);
-	const char *c;
 
 	if (!len || len > 63 || name[0] == '.' || name[0] == '-')
 		return false;
-	for (c = name; *c; c++)
-		if (*c == '/' || *c == ':' || (unsigned char)*c <= ' ' ||
-		    *c == 0x7f)
-			return false;
-	return true;
+	return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		      "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
 static void print_opts(const struct opt *o)

@@ -48,22 +48,42 @@ static int load(const char *real)
 	return conn_once(&req, -1, NULL);
 }
 
+/* An empty directory may be there: the mount point of a drive of its own. */
+static bool in_the_way(const char *path, const char *store)
+{
+	char *there = realpath(path, NULL);
+	char *wanted = store ? realpath(store, NULL) : NULL;
+	bool same = there && wanted && !strcmp(there, wanted);
+	bool empty;
+
+	free(wanted);
+	if (!there)
+		return !lstat(path, &(struct stat){ 0 });
+	free(there);
+	if (same)
+		return false;
+	if (store)
+		return true;
+	empty = !rmdir(path) && !mkdir(path, 0700);
+	return !empty && errno != EBUSY;
+}
+
 int adopt_prepare(const char *ns, const char *store)
 {
 	char *path;
 	int rc = RC_OK;
 
 	if (!valid_name(ns))
-		return fail(RC_USAGE, "'%s' is no name for a namespace: 1 to 63 characters without '/', ':' and blanks, not starting with '.' or '-'",
+		return fail(RC_USAGE, "'%s' is no name for a namespace: 1 to 63 of A-Z a-z 0-9 . _ - and none of . - in front",
 			    ns);
 	if (mkdir(opts.state_dir, 0700) && errno != EEXIST)
 		return fail(RC_FAILED, "%s: %s: run orchctl as root, or choose another --state-dir",
 			    opts.state_dir, strerror(errno));
 	path = xasprintf("%s/%s", opts.state_dir, ns);
-	/* Found now, it costs nothing; found after --init, a useless store. */
-	if (store && !access(path, F_OK))
-		rc = fail(RC_FAILED, "there is a namespace %s already: %s", ns,
-			  path);
+	/* Found now, it costs nothing; found later, a useless store. */
+	if (in_the_way(path, store))
+		rc = fail(RC_FAILED, "there is a namespace %s already: choose another name, or stop the daemon and move %s out of %s",
+			  ns, path, opts.state_dir);
 	free(path);
 	return rc;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -130,6 +131,23 @@ int cmd_volume_show(const struct command *cmd, int argc, char **argv)
 	return rc;
 }
 
+/* The daemon has a working directory of its own, and makes the last part. */
+static char *absolute(const char *path)
+{
+	char *real = realpath(path, NULL), *cwd;
+
+	if (real || errno != ENOENT)
+		return real;
+	if (path[0] == '/')
+		return xasprintf("%s", path);
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
+		return NULL;
+	real = xasprintf("%s/%s", cwd, path);
+	free(cwd);
+	return real;
+}
+
 int cmd_volume_add(const struct command *cmd, int argc, char **argv)
 {
 	uint64_t tier = 0, reserve = 0;
@@ -148,17 +166,17 @@ int cmd_volume_add(const struct command *cmd, int argc, char **argv)
 	CTL_REQUEST(req, VOLUME_ADD);
 	argv = args_parse(cmd, extra, &argc, argv);
 	if (!valid_name(argv[0]))
-		return fail(RC_USAGE, "'%s' is no name for a volume: 1 to 63 characters without '/', ':' and blanks",
+		return fail(RC_USAGE, "'%s' is no name for a volume: 1 to 63 of A-Z a-z 0-9 . _ - and none of . - in front",
 			    argv[0]);
 	if (tier > 255)
 		return fail(RC_USAGE, "--tier: at most 255");
-	path = realpath(argv[1], NULL);	/* the daemon has its own directory */
-	if (!path && (errno != ENOENT || argv[1][0] != '/'))
+	path = absolute(argv[1]);
+	if (!path)
 		return fail(RC_FAILED, "%s: %s: make the directory, on the drive that it shall use",
 			    argv[1], strerror(errno));
 	msg.ns = (char *)opts.ns;
 	msg.name = argv[0];
-	msg.path = path ? path : argv[1];
+	msg.path = path;
 	msg.tier = (uint32_t)tier;
 	msg.reserve = reserve;
 	req.volume_add = &msg;
