@@ -57,10 +57,13 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->btime = (struct timespec64){};
 	RCU_INIT_POINTER(oi->layout, NULL);
 	oi->open = NULL;
+	oi->seen_instance = 0;
 	oi->seen_mtime = (struct timespec64){};
 	oi->seen_ctime = (struct timespec64){};
 	oi->note_attr = NULL;
 	oi->note_forget = NULL;
+	oi->lru_used = false;
+	oi->lru_used = false;
 	oi->attr_dirty = false;
 	return &oi->vfs_inode;
 }

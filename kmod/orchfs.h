@@ -129,6 +129,7 @@ struct orchfs_sb {
 	atomic64_t txn;			/* highest that this mount was told */
 	bool written;			/* a regular file was open for writing */
 	bool dying;			/* umount began */
+	struct orchfs_note *note_umount;
 	struct super_block *sb;
 	/* inodes whose unused names shall go; dentry.c */
 	spinlock_t prune_lock;		/* prune_*; dying while it is set */
@@ -152,14 +153,15 @@ struct orchfs_sb {
  * @flags: ORCHFS_ATTR_NO_XATTR, ORCHFS_ATTR_NO_CAP
  * @names: of a directory: generation of the names below it; a name of another
  *	generation is looked up again (i_lock for writing)
- * @open_lock: serialises getting, replacing and dropping the layout, and the
- *	life of @open
- * @layout: what is cached; readers under RCU, written under open_lock
- * @open: exists while the inode has open files; under open_lock
+ * @open_lock: serialises asking the daemon for a layout
+ * @layout: what is cached; readers under RCU, written under i_lock
+ * @open: exists while the inode has open files (i_lock)
+ * @seen_instance: whose times @seen_mtime and @seen_ctime are (i_lock)
  * @seen_mtime: times of the backing file that go with the inode's own
  *	(i_lock); while they are unchanged the inode's are right
  * @notes: memory for the last notices: attr+return, forget
- * @lru: on orchfs_sb.lru while a layout is cached and nothing is open
+ * @lru: on orchfs_sb.lru when a layout is cached
+ * @lru_used: opened since it came to the end of that list
  */
 struct orchfs_inode {
 	struct inode vfs_inode;
@@ -174,11 +176,13 @@ struct orchfs_inode {
 	struct mutex open_lock;
 	struct orchfs_layout __rcu *layout;
 	struct orchfs_open_inode *open;
+	u64 seen_instance;
 	struct timespec64 seen_mtime;
 	struct timespec64 seen_ctime;
 	struct orchfs_note *note_attr;
 	struct orchfs_note *note_forget;
 	struct list_head lru;
+	bool lru_used;
 	bool attr_dirty;		/* size or times not told to the daemon */
 };
 
@@ -361,11 +365,11 @@ void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
 u64 orchfs_layout_generation(struct inode *inode);
 u32 orchfs_open_count(struct inode *inode);
 
-/* layout_map.c: decode and check a layout. Runs in the daemon's context. */
+/* layout_decode.c: decode and check a layout. Runs in the daemon's context. */
 int orchfs_layout_decode(const struct nlattr *attr, struct orchfs_layout **out,
 			 struct netlink_ext_ack *extack);
 
-/* file.c, path_local.c */
+/* file.c, truncate.c, attr_backing.c */
 int orchfs_file_init(void);
 void orchfs_file_exit(void);
 extern const struct file_operations orchfs_file_fops;

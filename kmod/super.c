@@ -89,10 +89,22 @@ static int orchfs_freeze_fs(struct super_block *sb)
 	return 0;
 }
 
+/* Undoes orchfs_channel_bind(). The daemon may drop the session's slots. */
+static void orchfs_session_end(struct orchfs_sb *sbi)
+{
+	struct orchfs_note *note = sbi->note_umount;
+
+	sbi->note_umount = NULL;
+	note->kind = ORCHFS_KIND_NOTE_UMOUNT;
+	note->session = sbi->channel->session;
+	orchfs_note_queue(sbi->channel, note);
+	orchfs_channel_unbind(sbi->channel);
+}
+
 /* Mirrors orchfs_fill_super(). Inodes are gone, the notices they left sent. */
 static void orchfs_put_super(struct super_block *sb)
 {
-	orchfs_channel_unbind(ORCHFS_SB(sb)->channel);
+	orchfs_session_end(ORCHFS_SB(sb));
 	orchfs_layout_sb_exit(sb);
 }
 
@@ -175,13 +187,13 @@ static int orchfs_fill_super(struct super_block *sb, struct fs_context *fc)
 		ret = PTR_ERR(root);
 		errorfc(fc, "orchd did not answer for namespace %s: %pe; look at its log and at orchctl status",
 			sbi->channel->name, root);
-		goto err_unbind;
+		goto err_session_end;
 	}
 	sb->s_root = root;
 	return 0;
 
-err_unbind:
-	orchfs_channel_unbind(sbi->channel);
+err_session_end:
+	orchfs_session_end(sbi);
 err_layout_exit:
 	orchfs_layout_sb_exit(sb);
 	return ret;
@@ -190,6 +202,7 @@ err_layout_exit:
 /* RCU walk may still look at the epoch; the channel is freed like this too. */
 static void orchfs_sb_free(struct orchfs_sb *sbi)
 {
+	orchfs_note_free(sbi->note_umount);
 	orchfs_channel_put(sbi->channel);
 	put_net(sbi->net);
 	kfree_rcu(sbi, rcu);
@@ -206,10 +219,11 @@ static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
 	if (IS_ERR(channel))
 		return ERR_CAST(channel);
 	sbi = kzalloc(sizeof(*sbi), GFP_KERNEL);
-	if (!sbi) {
-		orchfs_channel_put(channel);
-		return ERR_PTR(-ENOMEM);
-	}
+	if (!sbi)
+		goto err_channel_put;
+	sbi->note_umount = orchfs_note_alloc(GFP_KERNEL);
+	if (!sbi->note_umount)
+		goto err_free_sbi;
 	sbi->channel = channel;
 	sbi->net = get_net(fc->net_ns);
 	sbi->upcall_timeout = ofc->timeout ?: ORCHFS_TIMEOUT_DEFAULT;
@@ -217,6 +231,12 @@ static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
 	spin_lock_init(&sbi->prune_lock);
 	INIT_WORK(&sbi->prune_work, orchfs_prune_work);
 	return sbi;
+
+err_free_sbi:
+	kfree(sbi);
+err_channel_put:
+	orchfs_channel_put(channel);
+	return ERR_PTR(-ENOMEM);
 }
 
 /* The channel stands for network namespace and UUID. */
