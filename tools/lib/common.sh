@@ -2,6 +2,8 @@
 # Sourced by the tools: messages and the project's root folder.
 # shellcheck shell=bash
 
+shopt -s inherit_errexit
+
 ORCHFS_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 ORCHFS_CACHE=${ORCHFS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/orchfs}
 export ORCHFS_ROOT ORCHFS_CACHE
@@ -18,11 +20,16 @@ die() {
 
 # run_logged LOGFILE "what it does" COMMAND...: quiet unless it fails.
 run_logged() {
-	local log=$1 what=$2 start=$SECONDS
+	local log=$1 what=$2 start=$SECONDS status
 	shift 2
 	mkdir -p "$(dirname "$log")"
 	say "  $what ..."
-	if ! "$@" >"$log" 2>&1 </dev/null; then
+	# not `if ! "$@"`: that would turn errexit off inside a function
+	set +e
+	(set -e; "$@") >"$log" 2>&1 </dev/null
+	status=$?
+	set -e
+	if [ $status != 0 ]; then
 		say "--- last lines of $log"
 		tail -n 25 "$log" >&2
 		die "$what failed: see $log, then run the same command again"

@@ -4,18 +4,24 @@
 # shellcheck shell=bash
 
 GUEST_PACKAGES=(acl attr bash cpio dmsetup e2fsprogs fio git iproute2 kmod
-	libcap2-bin libjson-c5 libnl-3-200 libnl-genl-3-200 libprotobuf-c1 libsystemd0
-	procps python3-minimal python3 rsync sqlite3 strace stress-ng
+	libcap2-bin procps python3-minimal python3 rsync sqlite3 strace stress-ng
 	util-linux xfsprogs xz-utils zstd)
 
 GUEST_MIB=2048
 GUEST_ROOT=PARTUUID=6f726368-01
 
-# The library that goes with the host's librocksdb-dev.
-guest_rocksdb() {
-	apt_private apt-cache show librocksdb-dev |
-		sed -En 's/^Depends: .*(librocksdb[0-9][0-9.]*).*/\1/p' |
-		sed -n 1p
+# Libraries that the product is linked with, by the packages that it is built
+# with: their names differ between releases.
+GUEST_LIBRARIES_OF=(libjson-c-dev libnl-3-dev libnl-genl-3-dev
+	libprotobuf-c-dev librocksdb-dev libssl-dev libsystemd-dev)
+
+guest_libraries() {
+	local package
+	for package in "${GUEST_LIBRARIES_OF[@]}"; do
+		apt_private apt-cache show --no-all-versions "$package" |
+			sed -n 's/^Depends: //p' | tr ',|' '\n\n' |
+			awk '$1 ~ /^lib/ && $1 !~ /-dev$/ {print $1}'
+	done | sort -u
 }
 
 # First program in the guest: hands over to the drive that each run prepares.
@@ -39,7 +45,12 @@ guest_stub() {
 # guest_tree ROOT: install the packages; needs chroot and mount.
 guest_tree() {
 	local root=$1 packages
-	packages=$(IFS=,; echo "${GUEST_PACKAGES[*]},$(guest_rocksdb)")
+	local libraries
+	mapfile -t libraries < <(guest_libraries)
+	[ ${#libraries[@]} -ge ${#GUEST_LIBRARIES_OF[@]} ] ||
+		die "libraries for the guest are missing on the mirror:" \
+			"remove $APT_DIR/updated and run again"
+	packages=$(IFS=,; echo "${GUEST_PACKAGES[*]},${libraries[*]}")
 	"$ORCHFS_ROOT/tools/lib/apt-sources.py" \
 		"$(os_field VERSION_CODENAME)" >"$root.sources"
 	TMPDIR=$(dirname "$root") \
@@ -93,7 +104,7 @@ guest_image_build() {
 guest_key() {
 	local hash
 	hash=$({
-		echo "${GUEST_PACKAGES[*]}" "$(os_field VERSION_CODENAME)" \
+		echo "${GUEST_PACKAGES[*]} ${GUEST_LIBRARIES_OF[*]}" "$(os_field VERSION_CODENAME)" \
 			"$(kernel_version)"
 		declare -f guest_stub guest_tree guest_partition \
 			guest_image_build

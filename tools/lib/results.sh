@@ -53,16 +53,9 @@ run_test() {
 	esac
 }
 
-# run_limited SECONDS LOG COMMAND...: COMMAND may be a shell function.
 run_limited() {
-	local seconds=$1 log=$2 pid watch status=0
+	local seconds=$1 log=$2 status=0
 	shift 2
-	if [ "$(type -t "$1")" = function ]; then
-		(set -euo pipefail; "$@") >"$log" 2>&1 </dev/null &
-		pid=$!
-		wait "$pid" || status=$?
-		return $status
-	fi
 	timeout --kill-after=30 "$seconds" "$@" >"$log" 2>&1 </dev/null ||
 		status=$?
 	return $status
