@@ -57,9 +57,9 @@ static const struct op ops[] = {
 struct options {
 	const char *dir;
 	const char *between;
-	const char *only;
+	const char *hook;
 	uint64_t seed;
-	unsigned int ops, procs, stuck, drop;
+	unsigned int ops, procs, stuck, drop, hook_every;
 	bool wreck;
 };
 
@@ -226,10 +226,29 @@ static void run_between(void)
 	board->go = true;
 }
 
+/* --hook at each so many operations of all processes together. */
+static void run_hook(void)
+{
+	static unsigned int runs;
+	unsigned int i, total = 0;
+
+	for (i = 0; i < opt.procs; i++)
+		total += board->progress[i].op;
+	if (total < (runs + 1) * opt.hook_every)
+		return;
+	runs++;
+	if (system(opt.hook) != 0) {
+		fprintf(stderr, "opsrand: FAILED '%s' (run %u)\n", opt.hook,
+			runs);
+		stop_all();
+		exit(1);
+	}
+}
+
 /* Returns when all children are gone; the status of the worst. */
 static int wait_all(unsigned int left)
 {
-	struct timespec second = { 0, 200000000 };
+	struct timespec tick = { 0, 50000000 };
 	unsigned int i, failed = 0;
 	sigset_t set;
 	int status;
@@ -243,8 +262,10 @@ static int wait_all(unsigned int left)
 			if (opt.between && board->waiting == opt.procs &&
 			    !board->go)
 				run_between();
+			if (opt.hook_every)
+				run_hook();
 			check_stuck();
-			sigtimedwait(&set, NULL, &second);
+			sigtimedwait(&set, NULL, &tick);
 			continue;
 		}
 		for (i = 0; i < opt.procs; i++)
@@ -267,6 +288,8 @@ static const struct option longopts[] = {
 	{ "ops", required_argument, NULL, 'n' },
 	{ "procs", required_argument, NULL, 'p' },
 	{ "between", required_argument, NULL, 'b' },
+	{ "hook", required_argument, NULL, 'k' },
+	{ "hook-every", required_argument, NULL, 'K' },
 	{ "drop", required_argument, NULL, 'D' },
 	{ "stuck", required_argument, NULL, 't' },
 	{ "wreck", no_argument, NULL, 'w' },
@@ -280,6 +303,8 @@ static void usage(FILE *out)
 	      "  --ops N        operations of all processes together (10000)\n"
 	      "  --procs N      processes (8)\n"
 	      "  --between CMD  run CMD at the end, then compare once more\n"
+	      "  --hook CMD --hook-every N\n"
+	      "                 run CMD each time N operations are done\n"
 	      "  --drop N       drop caches every N operations of a process\n"
 	      "  --stuck S      fail when an operation takes S seconds (300)\n"
 	      "  --wreck        damage a file: the run must fail\n", out);
@@ -297,6 +322,9 @@ static void parse(int argc, char **argv)
 		case 'n': opt.ops = parse_num("--ops", optarg); break;
 		case 'p': opt.procs = parse_num("--procs", optarg); break;
 		case 'b': opt.between = optarg; break;
+		case 'k': opt.hook = optarg; break;
+		case 'K': opt.hook_every = parse_num("--hook-every", optarg);
+			  break;
 		case 'D': opt.drop = parse_num("--drop", optarg); break;
 		case 't': opt.stuck = parse_num("--stuck", optarg); break;
 		case 'w': opt.wreck = true; break;
