@@ -20,7 +20,8 @@ ENGINE_OBJS = $(addprefix $(ENGINE_BUILD)/,$(ENGINE_SRCS:.c=.o)) \
 	$(ENGINE_BUILD)/store.pb-c.o
 ENGINE_TESTS = test_store test_ns test_model
 ENGINE_TEST_BINS = $(addprefix $(ENGINE_BUILD)/,$(ENGINE_TESTS))
-ENGINE_TEST_COMMON = $(ENGINE_BUILD)/tests/engine_util.o
+ENGINE_TEST_COMMON = $(addprefix $(ENGINE_BUILD)/tests/,engine_util.o \
+	engine_check.o)
 
 proto/store.pb-c.h: proto/store.proto
 	$(PROTOC_C) --proto_path=proto --c_out=proto $<
