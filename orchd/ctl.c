@@ -323,7 +323,7 @@ static int conn_read(struct ctl_conn *c)
 		if (n <= 0)
 			return n == -EAGAIN ? 0 : n ? (int)n : -ECONNRESET;
 		if (!c->have)
-			c->deadline = now_ms() + CTL_FRAME_MS;
+			c->deadline = now_ms() + c->ctl->c.frame_ms;
 		c->have += (size_t)n;
 		if (c->have < 4)
 			continue;
@@ -385,13 +385,11 @@ static void conn_event(struct loop_source *s, uint32_t events)
 		conn_readable(c);
 }
 
-static bool peer_allowed(const struct ctl *ctl, int fd)
+static bool peer_allowed(int fd)
 {
 	socklen_t len = sizeof(struct ucred);
 	struct ucred u;
 
-	if (ctl->c.any_user)
-		return true;
 	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u, &len) &&
 	       u.uid == 0;
 }
@@ -424,7 +422,7 @@ static void listen_event(struct loop_source *s, uint32_t events)
 	c->next = ctl->conns;
 	ctl->conns = c;
 	ctl->nr_conns++;
-	if (!peer_allowed(ctl, fd))
+	if (!peer_allowed(fd))
 		conn_refuse(c, -EPERM, "only root may control orchd");
 	else if (ctl->nr_conns > CTL_CONN_MAX)
 		conn_refuse(c, -EAGAIN, "too many control connections: try "
@@ -535,6 +533,8 @@ int ctl_start(struct loop *loop, const struct ctl_config *c, struct ctl **out,
 	if (!ctl)
 		return -ENOMEM;
 	ctl->c = *c;
+	if (!ctl->c.frame_ms)
+		ctl->c.frame_ms = CTL_FRAME_MS;
 	ctl->loop = loop;
 	ctl->lock_fd = ctl->listen.fd = -1;
 	rc = work_queue_init(&ctl->queue);

@@ -42,7 +42,7 @@ struct ctl_call {
 struct ctl_config {
 	const char *path;
 	const char *state_dir;
-	bool any_user;			/* tests: no check of the peer */
+	unsigned int frame_ms;		/* 0: CTL_FRAME_MS */
 	void (*stop)(void *ctx);	/* orchctl stop */
 	void *ctx;
 };

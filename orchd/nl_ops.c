@@ -180,8 +180,11 @@ static void do_statfs(struct served *sv, const struct op_req *op)
 
 static void do_execute(struct served *sv, const struct op_req *op)
 {
-	struct op_reply rep = { .arena = arena_new() };
+	struct op_reply rep = { 0 };
 
+	if (!sv->arena)
+		sv->arena = arena_new();
+	rep.arena = sv->arena;
 	if (!rep.arena) {
 		send_status(sv, op->id, -ENOMEM);
 		return;
@@ -200,11 +203,12 @@ static void do_execute(struct served *sv, const struct op_req *op)
 		remember(sv, rep.attr2.ino);
 	if (op->flags & ORCHFS_REQ_FLAG_DURABLE &&
 	    rep.txn > store_durable(sv->st)) {
+		sv->arena = NULL;	/* the waiter's now */
 		wait_durable(sv, op, rep.txn, &rep);
 		return;
 	}
 	send_reply(sv, op->id, op->kind, &rep);
-	arena_free(rep.arena);
+	arena_reset(sv->arena);
 }
 
 static void do_request(struct served *sv, struct nlmsghdr *nlh)

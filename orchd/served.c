@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "log.h"
 #include "served.h"
 
@@ -363,6 +364,7 @@ void served_join(struct served *sv)
 void served_free(struct served *sv)
 {
 	work_queue_destroy(&sv->queue);
+	arena_free(sv->arena);
 	free(sv->recent);
 	free(sv);
 }

@@ -104,6 +104,7 @@ struct served {
 	struct ns *ns;
 	uint64_t epoch;
 	struct volume *volumes;
+	struct arena *arena;		/* of the reply at hand */
 	struct waiter *waiters, **waiters_tail;
 	uint32_t poll_seq;
 	uint64_t told_durable;
