@@ -4,6 +4,7 @@
  */
 #include <linux/init.h>
 #include <linux/module.h>
+#include <net/genetlink.h>
 
 #include "orchfs.h"
 
