@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Make a layout of what the daemon sent, in its own context: the descriptors
+ * are of its table. Nothing of what it says is believed.
+ */
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/magic.h>
+#include <net/netlink.h>
+
+#include "layout.h"
+#include "nl_gen.h"
+
+#define decode_for_each(nla, nest, what, rem) \
+	nla_for_each_nested(nla, nest, rem) \
+		if (nla_type(nla) == (what))
+
+static int decode_refuse(struct netlink_ext_ack *extack,
+			 const struct nlattr *nla, const char *why)
+{
+	NL_SET_BAD_ATTR(extack, nla);
+	if (extack)
+		extack->_msg = why;
+	return -EPROTO;
+}
+
+/* What a backing file has to be. */
+static const char *decode_file_fault(const struct file *file, bool writable)
+{
+	const struct inode *inode = file_inode(file);
+
+	if (!S_ISREG(inode->i_mode))
+		return "backing file is not a regular file";
+	if (inode->i_sb->s_magic == ORCHFS_SUPER_MAGIC)
+		return "backing file is on orchfs";
+	/* One level is orchfs itself. */
+	if (inode->i_sb->s_stack_depth + 1 >= FILESYSTEM_MAX_STACK_DEPTH)
+		return "backing file is on a stacked file system";
+	if (!file->f_op->read_iter || !file->f_op->write_iter)
+		return "backing file can't be read and written by the kernel";
+	if (!(file->f_mode & FMODE_READ))
+		return "backing file is not open for reading";
+	if (writable && !(file->f_mode & FMODE_WRITE))
+		return "backing file is not open for writing";
+	return NULL;
+}
+
+static int decode_anchor(const struct nlattr *nla, bool writable,
+			 struct orchfs_mirror *m,
+			 struct netlink_ext_ack *extack)
+{
+	struct file *file = fget(nla_get_u32(nla));
+	const char *fault;
+	int ret = 0;
+
+	if (!file)
+		return decode_refuse(extack, nla, "no such descriptor");
+	fault = decode_file_fault(file, writable);
+	if (fault) {
+		ret = decode_refuse(extack, nla, fault);
+	} else {
+		m->f_mode = file->f_mode;
+		m->anchor = file->f_path;
+		path_get(&m->anchor);
+	}
+	fput(file);
+	return ret;
+}
+
+static int decode_mirror(const struct nlattr *nest, bool writable,
+			 struct orchfs_mirror *m,
+			 struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[ORCHFS_A_MIRROR_FD + 1];
+	int ret;
+
+	ret = nla_parse_nested(tb, ORCHFS_A_MIRROR_FD, nest,
+			       orchfs_mirror_nl_policy, extack);
+	if (ret)
+		return ret;
+	if (!tb[ORCHFS_A_MIRROR_KIND] || !tb[ORCHFS_A_MIRROR_VOLUME] ||
+	    !tb[ORCHFS_A_MIRROR_INSTANCE] || !tb[ORCHFS_A_MIRROR_FD])
+		return decode_refuse(extack, nest, "mirror is incomplete");
+	m->kind = nla_get_u32(tb[ORCHFS_A_MIRROR_KIND]);
+	m->volume = nla_get_u32(tb[ORCHFS_A_MIRROR_VOLUME]);
+	m->instance = nla_get_u64(tb[ORCHFS_A_MIRROR_INSTANCE]);
+	if (m->kind != ORCHFS_MIRROR_KIND_LOCAL || !m->instance)
+		return decode_refuse(extack, nest,
+				     "mirror's kind or instance is unknown");
+	return decode_anchor(tb[ORCHFS_A_MIRROR_FD], writable, m, extack);
+}
+
+static int decode_segment(const struct nlattr *nest, struct orchfs_layout *lay,
+			  struct orchfs_segment *seg, u32 *at,
+			  struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[ORCHFS_A_SEGMENT_MIRROR + 1];
+	const struct nlattr *nla;
+	int ret, rem;
+
+	ret = nla_parse_nested(tb, ORCHFS_A_SEGMENT_MIRROR, nest,
+			       orchfs_segment_nl_policy, extack);
+	if (ret)
+		return ret;
+	if (!tb[ORCHFS_A_SEGMENT_OFFSET] || !tb[ORCHFS_A_SEGMENT_LENGTH])
+		return decode_refuse(extack, nest, "segment is incomplete");
+	seg->offset = nla_get_u64(tb[ORCHFS_A_SEGMENT_OFFSET]);
+	seg->length = nla_get_u64(tb[ORCHFS_A_SEGMENT_LENGTH]);
+	seg->first_mirror = *at;
+	decode_for_each(nla, nest, ORCHFS_A_SEGMENT_MIRROR, rem) {
+		ret = decode_mirror(nla, lay->writable, &lay->mirrors[*at],
+				    extack);
+		if (ret)
+			return ret;
+		(*at)++;
+		seg->nr_mirrors++;
+	}
+	return 0;
+}
+
+/*
+ * What the data path of this module can do: all segments in one place, and no
+ * second copy to write.
+ */
+static int decode_supported(const struct nlattr *nest,
+			    struct orchfs_layout *lay,
+			    struct netlink_ext_ack *extack)
+{
+	u32 i;
+
+	if (!lay->nr_segs)
+		return 0;
+	lay->instance = orchfs_layout_first(lay)->instance;
+	lay->inode = d_inode(orchfs_layout_first(lay)->anchor.dentry);
+	for (i = 0; i < lay->nr_segs; i++) {
+		const struct orchfs_segment *seg = &lay->segs[i];
+		const struct orchfs_mirror *m =
+			&lay->mirrors[seg->first_mirror];
+
+		if (m->instance != lay->instance ||
+		    d_inode(m->anchor.dentry) != lay->inode)
+			return decode_refuse(extack, nest,
+				"segments on several instances are not supported");
+		if (lay->writable && seg->nr_mirrors > 1)
+			return decode_refuse(extack, nest,
+				"writing to several mirrors is not supported");
+	}
+	return 0;
+}
+
+static int decode_segments(const struct nlattr *nest,
+			   struct orchfs_layout *lay,
+			   struct netlink_ext_ack *extack)
+{
+	const struct nlattr *nla;
+	const char *why;
+	u32 seg = 0, mirror = 0;
+	int ret, rem;
+
+	decode_for_each(nla, nest, ORCHFS_A_LAYOUT_SEGMENT, rem) {
+		ret = decode_segment(nla, lay, &lay->segs[seg++], &mirror,
+				     extack);
+		if (ret)
+			return ret;
+	}
+	ret = orchfs_layout_check(lay->segs, lay->nr_segs, lay->nr_mirrors,
+				  &why);
+	if (ret)
+		return decode_refuse(extack, nest, why);
+	return decode_supported(nest, lay, extack);
+}
+
+static int decode_count(const struct nlattr *nest, u32 *segs, u32 *mirrors,
+			struct netlink_ext_ack *extack)
+{
+	const struct nlattr *seg, *nla;
+	int rem, rem2;
+
+	decode_for_each(seg, nest, ORCHFS_A_LAYOUT_SEGMENT, rem) {
+		if (++*segs > ORCHFS_SEGMENTS_MAX)
+			return decode_refuse(extack, seg, "too many segments");
+		decode_for_each(nla, seg, ORCHFS_A_SEGMENT_MIRROR, rem2)
+			++*mirrors;
+		if (*mirrors > *segs * ORCHFS_MIRRORS_MAX)
+			return decode_refuse(extack, seg, "too many mirrors");
+	}
+	return 0;
+}
+
+/**
+ * orchfs_layout_decode() - make a layout of what the daemon sent
+ * @nest: attribute "layout" of its message
+ * @out: the layout with one reference, on success
+ * @extack: gets the reason on failure; may be NULL
+ *
+ * Runs in the context of the daemon that sent the message: its descriptors and
+ * its credentials are meant. May sleep. No segment at all makes a layout that
+ * blocks I/O.
+ *
+ * Return: 0; -EPROTO for what can't be accepted; -ENOMEM; -EINVAL and -ERANGE
+ * for what isn't even well-formed.
+ */
+int orchfs_layout_decode(const struct nlattr *nest, struct orchfs_layout **out,
+			 struct netlink_ext_ack *extack)
+{
+	struct nlattr *tb[ORCHFS_A_LAYOUT_SEGMENT + 1];
+	struct orchfs_layout *lay;
+	u32 segs = 0, mirrors = 0;
+	int ret;
+
+	ret = nla_parse_nested(tb, ORCHFS_A_LAYOUT_SEGMENT, nest,
+			       orchfs_layout_nl_policy, extack);
+	if (ret)
+		return ret;
+	if (!tb[ORCHFS_A_LAYOUT_GENERATION] ||
+	    !nla_get_u64(tb[ORCHFS_A_LAYOUT_GENERATION]))
+		return decode_refuse(extack, nest, "layout has no generation");
+	ret = decode_count(nest, &segs, &mirrors, extack);
+	if (ret)
+		return ret;
+	lay = orchfs_layout_alloc(segs, mirrors);
+	if (!lay)
+		return -ENOMEM;
+	lay->cred = get_current_cred();
+	lay->generation = nla_get_u64(tb[ORCHFS_A_LAYOUT_GENERATION]);
+	if (tb[ORCHFS_A_LAYOUT_VERSION])
+		lay->version = nla_get_u64(tb[ORCHFS_A_LAYOUT_VERSION]);
+	if (tb[ORCHFS_A_LAYOUT_WRITABLE])
+		lay->writable = nla_get_u32(tb[ORCHFS_A_LAYOUT_WRITABLE]);
+	ret = decode_segments(nest, lay, extack);
+	if (ret) {
+		orchfs_layout_put(lay);
+		return ret;
+	}
+	*out = lay;
+	return 0;
+}
