@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Size, blocks and times of an inode that holds a layout: they are those of
+ * the backing file. See Documentation/layouts.md, "Who knows the size".
+ */
+#include <linux/fs.h>
+
+#include "layout.h"
+
+static bool time_is(struct timespec64 a, struct timespec64 b)
+{
+	return timespec64_equal(&a, &b);
+}
+
+/* Is this the backing inode of the layout held? */
+static const struct orchfs_layout *
+layout_of_backing_locked(struct inode *inode, const struct inode *backing)
+{
+	const struct orchfs_layout *lay;
+
+	lay = rcu_dereference_protected(ORCHFS_I(inode)->layout,
+					lockdep_is_held(&inode->i_lock));
+	return lay && lay->inode == backing ? lay : NULL;
+}
+
+/**
+ * orchfs_attr_seen_locked() - a layout was put on the inode
+ * @inode: i_lock is held
+ * @lay: the layout
+ *
+ * The times of an instance that the inode hasn't seen go with the times that
+ * the inode has now, whatever they are: only a change counts.
+ */
+void orchfs_attr_seen_locked(struct inode *inode,
+			     const struct orchfs_layout *lay)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+
+	if (!lay->inode)
+		return;
+	if (ii->seen_instance != lay->instance) {
+		ii->seen_instance = lay->instance;
+		ii->seen_mtime = inode_get_mtime(lay->inode);
+		ii->seen_ctime = inode_get_ctime(lay->inode);
+	}
+	i_size_write(inode, i_size_read(lay->inode));
+}
+
+/**
+ * orchfs_attr_stale() - would orchfs_attr_written() change anything?
+ * @inode: of orchfs
+ * @backing: its backing inode
+ *
+ * Any context; no lock, so only good for skipping work.
+ */
+bool orchfs_attr_stale(struct inode *inode, struct inode *backing)
+{
+	return i_size_read(inode) != i_size_read(backing) ||
+	       !time_is(inode_get_mtime(inode), inode_get_mtime(backing)) ||
+	       !time_is(ORCHFS_I(inode)->seen_ctime, inode_get_ctime(backing));
+}
+
+static void attr_ctime_locked(struct inode *inode, struct timespec64 ctime)
+{
+	struct timespec64 own = inode_get_ctime(inode);
+
+	if (timespec64_compare(&ctime, &own) > 0)
+		inode_set_ctime_to_ts(inode, ctime);
+}
+
+/**
+ * orchfs_attr_written() - the backing file was written through this inode
+ * @inode: of orchfs
+ * @backing: of the layout that was written through
+ *
+ * That it was written is known, so its mtime counts even where it looks like
+ * one that was seen: the clock has ticks. Takes i_lock if anything changed.
+ */
+void orchfs_attr_written(struct inode *inode, struct inode *backing)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+
+	if (!orchfs_attr_stale(inode, backing))
+		return;
+	spin_lock(&inode->i_lock);
+	inode_set_mtime_to_ts(inode, inode_get_mtime(backing));
+	attr_ctime_locked(inode, inode_get_ctime(backing));
+	if (layout_of_backing_locked(inode, backing)) {
+		i_size_write(inode, i_size_read(backing));
+		ii->seen_mtime = inode_get_mtime(backing);
+		ii->seen_ctime = inode_get_ctime(backing);
+	}
+	WRITE_ONCE(ii->attr_dirty, true);
+	spin_unlock(&inode->i_lock);
+}
+
+static bool attr_changed(struct inode *inode, const struct kstat *stat)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+
+	return i_size_read(inode) != stat->size ||
+	       READ_ONCE(inode->i_blocks) != stat->blocks ||
+	       !time_is(ii->seen_mtime, stat->mtime) ||
+	       !time_is(ii->seen_ctime, stat->ctime);
+}
+
+static void attr_apply(struct inode *inode, struct inode *backing,
+		       const struct kstat *stat)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+
+	spin_lock(&inode->i_lock);
+	if (layout_of_backing_locked(inode, backing)) {
+		/* Not from stat: a writer may have been here since. */
+		i_size_write(inode, i_size_read(backing));
+		inode->i_blocks = stat->blocks;
+		if (!time_is(ii->seen_mtime, stat->mtime)) {
+			ii->seen_mtime = stat->mtime;
+			inode_set_mtime_to_ts(inode, stat->mtime);
+		}
+		if (!time_is(ii->seen_ctime, stat->ctime)) {
+			ii->seen_ctime = stat->ctime;
+			attr_ctime_locked(inode, stat->ctime);
+		}
+		WRITE_ONCE(ii->attr_dirty, true);
+	}
+	spin_unlock(&inode->i_lock);
+}
+
+/**
+ * orchfs_attr_from_backing() - bring size, blocks and times up to date
+ * @inode: a regular file
+ *
+ * Does nothing without a layout, or with one that has no instance.
+ */
+void orchfs_attr_from_backing(struct inode *inode)
+{
+	struct orchfs_layout *lay = orchfs_layout_of(inode);
+	struct kstat stat;
+
+	if (!lay)
+		return;
+	if (lay->inode &&
+	    !vfs_getattr_nosec(&orchfs_layout_first(lay)->anchor, &stat,
+			       STATX_SIZE | STATX_BLOCKS | STATX_MTIME |
+			       STATX_CTIME, AT_STATX_DONT_SYNC) &&
+	    attr_changed(inode, &stat))
+		attr_apply(inode, lay->inode, &stat);
+	orchfs_layout_put(lay);
+}

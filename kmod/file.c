@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files: open, release, and what isn't moving bytes. Reads and writes go to
+ * the data path; mmap.c and splice.c have the rest.
+ */
+#include <linux/fadvise.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+
+#include "path.h"
+#include "trace.h"
+
+static struct kmem_cache *orchfs_file_cache;
+
+int __init orchfs_file_init(void)
+{
+	int ret;
+
+	orchfs_file_cache = KMEM_CACHE(orchfs_file, SLAB_ACCOUNT);
+	if (!orchfs_file_cache)
+		return -ENOMEM;
+	ret = orchfs_local_init();
+	if (ret)
+		kmem_cache_destroy(orchfs_file_cache);
+	return ret;
+}
+
+void orchfs_file_exit(void)
+{
+	orchfs_local_exit();
+	kmem_cache_destroy(orchfs_file_cache);
+}
+
+/* What the VFS wants to know of the backing file before it is opened. */
+static int file_mirror_mode(struct orchfs_file *of)
+{
+	struct orchfs_layout *lay;
+	int ret;
+
+	for (;;) {
+		lay = orchfs_gate_layout(of->oi);
+		if (!orchfs_layout_blocked(lay))
+			break;
+		orchfs_layout_put(lay);
+		ret = orchfs_gate_wait(of->oi);
+		if (ret)
+			return ret;
+	}
+	of->file->f_mode |= orchfs_layout_first(lay)->f_mode &
+			    (FMODE_NOWAIT | FMODE_CAN_ODIRECT);
+	of->wb_inode = lay->inode;
+	of->wb_since = filemap_sample_wb_err(lay->inode->i_mapping);
+	orchfs_layout_put(lay);
+	return 0;
+}
+
+static int file_open(struct inode *inode, struct file *file)
+{
+	struct orchfs_file *of;
+	int ret;
+
+	ret = generic_file_open(inode, file);
+	if (ret)
+		return ret;
+	of = kmem_cache_zalloc(orchfs_file_cache, GFP_KERNEL);
+	if (!of)
+		return -ENOMEM;
+	of->file = file;
+	INIT_LIST_HEAD(&of->backings);
+	INIT_LIST_HEAD(&of->node);
+	mutex_init(&of->lock);
+	ret = orchfs_layout_attach(inode, file->f_mode & FMODE_WRITE, true,
+				   &of->oi);
+	if (ret)
+		goto err_free;
+	ret = file_mirror_mode(of);
+	if (ret)
+		goto err_detach;
+	file->private_data = of;
+	return 0;
+
+err_detach:
+	orchfs_layout_detach(inode, of->oi, true);
+err_free:
+	kmem_cache_free(orchfs_file_cache, of);
+	return ret;
+}
+
+/**
+ * orchfs_open() - ->open of regular files
+ * @inode: the inode
+ * @file: being opened
+ *
+ * No upcall where a layout with the rights is held. The backing file is opened
+ * by the first I/O.
+ *
+ * Return: 0 or an error of orchfs_layout_attach().
+ */
+int orchfs_open(struct inode *inode, struct file *file)
+{
+	int ret = file_open(inode, file);
+
+	trace_orchfs_inode_op(ORCHFS_TRACE_OPEN, inode, ret);
+	return ret;
+}
+
+static int orchfs_release(struct inode *inode, struct file *file)
+{
+	struct orchfs_file *of = file->private_data;
+
+	orchfs_local_close(of);
+	orchfs_layout_detach(inode, of->oi, true);
+	mutex_destroy(&of->lock);
+	kmem_cache_free(orchfs_file_cache, of);
+	trace_orchfs_inode_op(ORCHFS_TRACE_RELEASE, inode, 0);
+	return 0;
+}
+
+/**
+ * orchfs_drop_privs() - a write takes setuid and file capabilities away
+ * @file: of orchfs
+ * @nowait: fail instead of asking
+ *
+ * Costs nothing once the inode is known to have none (S_NOSEC).
+ *
+ * Return: 0; -EAGAIN; errors of file_remove_privs().
+ */
+int orchfs_drop_privs(struct file *file, bool nowait)
+{
+	struct inode *inode = file_inode(file);
+	int ret;
+
+	if (likely(IS_NOSEC(inode)))
+		return 0;
+	if (nowait)
+		return -EAGAIN;
+	inode_lock(inode);
+	ret = file_remove_privs(file);
+	inode_unlock(inode);
+	return ret;
+}
+
+/**
+ * orchfs_durable_names() - before synchronous writes and writable mappings
+ * @inode: whose names and instance record shall be durable
+ * @nowait: fail instead of asking
+ *
+ * The write itself changes no record, so it doesn't matter that this comes
+ * first.
+ *
+ * Return: 0; -EAGAIN; errors of orchfs_barrier().
+ */
+int orchfs_durable_names(struct inode *inode, bool nowait)
+{
+	u64 txn = atomic64_read(&ORCHFS_I(inode)->txn);
+
+	if (txn <= atomic64_read(&orchfs_channel_of(inode)->durable))
+		return 0;
+	if (nowait)
+		return -EAGAIN;
+	return orchfs_barrier(inode->i_sb, inode->i_ino, txn);
+}
+
+/**
+ * orchfs_written_sync() - end of an operation that takes no kiocb
+ * @file: of orchfs
+ * @io: its I/O, still in the gate
+ *
+ * The backing file knows of O_SYNC and O_DSYNC, but not of a mount with sync.
+ *
+ * Return: 0 or what vfs_fsync() returns.
+ */
+int orchfs_written_sync(struct file *file, struct orchfs_io *io)
+{
+	return IS_SYNC(file_inode(file)) ? vfs_fsync(io->file, 0) : 0;
+}
+
+static ssize_t orchfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *file = iocb->ki_filp;
+	size_t len = iov_iter_count(to);
+	loff_t pos = iocb->ki_pos;
+	ssize_t ret;
+
+	if (!len)
+		return 0;
+	ret = orchfs_local_read(file->private_data, iocb, to);
+	trace_orchfs_io(ORCHFS_TRACE_READ, file_inode(file), pos, len, ret);
+	/* Who submits keeps the file until here, queued or not. */
+	if (ret >= 0 || ret == -EIOCBQUEUED)
+		file_accessed(file);
+	return ret;
+}
+
+static ssize_t orchfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
+	struct file *file = iocb->ki_filp;
+	size_t len = iov_iter_count(from);
+	loff_t pos = iocb->ki_pos;
+	ssize_t ret;
+
+	if (!len)
+		return 0;
+	ret = orchfs_drop_privs(file, nowait);
+	if (!ret && iocb_is_dsync(iocb))
+		ret = orchfs_durable_names(file_inode(file), nowait);
+	if (!ret)
+		ret = orchfs_local_write(file->private_data, iocb, from);
+	trace_orchfs_io(ORCHFS_TRACE_WRITE, file_inode(file), pos, len, ret);
+	return ret;
+}
+
+static int orchfs_fsync(struct file *file, loff_t start, loff_t end,
+			int datasync)
+{
+	struct orchfs_file *of = file->private_data;
+	struct inode *inode = file_inode(file);
+	struct orchfs_io io;
+	int ret, err;
+
+	ret = orchfs_io_begin(of, 0, &io);
+	if (!ret) {
+		ret = vfs_fsync_range(io.file, start, end, datasync);
+		orchfs_io_end(&io);
+	}
+	err = xchg(&of->wb_err, 0);
+	if (!ret)
+		ret = err;
+	if (!ret)
+		ret = orchfs_durable_names(inode, false);
+	trace_orchfs_io(ORCHFS_TRACE_FSYNC, inode, start, end - start, ret);
+	return ret;
+}
+
+/* The backing file's size; the inode's own where no layout is held. */
+static loff_t file_size(struct inode *inode)
+{
+	const struct orchfs_layout *lay;
+	loff_t size;
+
+	rcu_read_lock();
+	lay = rcu_dereference(ORCHFS_I(inode)->layout);
+	size = i_size_read(lay && lay->inode ? lay->inode : inode);
+	rcu_read_unlock();
+	return size;
+}
+
+static loff_t orchfs_llseek(struct file *file, loff_t offset, int whence)
+{
+	struct inode *inode = file_inode(file);
+	struct orchfs_io io;
+	loff_t ret;
+
+	if (whence != SEEK_HOLE && whence != SEEK_DATA)
+		return generic_file_llseek_size(file, offset, whence,
+						inode->i_sb->s_maxbytes,
+						file_size(inode));
+	ret = orchfs_io_begin(file->private_data, 0, &io);
+	if (ret)
+		return ret;
+	/* It moves the backing file's position, which nobody uses. */
+	ret = vfs_llseek(io.file, offset, whence);
+	orchfs_io_end(&io);
+	trace_orchfs_io(ORCHFS_TRACE_SEEK, inode, offset, 0, ret);
+	if (ret >= 0)
+		ret = vfs_setpos(file, ret, inode->i_sb->s_maxbytes);
+	return ret;
+}
+
+static long orchfs_fallocate(struct file *file, int mode, loff_t offset,
+			     loff_t len)
+{
+	struct orchfs_file *of = file->private_data;
+	struct inode *inode = file_inode(file);
+	struct orchfs_io io;
+	long ret;
+
+	ret = orchfs_drop_privs(file, false);
+	if (!ret && (IS_SYNC(inode) || (file->f_flags & O_DSYNC)))
+		ret = orchfs_durable_names(inode, false);
+	if (!ret)
+		ret = orchfs_io_begin(of, ORCHFS_IO_WRITE, &io);
+	if (ret)
+		return ret;
+	ret = -EOPNOTSUPP;
+	if (io.file->f_op->fallocate) {
+		orchfs_mark_written(of);
+		file_start_write(io.file);
+		ret = io.file->f_op->fallocate(io.file, mode, offset, len);
+		file_end_write(io.file);
+	}
+	if (!ret) {
+		orchfs_attr_written(inode, file_inode(io.file));
+		ret = orchfs_written_sync(file, &io);
+	}
+	orchfs_io_end(&io);
+	trace_orchfs_io(ORCHFS_TRACE_FALLOCATE, inode, offset, len, ret);
+	return ret;
+}
+
+static int orchfs_fadvise(struct file *file, loff_t offset, loff_t len,
+			  int advice)
+{
+	struct orchfs_io io;
+	int ret;
+
+	ret = orchfs_io_begin(file->private_data, 0, &io);
+	if (ret)
+		return ret;
+	ret = vfs_fadvise(io.file, offset, len, advice);
+	orchfs_io_end(&io);
+	return ret;
+}
+
+const struct file_operations orchfs_file_fops = {
+	.owner			= THIS_MODULE,
+	.open			= orchfs_open,
+	.release		= orchfs_release,
+	.llseek			= orchfs_llseek,
+	.read_iter		= orchfs_read_iter,
+	.write_iter		= orchfs_write_iter,
+	.fsync			= orchfs_fsync,
+	.mmap			= orchfs_mmap,
+	.get_unmapped_area	= thp_get_unmapped_area,
+	.fallocate		= orchfs_fallocate,
+	.fadvise		= orchfs_fadvise,
+	.splice_read		= orchfs_splice_read,
+	.splice_write		= orchfs_splice_write,
+	.copy_file_range	= orchfs_copy_file_range,
+	.remap_file_range	= orchfs_remap_file_range,
+	.fop_flags		= FOP_BUFFER_RASYNC | FOP_BUFFER_WASYNC |
+				  FOP_DIO_PARALLEL_WRITE,
+};

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bytes that move between files inside the kernel: splice, copy_file_range,
+ * clone and deduplicate.
+ */
+#include <linux/cred.h>
+#include <linux/splice.h>
+
+#include "path.h"
+#include "trace.h"
+
+/**
+ * orchfs_splice_read() - ->splice_read of regular files
+ * @in: of orchfs
+ * @ppos: where from
+ * @pipe: locked by the caller
+ * @len: bytes
+ * @flags: SPLICE_F_*
+ *
+ * The pipe gets the backing file's pages.
+ *
+ * Return: bytes or an error of the backing file.
+ */
+ssize_t orchfs_splice_read(struct file *in, loff_t *ppos,
+			   struct pipe_inode_info *pipe, size_t len,
+			   unsigned int flags)
+{
+	loff_t pos = *ppos;
+	struct orchfs_io io;
+	ssize_t ret;
+
+	ret = orchfs_io_begin(in->private_data, 0, &io);
+	if (ret)
+		return ret;
+	ret = -EINVAL;
+	if (io.file->f_op->splice_read)
+		ret = io.file->f_op->splice_read(io.file, ppos, pipe, len,
+						 flags);
+	orchfs_io_end(&io);
+	file_accessed(in);
+	trace_orchfs_io(ORCHFS_TRACE_SPLICE_READ, file_inode(in), pos, len,
+			ret);
+	return ret;
+}
+
+static int splice_prepare_write(struct file *out)
+{
+	struct inode *inode = file_inode(out);
+	int ret;
+
+	ret = orchfs_drop_privs(out, false);
+	if (!ret && (IS_SYNC(inode) || (out->f_flags & O_DSYNC)))
+		ret = orchfs_durable_names(inode, false);
+	return ret;
+}
+
+static ssize_t splice_written(struct file *out, struct orchfs_io *io,
+			      ssize_t ret)
+{
+	int err;
+
+	if (ret < 0)
+		return ret;
+	orchfs_attr_written(file_inode(out), file_inode(io->file));
+	err = orchfs_written_sync(out, io);
+	return err ? err : ret;
+}
+
+/**
+ * orchfs_splice_write() - ->splice_write of regular files
+ * @pipe: not locked
+ * @out: of orchfs
+ * @ppos: where to
+ * @len: bytes
+ * @flags: SPLICE_F_*
+ *
+ * Calls the backing file's own: it would take the pipe's lock before the
+ * backing file system's freeze protection if it were called for @out.
+ *
+ * Return: bytes or an error of the backing file.
+ */
+ssize_t orchfs_splice_write(struct pipe_inode_info *pipe, struct file *out,
+			    loff_t *ppos, size_t len, unsigned int flags)
+{
+	struct orchfs_file *of = out->private_data;
+	loff_t pos = *ppos;
+	struct orchfs_io io;
+	ssize_t ret;
+
+	ret = splice_prepare_write(out);
+	if (!ret)
+		ret = orchfs_io_begin(of, ORCHFS_IO_WRITE, &io);
+	if (ret)
+		return ret;
+	orchfs_mark_written(of);
+	ret = -EINVAL;
+	if (io.file->f_op->splice_write) {
+		file_start_write(io.file);
+		ret = io.file->f_op->splice_write(pipe, io.file, ppos, len,
+						  flags);
+		file_end_write(io.file);
+	}
+	ret = splice_written(out, &io, ret);
+	orchfs_io_end(&io);
+	trace_orchfs_io(ORCHFS_TRACE_SPLICE_WRITE, file_inode(out), pos, len,
+			ret);
+	return ret;
+}
+
+/*
+ * Enter two gates. Nobody waits for one while he is in the other, or a swap of
+ * the other would wait for him.
+ */
+static int splice_begin_pair(struct file *in, struct file *out, bool write,
+			     struct orchfs_io *io_in, struct orchfs_io *io_out)
+{
+	int ret;
+
+	for (;;) {
+		ret = orchfs_io_begin(out->private_data,
+				      write ? ORCHFS_IO_WRITE : 0, io_out);
+		if (ret)
+			return ret;
+		ret = orchfs_io_begin(in->private_data, ORCHFS_IO_NOWAIT,
+				      io_in);
+		if (!ret)
+			return 0;
+		orchfs_io_end(io_out);
+		if (ret != -EAGAIN)
+			return ret;
+		ret = orchfs_io_begin(in->private_data, 0, io_in);
+		if (ret)
+			return ret;
+		orchfs_io_end(io_in);
+	}
+}
+
+static void splice_end_pair(struct orchfs_io *io_in, struct orchfs_io *io_out)
+{
+	orchfs_io_end(io_in);
+	orchfs_io_end(io_out);
+}
+
+/**
+ * orchfs_copy_file_range() - ->copy_file_range of regular files
+ * @in: of orchfs
+ * @pos_in: where from
+ * @out: of orchfs, not always the same mount
+ * @pos_out: where to
+ * @len: bytes
+ * @flags: 0
+ *
+ * Backing file to backing file, with the credentials of who opened them: the
+ * checks of the caller's own were made for @in and @out.
+ *
+ * Return: bytes, or an error.
+ */
+ssize_t orchfs_copy_file_range(struct file *in, loff_t pos_in,
+			       struct file *out, loff_t pos_out, size_t len,
+			       unsigned int flags)
+{
+	struct orchfs_io io_in, io_out;
+	const struct cred *old;
+	ssize_t ret;
+
+	ret = splice_prepare_write(out);
+	if (!ret)
+		ret = splice_begin_pair(in, out, true, &io_in, &io_out);
+	if (ret)
+		return ret;
+	orchfs_mark_written(out->private_data);
+	if (file_inode(io_in.file)->i_sb != file_inode(io_out.file)->i_sb)
+		flags |= COPY_FILE_SPLICE;
+	old = override_creds(io_out.file->f_cred);
+	ret = vfs_copy_file_range(io_in.file, pos_in, io_out.file, pos_out,
+				  len, flags);
+	revert_creds(old);
+	ret = splice_written(out, &io_out, ret);
+	splice_end_pair(&io_in, &io_out);
+	file_accessed(in);
+	trace_orchfs_io(ORCHFS_TRACE_COPY, file_inode(out), pos_out, len, ret);
+	return ret;
+}
+
+static loff_t splice_remap(struct orchfs_io *io_in, loff_t pos_in,
+			   struct orchfs_io *io_out, loff_t pos_out,
+			   loff_t len, unsigned int flags)
+{
+	const struct cred *old = override_creds(io_out->file->f_cred);
+	loff_t ret;
+
+	if (flags & REMAP_FILE_DEDUP)
+		ret = vfs_dedupe_file_range_one(io_in->file, pos_in,
+						io_out->file, pos_out, len,
+						flags);
+	else
+		ret = vfs_clone_file_range(io_in->file, pos_in, io_out->file,
+					   pos_out, len, flags);
+	revert_creds(old);
+	return ret;
+}
+
+/**
+ * orchfs_remap_file_range() - ->remap_file_range of regular files
+ * @in: of orchfs
+ * @pos_in: where from
+ * @out: of orchfs
+ * @pos_out: where to
+ * @len: bytes, 0 for all to the end
+ * @flags: REMAP_FILE_*
+ *
+ * Return: bytes; -EXDEV when the two lie on different file systems;
+ * -EOPNOTSUPP when theirs can't.
+ */
+loff_t orchfs_remap_file_range(struct file *in, loff_t pos_in,
+			       struct file *out, loff_t pos_out, loff_t len,
+			       unsigned int flags)
+{
+	bool dedup = flags & REMAP_FILE_DEDUP;
+	struct orchfs_io io_in, io_out;
+	loff_t ret = 0;
+
+	if (flags & ~(REMAP_FILE_DEDUP | REMAP_FILE_ADVISORY))
+		return -EINVAL;
+	if (!dedup)
+		ret = splice_prepare_write(out);
+	if (!ret)
+		ret = splice_begin_pair(in, out, out->f_mode & FMODE_WRITE,
+					&io_in, &io_out);
+	if (ret)
+		return ret;
+	if (!dedup)
+		orchfs_mark_written(out->private_data);
+	ret = splice_remap(&io_in, pos_in, &io_out, pos_out, len, flags);
+	if (!dedup)
+		ret = splice_written(out, &io_out, ret);
+	splice_end_pair(&io_in, &io_out);
+	trace_orchfs_io(ORCHFS_TRACE_CLONE, file_inode(out), pos_out, len, ret);
+	return ret;
+}
