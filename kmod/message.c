@@ -362,8 +362,9 @@ static int orchfs_parse_reply(struct sk_buff *skb, struct genl_info *info,
 	if (attrs[ORCHFS_A_MSG_TXN])
 		res->txn = nla_get_u64(attrs[ORCHFS_A_MSG_TXN]);
 	res->eof = nla_get_flag(attrs[ORCHFS_A_MSG_EOF]);
-	nla_memcpy(&res->statfs, attrs[ORCHFS_A_MSG_STATFS],
-		   sizeof(res->statfs));
+	if (attrs[ORCHFS_A_MSG_STATFS])
+		nla_memcpy(&res->statfs, attrs[ORCHFS_A_MSG_STATFS],
+			   sizeof(res->statfs));
 	ret = orchfs_get_attr(info, ORCHFS_A_MSG_ATTR, &res->attr,
 			      &res->has_attr);
 	if (ret)
