@@ -6,6 +6,9 @@
 set -euo pipefail
 . /inject/lib.sh
 
+SELFTESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+PATH=$SELFTESTS/bin:$PATH
+
 # Says where a command failed; a bare `exit status 1` helps nobody.
 trap 'echo "$BASH_SOURCE:$LINENO: failed: $BASH_COMMAND" >&2' ERR
 
@@ -44,6 +47,27 @@ refused() {
 		fail "'$*' failed with '$out', want an error with '$text'"
 }
 
+# refused_soon SECONDS ERRTEXT COMMAND...: and it must not hang.
+refused_soon() {
+	local seconds=$1 text=$2 out status=0
+	shift 2
+	out=$(timeout -k 5 "$seconds" "$@" 2>&1) || status=$?
+	[ $status != 124 ] && [ $status != 137 ] ||
+		fail "'$*' hangs, want an error with '$text'"
+	[ $status != 0 ] || fail "'$*' succeeded, want an error with '$text'"
+	[[ $out == *"$text"* ]] ||
+		fail "'$*' failed with '$out', want an error with '$text'"
+}
+
+# soon SECONDS COMMAND...: COMMAND must succeed within that time.
+soon() {
+	local seconds=$1 status=0
+	shift
+	timeout -k 5 "$seconds" "$@" || status=$?
+	[ $status != 124 ] && [ $status != 137 ] || fail "'$*' hangs"
+	[ $status = 0 ] || fail "'$*' fails with status $status"
+}
+
 # long_or LONG SHORT: how much to do.
 long_or() {
 	if [ "$LONG" = 1 ]; then echo "$1"; else echo "$2"; fi
@@ -52,11 +76,7 @@ long_or() {
 # upcalls [KIND]: how many requests of that kind (or of all) the kernel has
 # sent to the daemon since the mount.
 upcalls() {
-	orchctl upcalls --json | python3 -c '
-import json, sys
-kind = sys.argv[1] if len(sys.argv) > 1 else None
-kinds = json.load(sys.stdin)["upcalls"]
-print(sum(v for k, v in kinds.items() if kind in (None, k)))' "$@"
+	orchctl upcalls --kind "${1:-total}"
 }
 
 # costs MAX COMMAND...: COMMAND makes at most MAX upcalls.
@@ -71,5 +91,81 @@ costs() {
 }
 
 fsck_clean() {
-	orchctl fsck || fail "orchctl fsck found faults"
+	orchctl fsck "$@" || fail "orchctl fsck $* found faults"
+}
+
+# What the kernel says of the namespace: state, waiting, opens.
+kernel_says() {
+	orchctl mounts --json --namespace "${2:-$ORCH_NAMESPACE}" | python3 -c '
+import json, sys
+print(json.load(sys.stdin)[0][sys.argv[1]])' "$1"
+}
+
+kernel_says_is() {
+	[ "$(kernel_says "$1")" = "$2" ]
+}
+
+at_least() {
+	[ "$("${@:2}")" -ge "$1" ]
+}
+
+# Process PID sleeps in the kernel.
+asleep() {
+	case $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -c 1) in
+	S | D) return 0 ;;
+	esac
+	return 1
+}
+
+# A request of ours waits for a daemon.
+request_waits() {
+	wait_until 60 "a request that waits" at_least "${1:-1}" \
+		kernel_says waiting
+}
+
+ended() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+drop_caches() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+}
+
+# as_user COMMAND...: as an ordinary user.
+as_user() {
+	setpriv --reuid=1000 --regid=1000 --clear-groups -- "$@"
+}
+
+at_exit_commands=()
+at_exit() {
+	at_exit_commands=("$*" "${at_exit_commands[@]}")
+	trap run_at_exit EXIT
+}
+
+run_at_exit() {
+	local status=$? command
+	trap - ERR
+	set +e
+	cd /
+	for command in "${at_exit_commands[@]}"; do
+		eval "$command"
+	done
+	exit $status
+}
+
+# memory_drive SIZE_MB: prints a new block device in memory.
+memory_drives=0
+memory_drive() {
+	local dir
+	modprobe null_blk nr_devices=0 2>/dev/null || :
+	mkdir -p /sys/kernel/config
+	mountpoint -q /sys/kernel/config ||
+		mount -t configfs configfs /sys/kernel/config
+	dir=/sys/kernel/config/nullb/mem$$.$1.$RANDOM
+	mkdir "$dir" || return
+	echo "$1" >"$dir/size"
+	echo 1 >"$dir/memory_backed"
+	echo 1 >"$dir/power"
+	echo "/dev/nullb$(cat "$dir/index")"
 }

@@ -509,7 +509,7 @@ static const struct row rows[] = {
 	{ "xattrs of a file without any", p_file, o_no_xattr, 0 },
 	{ "rename", p_file, o_rename, 1 },
 	{ "rename over a file", p_rename_over, o_rename_over, 1 },
-	{ "rename of a cold file", p_cold, o_rename_cold, 3 },
+	{ "rename of a cold file", p_cold, o_rename_cold, 2 },
 	{ "fsync of a new file", p_open, o_fsync, 1 },
 	{ "rewrite and fsync of a durable file", p_durable, o_rewrite_fsync,
 	  0 },

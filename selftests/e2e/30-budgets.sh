@@ -1,0 +1,12 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 300
+# How often an operation makes the kernel ask the daemon.
+. "$(dirname "$0")/lib.sh"
+
+status=0
+budgets "$TEST_DIR" >/tmp/budgets || status=$?
+grep '^ok' /tmp/budgets || :
+! grep '^not ok' /tmp/budgets || fail "budgets are exceeded"
+[ $status = 0 ] || { cat /tmp/budgets; fail "budgets ended with $status"; }
+[ "$(upcalls create)" -gt 10 ] || fail "upcalls are not counted"

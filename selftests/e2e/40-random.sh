@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: --cpus 2 --timeout 1500
+# timeout: 900
+# Random operations against a model, the daemon killed again and again; then
+# everything once more after a new mount, and fsck.
+. "$(dirname "$0")/lib.sh"
+cd /
+
+ops=$(long_or 1000000 100000)
+kills=$(long_or 100 20)
+opsrand --dir "$TEST_DIR/r" --seed "$SEED" --ops "$ops" --procs 8 \
+	--drop 1000 --hook orch-kill --hook-every $((ops / (kills + 1))) \
+	--between 'orch-stop && orch-start' | tee /tmp/opsrand.out
+grep -q 'unsupported: none' /tmp/opsrand.out ||
+	fail "operations are not supported that XFS supports"
+orchctl status
+orchctl upcalls
+fsck_clean
+soon 300 rm -rf "$TEST_DIR/r"
+fsck_clean

@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 300
+# The daemon dies: what is open goes on, what needs it waits, nothing hangs.
+. "$(dirname "$0")/lib.sh"
+at_exit "orch-start >/dev/null"
+
+note "open files and what is cached go on"
+echo before >file
+mkdir dir
+sync
+exec 3<>file
+head -c 100000 /dev/urandom >data
+sum=$(sha256sum <data)
+exec 4<data
+ls -l . dir >/dev/null
+orch-kill --no-restart
+is "$(kernel_says state)" detached "state of the channel"
+soon 10 stat file dir >/dev/null
+soon 10 bash -c 'echo "written while detached" >&3; sync -d /proc/self/fd/3'
+is "$(soon 10 sha256sum <&4)" "$sum" "read while detached"
+soon 10 flock 4 true
+
+note "what needs the daemon waits and then goes on"
+mkdir waiting1 &
+first=$!
+sh -c 'echo made >waiting2' &
+second=$!
+request_waits 2
+! ended $first || fail "mkdir did not wait"
+
+note "waiting can be killed"
+mkdir killed &
+third=$!
+request_waits 3
+kill -KILL $third
+wait_until 10 "the killed mkdir to end" ended $third
+wait $third || :
+orch-start
+wait $first || fail "mkdir that waited"
+wait $second || fail "create that waited"
+[ -d waiting1 ] && is "$(cat waiting2)" made "content"
+is "$(cat file)" "written while detached" "content written while detached"
+exec 3>&- 4<&-
+mkdir killed || rmdir killed
+rmdir killed 2>/dev/null || :
+
+note "the deadline"
+mount -o remount,upcall_timeout=3,upcall_errno=ETIMEDOUT "$ORCH_MNT"
+orch-kill --no-restart
+start=$SECONDS
+refused_soon 40 "timed out" mkdir late
+[ $((SECONDS - start)) -ge 2 ] || fail "the deadline came too early"
+mount -o remount,upcall_timeout=60,upcall_errno=EIO "$ORCH_MNT"
+orch-start
+rmdir late 2>/dev/null || :
+mkdir late
+
+note "a daemon that does not answer"
+mount -o remount,upcall_timeout=3 "$ORCH_MNT"
+daemon=$(daemon_pid)
+kill -STOP "$daemon"
+refused_soon 40 "nput/output error" mkdir given-up
+mkdir killed-too &
+job=$!
+request_waits
+kill -KILL $job
+wait_until 10 "the killed mkdir to end" ended $job
+wait $job || :
+kill -CONT "$daemon"
+mount -o remount,upcall_timeout=60 "$ORCH_MNT"
+mkdir -p given-up killed-too
+wait_until 20 "no request under way" kernel_says_is waiting 0
+rmdir given-up killed-too
+
+note "many at once, killed in the middle"
+for i in {1..8}; do
+	(
+		for k in {1..40}; do
+			mkdir "d$i.$k" || exit 1
+			echo "$i $k" >"d$i.$k/f" || exit 1
+			mv "d$i.$k" "e$i.$k" || exit 1
+		done
+	) &
+	jobs[i]=$!
+done
+orch-kill
+orch-kill
+for i in {1..8}; do
+	wait "${jobs[i]}" || fail "job $i"
+done
+is "$(ls -d e*.* | wc -l)" 320 "directories"
+is "$(cat e8.40/f)" "8 40" "content of the last"
+fsck_clean
+
+note "umount with a dead daemon"
+head -c 3000000 /dev/urandom >last
+sum=$(sha256sum <last)
+cd /
+orch-kill --no-restart
+soon 20 umount "$ORCH_MNT"
+refused_soon 20 orchd mount.orchfs "$ORCH_NAMESPACE" "$ORCH_MNT"
+orch-start
+is "$(sha256sum <"$TEST_DIR/last")" "$sum" "content after the umount"
+fsck_clean

@@ -1,0 +1,11 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: --cpus 2 --timeout 1500
+# timeout: 1200
+# A directory with many entries: listing, stable positions, removal.
+. "$(dirname "$0")/lib.sh"
+cd /
+
+bigdir --dir "$TEST_DIR/big" --count "$(long_or 1000000 100000)" \
+	--seed "$SEED" --between 'orch-stop && orch-start'
+fsck_clean

@@ -1,0 +1,214 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: --cpus 2 --timeout 900
+# timeout: 600
+# What is wrong is refused with a text that names it, nothing hangs, nothing
+# is lost.
+. "$(dirname "$0")/lib.sh"
+
+volume_refused() {
+	local text=$1
+	shift
+	refused_soon 30 "$text" orchctl volume add "$@"
+}
+
+note "volumes that can't be"
+work=$ORCH_VOLUME_MNT/bad
+mkdir -p $work
+at_exit "umount -q $work/ro $work/tmp $work/over $work/tiny; chattr -i $work/i"
+volume_refused /nonexistent v1 /nonexistent/a/b
+touch $work/file
+volume_refused $work/file v1 $work/file
+mkdir $work/ro $work/tmp $work/over $work/tiny $work/full $work/i
+mount --bind $work $work/ro
+mount -o remount,bind,ro $work/ro
+volume_refused read-only v1 $work/ro/v
+chattr +i $work/i
+volume_refused $work/i v1 $work/i/v
+mount -t tmpfs tmpfs $work/tmp
+volume_refused tmpfs v1 $work/tmp
+modprobe overlay
+mkdir $work/tmp/l $work/tmp/u $work/tmp/w
+mount -t overlay -o "lowerdir=$work/tmp/l,upperdir=$work/tmp/u,workdir=$work/tmp/w" \
+	overlay $work/over
+volume_refused overlay v1 $work/over/v
+volume_refused orchfs v1 "$TEST_DIR/v"
+drive=$(memory_drive 60)
+mkfs.ext4 -q "$drive"
+mount "$drive" $work/tiny
+volume_refused MiB v1 $work/tiny/v
+touch $work/full/something
+volume_refused "not empty" v1 $work/full
+volume_refused "" v1 "$ORCH_VOLUME_MNT/orch"
+volume_refused "" "$ORCH_VOLUME" $work/other
+volume_refused inside v1 "$ORCH_VOLUME_MNT/orch/below"
+mount --bind "$ORCH_VOLUME_MNT/orch" $work/ro
+volume_refused "" v1 $work/ro
+umount $work/ro
+volume_refused "" 'a/b' $work/v
+volume_refused "" "$(printf 'n%.0s' {1..64})" $work/v
+volume_refused "" '' $work/v
+is "$(orchctl volume list --json | python3 -c 'import json,sys
+print(len(json.load(sys.stdin)))')" 1 "number of volumes"
+refused "" orchctl volume remove nosuch
+refused "" orchctl volume remove "$ORCH_VOLUME"
+
+note "another namespace's volume"
+orchctl init other >/dev/null
+at_exit "orchctl status >/dev/null"
+orchctl volume add o1 $work/o1 --namespace other >/dev/null
+refused_soon 30 other orchctl volume add v1 $work/o1 \
+	--namespace "$ORCH_NAMESPACE"
+refused_soon 30 "" orchctl init other
+refused_soon 30 "" orchctl init 'sla/sh'
+refused_soon 30 "" orchctl init "$(printf 'n%.0s' {1..64})"
+
+note "a second daemon"
+refused_soon 30 "$ORCHD_SOCKET" orchd -f
+refused_soon 30 "" orchd -f --socket /run/second.sock
+soon 10 orchctl status >/dev/null
+mkdir /tmp/state2
+refused_soon 30 "" orchctl init "$ORCH_NAMESPACE" --state-dir /tmp/state2 \
+	--store "$ORCH_STATE/second"
+touch still-served
+
+note "names"
+touch "$(printf 'n%.0s' {1..255})"
+refused "too long" touch "$(printf 'n%.0s' {1..256})"
+refused "too long" mkdir "$(printf 'ä%.0s' {1..128})"
+mkdir "$(printf 'ä%.0s' {1..127})"
+
+note "the control socket and an ordinary user"
+refused_soon 20 "" as_user orchctl status
+refused_soon 20 "" as_user orchctl stop
+refused_soon 20 "" as_user orchctl volume remove "$ORCH_VOLUME"
+as_user python3 - "$ORCHD_SOCKET" <<'EOP'
+import socket, sys
+for i in range(300):
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.connect(sys.argv[1])
+    except PermissionError:
+        continue
+    s.settimeout(20)
+    try:
+        s.sendall(b"\x04\0\0\0\x08\x01\x5a\0")    # stop
+        data = s.recv(4096)
+        print("answered", data)
+        if b"ermi" not in data and data:
+            sys.exit("FAIL: an ordinary user was served")
+    except OSError:
+        pass
+EOP
+soon 10 orchctl status >/dev/null
+
+note "the control socket and garbage"
+python3 - "$ORCHD_SOCKET" "$SEED" <<'EOP'
+import random, socket, struct, sys
+random.seed(int(sys.argv[2]))
+keep = []
+for i in range(400):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(30)
+    try:
+        s.connect(sys.argv[1])
+        kind = i % 6
+        body = random.randbytes(random.randrange(200))
+        if kind == 0:
+            s.sendall(struct.pack("<I", len(body)) + body)
+        elif kind == 1:
+            s.sendall(struct.pack("<I", 0xffffffff) + body)
+        elif kind == 2:
+            s.sendall(struct.pack("<I", 1 << 20) + body)    # never the rest
+            keep.append(s)
+        elif kind == 3:
+            s.sendall(body[:3])
+            keep.append(s)
+        elif kind == 4:
+            s.sendall(struct.pack("<I", 0))
+        else:
+            s.sendall(b"\x06\0\0\0\x08\x01\x12\0\x08\x01" * 20)
+    except OSError:
+        pass
+    keep = keep[-60:]
+EOP
+soon 20 orchctl status >/dev/null
+touch still-served-too
+is "$(orchctl upcalls --kind nonsense 2>/dev/null || echo $?)" 2 "exit code"
+
+note "no space on a volume"
+drive=$(memory_drive 400)
+mkdir -p /mnt/small /mnt/s
+mkfs.xfs -q "$drive"
+mount "$drive" /mnt/small
+orchctl init small >/dev/null
+orchctl volume add tiny /mnt/small/v --namespace small >/dev/null
+mount -t orchfs small /mnt/s
+at_exit "umount -q /mnt/s"
+echo kept >/mnt/s/kept
+refused "No space" dd if=/dev/zero of=/mnt/s/big bs=1M status=none
+refused "" dd if=/dev/zero of=/mnt/s/big2 bs=1M count=50 status=none conv=fsync
+soon 20 stat -f /mnt/s >/dev/null
+soon 60 sync -f /mnt/s
+is "$(cat /mnt/s/kept)" kept "content on a full volume"
+soon 60 rm /mnt/s/big /mnt/s/big2
+wait_until 60 "space after rm" bash -c \
+	'dd if=/dev/zero of=/mnt/s/again bs=1M count=20 status=none conv=fsync'
+rm /mnt/s/again
+umount /mnt/s
+fsck_clean small
+
+note "no inodes on a volume"
+drive=$(memory_drive 200)
+mkdir -p /mnt/few
+mkfs.ext4 -q -N 1600 "$drive"
+mount "$drive" /mnt/few
+orchctl init few >/dev/null
+orchctl volume add few /mnt/few/v --namespace few >/dev/null
+mount -t orchfs few /mnt/s
+python3 - <<'EOP'
+import errno
+made = 0
+try:
+    for i in range(5000):
+        open(f"/mnt/s/f{i}", "x").close()
+        made += 1
+    raise SystemExit("FAIL: 5000 files on a file system of 1600 inodes")
+except OSError as e:
+    assert e.errno == errno.ENOSPC, e
+print(made, "files until ENOSPC")
+EOP
+soon 60 rm /mnt/s/f1?
+wait_until 60 "inodes after rm" touch /mnt/s/again
+umount /mnt/s
+fsck_clean few
+
+note "no space for the store"
+drive=$(memory_drive 150)
+mkdir -p /mnt/store
+mkfs.ext4 -q "$drive"
+mount "$drive" /mnt/store
+orchctl init cramped --store /mnt/store/c >/dev/null
+orchctl volume add c1 $work/c1 --namespace cramped >/dev/null
+mount -t orchfs cramped /mnt/s
+echo kept >/mnt/s/kept
+mkdir /mnt/s/d
+dd if=/dev/zero of=/mnt/store/fill bs=1M status=none 2>/dev/null || :
+soon 240 python3 - <<'EOP'
+import errno
+try:
+    for i in range(100000):
+        open(f"/mnt/s/d/{'n' * 200}{i}", "x").close()
+    raise SystemExit("FAIL: no error with a full store")
+except OSError as e:
+    assert e.errno in (errno.ENOSPC, errno.EIO), e
+    print(i, "files until", e.strerror)
+EOP
+is "$(cat /mnt/s/kept)" kept "content with a full store"
+soon 120 rm -r /mnt/s/d
+soon 60 sync -f /mnt/s || :
+rm /mnt/store/fill
+wait_until 60 "a create after space came back" touch /mnt/s/again
+umount /mnt/s
+fsck_clean cramped
+fsck_clean "$ORCH_NAMESPACE"

@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: --cpus 2 --timeout 900
+# timeout: 300
+# A backup is taken while files are made, and restored.
+. "$(dirname "$0")/lib.sh"
+
+store=$ORCH_STATE/$ORCH_NAMESPACE
+opsrand --dir "$TEST_DIR/tree" --ops 3000 --procs 4 --seed "$SEED" >/dev/null
+(cd tree && find . -xdev | sort >/tmp/names.before)
+(cd tree && find . -type f -exec sha256sum {} + | sort >/tmp/sums.before)
+(cd tree && find . -printf '%p %y %m %u %g %n %s %l\n' | sort >/tmp/stat.before)
+setfattr -n user.kept -v yes tree
+opsrand --dir "$TEST_DIR/busy" --ops 3000 --procs 2 --seed "$SEED" \
+	>/tmp/busy.out &
+job=$!
+orchctl backup /var/tmp/backup
+wait $job || { cat /tmp/busy.out; fail "opsrand during the backup"; }
+echo later >after-the-backup
+refused "" orchctl restore /var/tmp/backup --namespace "$ORCH_NAMESPACE"
+cd /
+orch-stop
+
+note "restore into the place of a lost store"
+mv "$store" "$store.lost"
+refused "" orchctl restore /dev/null --namespace "$ORCH_NAMESPACE"
+head -c 1000 /var/tmp/backup >/var/tmp/half
+refused "" orchctl restore /var/tmp/half --namespace "$ORCH_NAMESPACE"
+rm -rf "$store"
+orchctl restore /var/tmp/backup --namespace "$ORCH_NAMESPACE"
+orch-start
+cd "$TEST_DIR"
+(cd tree && find . -xdev | sort | diff /tmp/names.before -)
+(cd tree && find . -type f -exec sha256sum {} + | sort | diff /tmp/sums.before -)
+(cd tree && find . -printf '%p %y %m %u %g %n %s %l\n' | sort |
+	diff /tmp/stat.before -)
+is "$(getfattr --only-values -n user.kept tree)" yes "xattr"
+[ ! -e after-the-backup ] || fail "a later file is in the restored tree"
+echo new >new
+is "$(cat new)" new "a new file"
+sync
+fsck_clean
+cd /
+orch-stop
+fsck_clean
+orch-start
