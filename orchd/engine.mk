@@ -16,9 +16,10 @@ ENGINE_SRCS = arena.c siphash.c record.c \
 	ns_where.c ns_deletion.c
 ENGINE_PROTO = proto/store.pb-c.c proto/store.pb-c.h
 ENGINE_BUILD ?= build/engine
+ENGINE_LIB ?= libengine.a
 ENGINE_OBJS = $(addprefix $(ENGINE_BUILD)/,$(ENGINE_SRCS:.c=.o)) \
 	$(ENGINE_BUILD)/store.pb-c.o
-ENGINE_TESTS = test_store test_ns test_model
+ENGINE_TESTS = test_store test_ns test_ns_state test_model
 ENGINE_TEST_BINS = $(addprefix $(ENGINE_BUILD)/,$(ENGINE_TESTS))
 ENGINE_TEST_COMMON = $(addprefix $(ENGINE_BUILD)/tests/,engine_util.o \
 	engine_check.o)
@@ -37,12 +38,12 @@ $(ENGINE_BUILD)/%.o: %.c | $(ENGINE_PROTO)
 	@mkdir -p $(@D)
 	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_CPPFLAGS) -MMD -c -o $@ $<
 
-libengine.a: $(ENGINE_OBJS)
+$(ENGINE_LIB): $(ENGINE_OBJS)
 	rm -f $@
 	$(AR) rcs $@ $^
 
 $(ENGINE_TEST_BINS): $(ENGINE_BUILD)/%: $(ENGINE_BUILD)/tests/%.o \
-		$(ENGINE_TEST_COMMON) libengine.a
+		$(ENGINE_TEST_COMMON) $(ENGINE_LIB)
 	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -o $@ $^ \
 		$(ENGINE_LIBS) -lcmocka
 
@@ -50,8 +51,16 @@ $(ENGINE_TEST_BINS): $(ENGINE_BUILD)/%: $(ENGINE_BUILD)/tests/%.o \
 engine-test: $(ENGINE_TEST_BINS)
 	@for t in $(ENGINE_TEST_BINS); do ./$$t || exit 1; done
 
+# The same under the address and undefined behaviour sanitizers.
+ENGINE_SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+.PHONY: engine-test-san
+engine-test-san:
+	$(MAKE) engine-test ENGINE_BUILD=build/engine-san \
+		ENGINE_LIB=build/engine-san/libengine.a \
+		ENGINE_CFLAGS="-O1 -g -Wall -Wextra $(ENGINE_SAN)"
+
 .PHONY: engine-clean
 engine-clean:
-	rm -rf $(ENGINE_BUILD) libengine.a $(ENGINE_PROTO)
+	rm -rf $(ENGINE_BUILD) build/engine-san $(ENGINE_LIB) $(ENGINE_PROTO)
 
 -include $(ENGINE_OBJS:.o=.d) $(ENGINE_TEST_BINS:=.d)

@@ -187,12 +187,15 @@ static bool has_work(const struct txn *t)
 static int note_batch(struct ns *ns, const struct ns_note *notes, size_t nr)
 {
 	enum verdict v[BATCH] = { NOTE_IGNORED };
+	size_t forgets = 0;
 	bool work = false;
 	struct txn t;
 	int rc;
 
 	arena_reset(ns->scratch);
-	rc = number_ensure(ns, &ns->deletion, nr * INSTANCES);
+	for (size_t i = 0; i < nr; i++)
+		forgets += notes[i].kind == ORCHFS_KIND_NOTE_FORGET;
+	rc = number_ensure(ns, &ns->deletion, forgets * INSTANCES);
 	if (rc)
 		return rc;
 	txn_begin(&t, ns);
