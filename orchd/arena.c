@@ -59,14 +59,15 @@ static void release(struct arena *a)
 {
 	struct chunk *c = a->first->next;
 
+	/* The list lies in the chunks: it comes first. */
+	for (struct owned *o = a->owned; o; o = o->next)
+		free(o->p);
 	while (c) {
 		struct chunk *next = c->next;
 
 		free(c);
 		c = next;
 	}
-	for (struct owned *o = a->owned; o; o = o->next)
-		free(o->p);
 }
 
 void arena_free(struct arena *a)
