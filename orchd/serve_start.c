@@ -396,6 +396,9 @@ void serve_close(struct served *sv)
 	free_volumes(sv);
 	store_close(sv->st);
 	sv->st = NULL;
+	pthread_mutex_lock(&sv->lock);
+	sv->claimed = false;
+	pthread_mutex_unlock(&sv->lock);
 	if (!refused)
 		served_set_state(sv, SERVED_REFUSED, "stopped");
 }

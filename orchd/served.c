@@ -109,7 +109,7 @@ int served_claim(struct served *sv, const char *name, const uint8_t uuid[16])
 		if (o == sv)
 			continue;
 		pthread_mutex_lock(&o->lock);
-		if (o->state != SERVED_REFUSED && o->ns &&
+		if (o->claimed &&
 		    (!strcmp(o->name, name) || !memcmp(o->uuid, uuid, 16)))
 			rc = -EEXIST;
 		pthread_mutex_unlock(&o->lock);
@@ -118,6 +118,7 @@ int served_claim(struct served *sv, const char *name, const uint8_t uuid[16])
 		pthread_mutex_lock(&sv->lock);
 		strncpy(sv->name, name, sizeof(sv->name) - 1);
 		memcpy(sv->uuid, uuid, 16);
+		sv->claimed = true;
 		pthread_mutex_unlock(&sv->lock);
 	}
 	pthread_mutex_unlock(&registry_lock);

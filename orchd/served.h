@@ -125,6 +125,7 @@ struct served {
 	char problem[VOLUME_WHY];
 	unsigned int users;		/* of the store, in other threads */
 	bool closing;
+	bool claimed;			/* name and uuid are the store's */
 	struct swap *swaps;
 	uint64_t next_swap;
 	uint64_t deletions_done;	/* batches finished */
