@@ -51,12 +51,23 @@ void orchfs_stamp_clear(struct dentry *dentry)
 	WRITE_ONCE(dentry->d_time, 0);
 }
 
+/* Is what was asked for at that time still valid? */
+bool orchfs_stamp_current(const struct inode *dir,
+			  const struct orchfs_stamp *stamp)
+{
+	return stamp->epoch >= orchfs_epoch(dir->i_sb) &&
+	       stamp->names == READ_ONCE(ORCHFS_I(dir)->names);
+}
+
 static bool orchfs_stamp_valid(const struct inode *dir,
 			       const struct dentry *dentry)
 {
-	return READ_ONCE(dentry->d_time) >= orchfs_epoch(dir->i_sb) &&
-	       (unsigned long)READ_ONCE(dentry->d_fsdata) ==
-	       READ_ONCE(ORCHFS_I(dir)->names);
+	struct orchfs_stamp stamp = {
+		.epoch = READ_ONCE(dentry->d_time),
+		.names = (unsigned long)READ_ONCE(dentry->d_fsdata),
+	};
+
+	return orchfs_stamp_current(dir, &stamp);
 }
 
 /* 1: the dentry is right, 0: it is not, else -errno. */
@@ -126,8 +137,24 @@ static int orchfs_d_revalidate(struct dentry *dentry, unsigned int flags)
 	return ret;
 }
 
+/*
+ * A listing that is cached promises that stat of its entries costs nothing:
+ * the next reader gets them anew.
+ */
+static void orchfs_d_prune(struct dentry *dentry)
+{
+	struct inode *dir = d_inode(dentry->d_parent);
+
+	if (!dir || IS_ROOT(dentry) || d_unhashed(dentry) ||
+	    d_really_is_negative(dentry))
+		return;
+	if (!READ_ONCE(ORCHFS_I(dir)->listing_cold))
+		WRITE_ONCE(ORCHFS_I(dir)->listing_cold, true);
+}
+
 const struct dentry_operations orchfs_dentry_ops = {
 	.d_revalidate	= orchfs_d_revalidate,
+	.d_prune	= orchfs_d_prune,
 };
 
 static void orchfs_prune_node(struct super_block *sb, u64 node)

@@ -5,47 +5,17 @@
  * The daemon lists up to ORCHFS_READDIR_BATCH entries at a time, with their
  * attributes. All of them go to the dentry and inode caches at once, so that
  * the stat calls that follow cost nothing; the names stay with the open file
- * until the reader has had them. The position is the cookie of the last entry
- * delivered; 0 stands before ".", 1 before "..", 2 before the first entry.
+ * until the reader has had them, and with the directory for the next reader
+ * (listing.c). The position is the cookie of the last entry delivered; 0 stands
+ * before ".", 1 before "..", 2 before the first entry.
  */
 #include <linux/dcache.h>
 #include <linux/fs_types.h>
-#include <linux/mm.h>
-#include <linux/slab.h>
 
 #include "vfs.h"
 #include "trace.h"
 
-#define ORCHFS_DIR_POS_FIRST	2
 #define ORCHFS_COOKIE_MIN	3
-
-struct orchfs_dir_entry {
-	u64 cookie;
-	u64 ino;
-	u32 name;			/* offset in orchfs_dir_batch.names */
-	u8 len;
-	u8 type;			/* DT_* */
-};
-
-/**
- * struct orchfs_dir_batch - what one readdir upcall brought
- * @start: position at which it was asked for
- * @nr: entries
- * @at: entries that the reader has had
- * @eof: nothing comes after it
- * @names: bytes of all names, behind @entries
- * @names_len: their number
- * @entries: in order of their cookies
- */
-struct orchfs_dir_batch {
-	loff_t start;
-	unsigned int nr;
-	unsigned int at;
-	bool eof;
-	char *names;
-	u32 names_len;
-	struct orchfs_dir_entry entries[];
-};
 
 /* Entries and bytes; cookies grow. */
 struct orchfs_dir_size {
@@ -74,6 +44,7 @@ struct orchfs_dir_fill {
 	struct dentry *parent;
 	struct orchfs_stamp stamp;
 	struct orchfs_dir_batch *batch;
+	u32 names_len;
 };
 
 /* A cached dentry says the same as the entry: refresh it. */
@@ -137,10 +108,10 @@ static int orchfs_dir_fill(void *arg, const struct orchfs_dirent *de)
 	entry->cookie = de->cookie;
 	entry->ino = de->attr.ino;
 	entry->type = fs_umode_to_dtype(de->attr.mode);
-	entry->name = batch->names_len;
+	entry->name = fill->names_len;
 	entry->len = de->name.len;
 	memcpy(batch->names + entry->name, de->name.name, entry->len);
-	batch->names_len += entry->len;
+	fill->names_len += entry->len;
 
 	orchfs_prime(fill->parent, de, &fill->stamp);
 	return 0;
@@ -154,28 +125,20 @@ static struct orchfs_dir_batch *orchfs_dir_batch(struct orchfs_result *res,
 		.last = pos == ORCHFS_DIR_POS_FIRST ? 0 : pos,
 	};
 	struct orchfs_dir_batch *batch;
-	size_t head;
 	int ret;
 
 	ret = orchfs_result_entries(res, orchfs_dir_measure, &size);
 	if (ret < 0)
 		return ERR_PTR(ret);
-	if (!size.nr && !res->eof)
-		return ERR_PTR(-EPROTO);
-	head = struct_size(batch, entries, size.nr);
-	batch = kvmalloc(head + size.names_len, GFP_KERNEL_ACCOUNT);
+	batch = orchfs_dir_batch_alloc(size.nr, size.names_len);
 	if (!batch)
 		return ERR_PTR(-ENOMEM);
 	batch->start = pos;
-	batch->nr = 0;
-	batch->at = 0;
 	batch->eof = res->eof;
-	batch->names = (char *)batch + head;
-	batch->names_len = 0;
 	fill->batch = batch;
 	ret = orchfs_result_entries(res, orchfs_dir_fill, fill);
 	if (ret < 0) {
-		kvfree(batch);
+		orchfs_dir_batch_put(batch);
 		return ERR_PTR(ret);
 	}
 	return batch;
@@ -198,86 +161,79 @@ static struct orchfs_dir_batch *orchfs_dir_read(struct file *file, loff_t pos)
 	struct orchfs_result res;
 	int ret;
 
+	if (pos == ORCHFS_DIR_POS_FIRST)
+		orchfs_listing_begin(dir);
 	ret = orchfs_upcall(dir->i_sb, &args, &res);
 	batch = ret ? ERR_PTR(ret) : orchfs_dir_batch(&res, &fill, pos);
 	orchfs_result_free(&res);
+	if (!IS_ERR(batch))
+		orchfs_listing_add(dir, batch, &fill.stamp);
 	trace_orchfs_inode_op(ORCHFS_TRACE_READDIR, dir,
 			      IS_ERR(batch) ? PTR_ERR(batch) : batch->nr);
 	return batch;
 }
 
-/* Position of the reader when the first @at entries were delivered. */
-static loff_t orchfs_dir_batch_pos(const struct orchfs_dir_batch *batch,
-				   unsigned int at)
+/* Deliver from entry @at on; false: the caller's buffer is full. */
+static bool orchfs_dir_emit(const struct orchfs_dir_batch *batch,
+			    unsigned int at, struct dir_context *ctx)
 {
-	return at ? batch->entries[at - 1].cookie : batch->start;
-}
-
-/*
- * Does the batch go on at pos? A program that seeks back inside of it is
- * served from it too, but one that starts anew sees what is there now.
- */
-static bool orchfs_dir_batch_seek(struct orchfs_dir_batch *batch, loff_t pos)
-{
-	unsigned int at;
-
-	if (orchfs_dir_batch_pos(batch, batch->at) == pos)
-		return batch->at < batch->nr || batch->eof;
-	if (pos <= ORCHFS_DIR_POS_FIRST)
-		return false;
-	for (at = 0; at < batch->nr; at++) {
-		if (orchfs_dir_batch_pos(batch, at) == pos) {
-			batch->at = at;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* false: the caller's buffer is full. */
-static bool orchfs_dir_emit(struct orchfs_dir_batch *batch,
-			    struct dir_context *ctx)
-{
-	while (batch->at < batch->nr) {
-		struct orchfs_dir_entry *entry = &batch->entries[batch->at];
+	for (; at < batch->nr; at++) {
+		const struct orchfs_dir_entry *entry = &batch->entries[at];
 
 		if (!dir_emit(ctx, batch->names + entry->name, entry->len,
 			      entry->ino, entry->type))
 			return false;
 		ctx->pos = entry->cookie;
-		batch->at++;
 	}
 	return true;
 }
 
-static int orchfs_readdir(struct file *file, struct dir_context *ctx)
+/*
+ * The batch that goes on at pos: the one that the reader has, unless it is
+ * through; one of the listing; or a new one.
+ */
+static struct orchfs_dir_batch *orchfs_dir_next(struct file *file, loff_t pos)
 {
 	struct orchfs_dir_batch *batch = file->private_data;
 
+	if (batch && orchfs_dir_batch_find(batch, pos) >= 0 &&
+	    (batch->eof || pos != orchfs_dir_batch_end(batch)))
+		return batch;
+
+	file->private_data = NULL;
+	orchfs_dir_batch_put(batch);
+	batch = orchfs_listing_get(file_inode(file), pos);
+	if (!batch)
+		batch = orchfs_dir_read(file, pos);
+	if (!IS_ERR(batch))
+		file->private_data = batch;
+	return batch;
+}
+
+/* A reader that starts anew sees what is there now. */
+static int orchfs_readdir(struct file *file, struct dir_context *ctx)
+{
+	struct orchfs_dir_batch *batch;
+
 	if (!ctx->pos) {
-		kvfree(batch);
-		batch = file->private_data = NULL;
+		orchfs_dir_batch_put(file->private_data);
+		file->private_data = NULL;
 	}
 	if (!dir_emit_dots(file, ctx))
 		return 0;
 
-	for (;;) {
-		if (!batch || !orchfs_dir_batch_seek(batch, ctx->pos)) {
-			kvfree(batch);
-			file->private_data = NULL;
-			batch = orchfs_dir_read(file, ctx->pos);
-			if (IS_ERR(batch))
-				return PTR_ERR(batch);
-			file->private_data = batch;
-		}
-		if (!orchfs_dir_emit(batch, ctx) || batch->eof)
-			return 0;
-	}
+	do {
+		batch = orchfs_dir_next(file, ctx->pos);
+		if (IS_ERR(batch))
+			return PTR_ERR(batch);
+	} while (orchfs_dir_emit(batch, orchfs_dir_batch_find(batch, ctx->pos),
+				 ctx) && !batch->eof);
+	return 0;
 }
 
 static int orchfs_dir_release(struct inode *inode, struct file *file)
 {
-	kvfree(file->private_data);
+	orchfs_dir_batch_put(file->private_data);
 	return 0;
 }
 

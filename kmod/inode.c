@@ -54,6 +54,8 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->flags = 0;
 	oi->version = 0;
 	oi->names = 0;
+	oi->listing = NULL;
+	oi->listing_cold = false;
 	oi->btime = (struct timespec64){};
 	RCU_INIT_POINTER(oi->layout, NULL);
 	oi->open = NULL;
@@ -128,6 +130,7 @@ void orchfs_evict_inode(struct inode *inode)
 {
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
+	orchfs_listing_drop(inode);
 	if (is_bad_inode(inode))
 		return;
 	trace_orchfs_inode_op(ORCHFS_TRACE_EVICT, inode, inode->i_nlink);
@@ -336,6 +339,7 @@ void orchfs_dir_changed(struct inode *dir, const struct orchfs_time *now,
 	if (!txn)
 		return;
 	orchfs_inode_txn(dir, txn);
+	orchfs_listing_drop(dir);
 	spin_lock(&dir->i_lock);
 	if (oi->change < txn) {
 		oi->change = txn;

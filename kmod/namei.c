@@ -53,6 +53,7 @@ void orchfs_name_failed(struct inode *dir, struct dentry *dentry, int ret)
 	case -ENOTDIR:
 	case -EPROTO:
 		orchfs_stamp_clear(dentry);
+		orchfs_listing_drop(dir);
 	}
 }
 

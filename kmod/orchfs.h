@@ -29,6 +29,7 @@ struct net;
 struct netlink_ext_ack;
 struct nlattr;
 struct orchfs_layout;
+struct orchfs_listing;
 struct orchfs_open_inode;
 struct sk_buff;
 
@@ -172,6 +173,8 @@ struct orchfs_inode {
 	u32 flags;
 	u64 version;
 	unsigned long names;
+	struct orchfs_listing *listing;
+	bool listing_cold;
 	struct timespec64 btime;
 	struct mutex open_lock;
 	struct orchfs_layout __rcu *layout;

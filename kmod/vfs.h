@@ -69,6 +69,8 @@ struct orchfs_stamp {
 
 struct orchfs_stamp orchfs_stamp_take(const struct inode *dir);
 void orchfs_stamp_set(struct dentry *dentry, const struct orchfs_stamp *stamp);
+bool orchfs_stamp_current(const struct inode *dir,
+			  const struct orchfs_stamp *stamp);
 /* What the name stands for isn't known any more. */
 void orchfs_stamp_clear(struct dentry *dentry);
 void orchfs_prune_work(struct work_struct *work);
@@ -100,5 +102,54 @@ int orchfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir,
 		   struct file *file, umode_t mode);
 int orchfs_atomic_open(struct inode *dir, struct dentry *dentry,
 		       struct file *file, unsigned int flags, umode_t mode);
+
+
+/* listing.c: what readdir knows of a directory */
+
+#define ORCHFS_DIR_POS_FIRST	2
+
+struct orchfs_dir_entry {
+	u64 cookie;
+	u64 ino;
+	u32 name;			/* offset in orchfs_dir_batch.names */
+	u8 len;
+	u8 type;			/* DT_* */
+};
+
+/**
+ * struct orchfs_dir_batch - what one readdir upcall brought; immutable
+ * @refs: open directories that are at it, and the listing
+ * @link: orchfs_listing.batches
+ * @start: position at which it was asked for
+ * @nr: entries
+ * @eof: nothing comes after it
+ * @names: bytes of all names, behind @entries
+ * @entries: in order of their cookies
+ */
+struct orchfs_dir_batch {
+	refcount_t refs;
+	struct list_head link;
+	loff_t start;
+	unsigned int nr;
+	bool eof;
+	char *names;
+	struct orchfs_dir_entry entries[];
+};
+
+/* Position of a reader that had all of it. */
+static inline loff_t orchfs_dir_batch_end(const struct orchfs_dir_batch *batch)
+{
+	return batch->nr ? batch->entries[batch->nr - 1].cookie : batch->start;
+}
+
+struct orchfs_dir_batch *orchfs_dir_batch_alloc(unsigned int nr,
+						size_t names_len);
+void orchfs_dir_batch_put(struct orchfs_dir_batch *batch);
+int orchfs_dir_batch_find(const struct orchfs_dir_batch *batch, loff_t pos);
+struct orchfs_dir_batch *orchfs_listing_get(struct inode *dir, loff_t pos);
+void orchfs_listing_begin(struct inode *dir);
+void orchfs_listing_add(struct inode *dir, struct orchfs_dir_batch *batch,
+			const struct orchfs_stamp *stamp);
+void orchfs_listing_drop(struct inode *dir);
 
 #endif
