@@ -188,7 +188,7 @@ int cmd_volume_add(const struct command *cmd, int argc, char **argv)
 		print_json(volume_json(resp->volume));
 	else if (!opts.json)
 		printf("volume %s is in use\nnext: mount -t orchfs %s /mnt\n",
-		       argv[0], *opts.ns ? opts.ns : "NAMESPACE");
+		       argv[0], conn_namespace());
 	conn_free(resp);
 	return RC_OK;
 }

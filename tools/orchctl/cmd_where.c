@@ -115,6 +115,7 @@ int cmd_swap(const struct command *cmd, int argc, char **argv)
 		{ 0 }
 	};
 	Orchfs__Control__Swap msg = ORCHFS__CONTROL__SWAP__INIT;
+	ctl_response *resp;
 	struct target t;
 	int rc;
 
@@ -129,5 +130,14 @@ int cmd_swap(const struct command *cmd, int argc, char **argv)
 	msg.ino = t.ino;
 	msg.timeout_ms = (uint32_t)timeout;
 	req.swap = &msg;
-	return conn_once(&req, -1, NULL);
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (opts.json && resp->where)
+		where_json(resp->where);
+	else if (resp->where)
+		printf("inode %" PRIu64 " has layout generation %" PRIu64 "\n",
+		       t.ino, resp->where->layout_generation);
+	conn_free(resp);
+	return RC_OK;
 }

@@ -214,3 +214,22 @@ void conn_free(ctl_response *resp)
 	if (resp)
 		orchfs__control__response__free_unpacked(resp, NULL);
 }
+
+const char *conn_namespace(void)
+{
+	Orchfs__Control__Empty empty = ORCHFS__CONTROL__EMPTY__INIT;
+	static char name[64];
+	ctl_response *resp;
+
+	CTL_REQUEST(req, STATUS);
+	if (*opts.ns)
+		return opts.ns;
+	snprintf(name, sizeof(name), "NAMESPACE");
+	req.status = &empty;
+	if (conn_once(&req, -1, &resp))
+		return name;
+	if (resp->daemon && resp->daemon->n_ns == 1)
+		snprintf(name, sizeof(name), "%s", resp->daemon->ns[0]->name);
+	conn_free(resp);
+	return name;
+}

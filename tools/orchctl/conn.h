@@ -22,6 +22,11 @@ int conn_call(int fd, ctl_request *req, int pass, ctl_response **out);
 /** conn_once() - open, call, close. @out may be NULL. */
 int conn_once(ctl_request *req, int pass, ctl_response **out);
 void conn_free(ctl_response *resp);
+/**
+ * conn_namespace() - --namespace, or the only one that is served, for texts
+ * that tell what to type next. In a static buffer.
+ */
+const char *conn_namespace(void);
 
 #define CTL_REQUEST(req, which)						\
 	ctl_request req = {						\

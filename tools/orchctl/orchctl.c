@@ -129,12 +129,11 @@ static void from_environment(void)
 		opts.state_dir = v;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	const struct command *cmd;
-	int words = 1, rc;
+	int words = 1;
 
-	from_environment();
 	if (argc < 2) {
 		help();
 		return RC_USAGE;
@@ -147,7 +146,15 @@ int main(int argc, char **argv)
 	cmd = find(argc, argv, &words);
 	if (!cmd)
 		return unknown(argc, argv);
-	rc = cmd->run(cmd, argc - words, argv + words);
+	return cmd->run(cmd, argc - words, argv + words);
+}
+
+int main(int argc, char **argv)
+{
+	int rc;
+
+	from_environment();
+	rc = run(argc, argv);
 	if (fflush(stdout) || ferror(stdout))
 		return fail(RC_FAILED, "standard output could not be written");
 	return rc;

@@ -168,8 +168,9 @@ struct fsck {
 	uint8_t uuid[16], hash_key[16];
 	bool hash_key_ok;
 	uint64_t epoch, seq, max_change;
-	uint64_t limit_ino, limit_instance, limit_volume, limit_deletion;
-	uint64_t max_ino, max_instance, max_volume, max_deletion;
+	uint64_t limit_ino, limit_instance, limit_volume, limit_deletion,
+		 limit_layout;
+	uint64_t max_ino, max_instance, max_volume, max_deletion, max_layout;
 	struct fino *inos;
 	size_t nr_inos, max_inos;
 	struct fvol *vols;

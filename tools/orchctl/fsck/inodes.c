@@ -447,6 +447,8 @@ static void one_inode(struct fsck *f, const struct row *r, struct along *a)
 	if (rec) {
 		fill(fi, rec);
 		see_change(f, rec->change);
+		if (rec->layout_generation > f->max_layout)
+			f->max_layout = rec->layout_generation;
 		f->n.directories += S_ISDIR(rec->mode);
 		f->n.files += S_ISREG(rec->mode);
 	} else {

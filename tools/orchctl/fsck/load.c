@@ -104,15 +104,15 @@ static void bad_row(struct fsck *f, const struct row *r)
 static uint64_t *limit_named(struct fsck *f, const uint8_t *name, size_t len)
 {
 	static const char *const names[] = {
-		"ino", "instance", "volume", "deletion",
+		"ino", "instance", "volume", "deletion", "layout",
 	};
 	uint64_t *const limits[] = {
 		&f->limit_ino, &f->limit_instance, &f->limit_volume,
-		&f->limit_deletion,
+		&f->limit_deletion, &f->limit_layout,
 	};
 	size_t i;
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (len == strlen(names[i]) && !memcmp(name, names[i], len))
 			return limits[i];
 	return NULL;
@@ -125,7 +125,7 @@ static void load_counters(struct fsck *f)
 	struct row r;
 
 	f->limit_ino = f->limit_instance = 0;
-	f->limit_volume = f->limit_deletion = 0;
+	f->limit_volume = f->limit_deletion = f->limit_layout = 0;
 	for (rows_table(f, &r, 'A'); rows_valid(&r); rows_next(&r)) {
 		limit = limit_named(f, r.key + 1, r.klen - 1);
 		c = orchfs__store__counter__unpack(NULL, r.vlen, r.val);
@@ -315,6 +315,7 @@ void load_small(struct fsck *f)
 	small_free(f);
 	f->max_change = 0;
 	f->max_ino = f->max_instance = f->max_volume = f->max_deletion = 0;
+	f->max_layout = 0;
 	check_tables(f);
 	load_counters(f);
 	load_volumes(f);
@@ -349,6 +350,7 @@ void check_numbers(struct fsck *f)
 	check_number(f, "ino", f->limit_ino, f->max_ino);
 	check_number(f, "instance", f->limit_instance, f->max_instance);
 	check_number(f, "volume", f->limit_volume, f->max_volume);
+	check_number(f, "layout", f->limit_layout, f->max_layout);
 	check_number(f, "deletion", f->limit_deletion, f->max_deletion);
 	/* This repair's own records carry the sequence that it will get. */
 	if (f->max_change <= f->seq ||

@@ -179,6 +179,11 @@ static void ring(void)
 	put_reverse(DIR_A, DIR_B, cookie_of("loop"), "loop");
 }
 
+static void dir_gone(void)
+{
+	del(key('I', 1, N(DIR_B)));
+}
+
 static void root_missing(void)
 {
 	del(key('I', 1, N(ROOT)));
@@ -325,6 +330,14 @@ static void counter_low(void)
 	put_msg(raw('A', "ino", 3), &c.base);
 }
 
+static void layout_high(void)
+{
+	inode_t_ *i = load(FILE_1);
+
+	i->layout_generation = 100;
+	save(FILE_1, i);
+}
+
 static void seq_low(void)
 {
 	uint64_t seq = htole64(SEQ - 5);
@@ -456,6 +469,7 @@ static const struct {
 	{ "unreachable_file", "reachability", 5, 0, unreachable_file },
 	{ "unreachable_dir", "reachability", 5, 0, unreachable_dir },
 	{ "ring", "reachability", 5, 0, ring },
+	{ "dir_gone", "entry", 5, 0, dir_gone },
 	{ "root_missing", "inode", 5, 0, root_missing },
 	{ "orphan_missing", "orphan", 5, 0, orphan_missing },
 	{ "orphan_named", "orphan", 5, 0, orphan_named },
@@ -478,6 +492,7 @@ static const struct {
 	{ "index_w_missing", "index-dirty", 5, 0, index_w_missing },
 	{ "index_w_stray", "index-dirty", 5, 0, index_w_stray },
 	{ "counter_low", "number", 5, 0, counter_low },
+	{ "layout_high", "number", 5, 0, layout_high },
 	{ "seq_low", "super", 5, 0, seq_low },
 	{ "change_high", "change", 5, 0, change_high },
 	{ "record_bad", "record", 4, 4, record_bad },

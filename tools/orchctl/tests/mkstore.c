@@ -273,6 +273,7 @@ static void supers(void)
 	counter("instance", INSTANCE_LIMIT);
 	counter("volume", 10);
 	counter("deletion", 10);
+	counter("layout", 100);
 	v.change = 1;
 	v.name = "nvme0";
 	v.path = vol_path;

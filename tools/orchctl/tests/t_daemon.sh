@@ -1,0 +1,108 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The commands against orchd, without the kernel module. Skipped where orchd
+# is not built.
+set -u
+cd "$(dirname "$0")" || exit 1
+ORCHD=${ORCHD:-$PWD/../../../orchd/orchd}
+[ -x "$ORCHD" ] || { echo "skipped: $ORCHD is not built"; exit 0; }
+orchctl=$PWD/../orchctl
+dir=$(mktemp -d)
+export ORCHD ORCHD_FAULT=any-fs ORCHD_SOCKET="$dir/control"
+export ORCHD_STATE_DIR="$dir/state"
+pid=
+passed=0
+failed=0
+
+finish() {
+	[ -z "$pid" ] || kill "$pid" 2>/dev/null
+	rm -rf "$dir"
+}
+trap finish EXIT
+
+try() {	# RC TEXT COMMAND...
+	want=$1
+	text=$2
+	shift 2
+	"$@" >"$dir/out" 2>&1
+	rc=$?
+	if [ $rc = "$want" ] &&
+	    { [ -z "$text" ] || grep -qF -- "$text" "$dir/out"; }; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "FAIL ($rc, not $want, or no '$text'): $*"
+		sed 's/^/    /' "$dir/out"
+	fi
+}
+
+start() {
+	mkfifo "$dir/ready"
+	"$ORCHD" --state-dir "$dir/state" --ready-fd 9 9<>"$dir/ready" \
+		>>"$dir/log" 2>&1 &
+	pid=$!
+	read -r _ <"$dir/ready"
+	rm "$dir/ready"
+}
+
+stop() {
+	try 0 "" "$orchctl" stop
+	wait "$pid"
+	pid=
+}
+
+mkdir "$dir/state" "$dir/drive"
+try 0 "next: systemctl start orchd" "$orchctl" init first
+try 0 "clean" "$orchctl" fsck first
+try 1 "already" "$orchctl" init first
+start
+try 0 "first" "$orchctl" status
+try 0 '"pid"' "$orchctl" status --json
+try 1 "serves no namespace 'other'" "$orchctl" status --namespace other
+try 0 "no volume" "$orchctl" volume list
+try 0 "mount -t orchfs first" "$orchctl" volume add nvme0 "$dir/drive/one" \
+	--reserve 1M
+try 1 "" "$orchctl" volume add nvme0 "$dir/drive/two"
+try 1 "" "$orchctl" volume add nvme1 /proc
+try 0 "nvme0" "$orchctl" volume list
+try 0 "$dir/drive/one" "$orchctl" volume show nvme0
+try 1 "no volume 'nvme9'" "$orchctl" volume show nvme9
+try 0 '"tier": 0' "$orchctl" volume show nvme0 --json
+try 0 "name        /" "$orchctl" where 1
+try 1 "999" "$orchctl" where 999
+try 0 "" "$orchctl" sync
+try 0 "served, a copy of now" "$orchctl" fsck first
+try 0 '"online": true' "$orchctl" fsck --json
+try 1 "needs the daemon to be stopped" "$orchctl" fsck first --repair
+try 0 "backup: " "$orchctl" backup "$dir/backup"
+try 0 "600" stat -c %a "$dir/backup"
+try 0 '"bytes"' "$orchctl" backup "$dir/backup" --json
+try 1 "No such file" "$orchctl" backup "$dir/missing/backup"
+try 1 "not a regular file" "$orchctl" backup /dev/null
+try 1 "in use" "$orchctl" restore "$dir/backup" --namespace first \
+	--store "$dir/state/first"
+try 0 "" "$orchctl" init second --store "$dir/elsewhere"
+try 0 "$dir/elsewhere" readlink "$dir/state/second"
+try 1 "" "$orchctl" volume list
+try 0 "no volume" "$orchctl" volume list --namespace second
+# A file that nothing names, seen while the namespace is served.
+mkdir -p "$dir/drive/one/data/00"
+echo stray >"$dir/drive/one/data/00/ffff.1.ffff"
+try 4 "unknown-file" "$orchctl" fsck first
+rm "$dir/drive/one/data/00/ffff.1.ffff"
+try 0 "clean" "$orchctl" fsck first
+stop
+try 3 "no daemon" "$orchctl" status
+try 0 "clean" "$orchctl" fsck
+try 0 "clean" "$orchctl" fsck --repair
+mv "$dir/state/first" "$dir/lost"
+try 0 "is restored" "$orchctl" restore "$dir/backup" --namespace first
+try 0 "clean" "$orchctl" fsck first
+start
+try 0 "nvme0" "$orchctl" volume list --namespace first
+try 0 "" "$orchctl" volume remove nvme0 --namespace first
+try 0 "no volume" "$orchctl" volume list --namespace first
+stop
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ] || { cat "$dir/log"; exit 1; }
