@@ -19,7 +19,7 @@
 enum verdict {
 	NOTE_IGNORED,
 	NOTE_DONE,		/* in the store only */
-	NOTE_OUT_ENDS,		/* no layout of the inode is outside now */
+	NOTE_OUT_ENDS,		/* no layout is outside now */
 	NOTE_SESSION_ENDS,
 };
 

@@ -312,7 +312,8 @@ int record_unpack_instance(struct arena *a, struct store_key k,
 	if (rc)
 		return rc;
 	m = p;
-	if ((uint32_t)m->state > ORCHFS__STORE__INSTANCE_STATE__INSTANCE_RETIRING)
+	if ((uint32_t)m->state >
+	    ORCHFS__STORE__INSTANCE_STATE__INSTANCE_RETIRING)
 		return -EUCLEAN;
 	*n = (struct instance){
 		.version = key_num_at(k, 1),

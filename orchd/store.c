@@ -206,7 +206,8 @@ void store_batch_urgent(struct store_batch *b)
 static void add(struct store_batch *b, struct store_buf *buf,
 		struct store_key k, const void *v, size_t len, bool del)
 {
-	const size_t need = sizeof(struct store_rec) + (k.len + len + 3) / 4 * 4;
+	const size_t need = sizeof(struct store_rec) +
+			    (k.len + len + 3) / 4 * 4;
 	struct store_rec *r;
 
 	if (k.len >= STORE_DELETE || len >= STORE_DELETE) {

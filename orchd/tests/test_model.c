@@ -601,7 +601,7 @@ static void compact(void)
 static void run(const char *engine, unsigned long nr)
 {
 	const char *s = getenv("ORCHFS_TEST_SEED"), *n;
-	unsigned int seed = s ? (unsigned int)atol(s) : (unsigned int)time(NULL);
+	unsigned int seed = (unsigned int)(s ? atol(s) : time(NULL));
 
 	n = getenv("ORCHFS_TEST_OPS");
 	if (n)
