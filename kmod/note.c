@@ -98,23 +98,25 @@ static void orchfs_note_kick(struct orchfs_channel *ch)
  */
 void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note)
 {
+	/* Once queued it may be gone. */
+	u32 kind = note->kind;
+	u64 node = note->node;
 	bool queued = false, ready;
 
-	if (WARN_ON_ONCE(note->kind >= ORCHFS_NR_KINDS)) {
+	if (WARN_ON_ONCE(kind >= ORCHFS_NR_KINDS)) {
 		orchfs_note_free(note);
 		return;
 	}
-	atomic64_inc(&ch->counters[note->kind].count);
-	trace_orchfs_note(ch->name, note->kind, note->node, ch->portid);
+	atomic64_inc(&ch->counters[kind].count);
 
 	spin_lock(&ch->lock);
 	ready = ch->state == ORCHFS_READY;
 	if (!ready && ch->state != ORCHFS_ATTACHING)
 		goto out;
 	if (ch->nr_notes >= ORCHFS_NOTES_MAX &&
-	    note->kind != ORCHFS_KIND_NOTE_UMOUNT) {
+	    kind != ORCHFS_KIND_NOTE_UMOUNT) {
 		ch->notes_lost = true;
-		atomic64_inc(&ch->counters[note->kind].errors);
+		atomic64_inc(&ch->counters[kind].errors);
 		goto out;
 	}
 	list_add_tail(&note->link, &ch->notes);
@@ -123,6 +125,7 @@ void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note)
 out:
 	spin_unlock(&ch->lock);
 
+	trace_orchfs_note(ch->name, kind, node, queued);
 	if (!queued)
 		orchfs_note_free(note);
 	else if (ready && !work_pending(&ch->notes_work))
