@@ -10,6 +10,9 @@
  * request gets a corrupted answer before a plain one. Callers must get errors
  * or answers, never hang, and umount must succeed.
  *
+ * With --hold it only attaches and waits to be killed: a daemon without mounts,
+ * which must not keep the module from being unloaded.
+ *
  * Exits 0 when every message got a permitted answer and the kernel's taint
  * flags haven't changed. --seed repeats a run.
  */
@@ -876,7 +879,7 @@ static void user_child(const char *mnt)
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		die("private mounts: %m");
 	if (mount(ns_name, mnt, "orchfs", 0, "upcall_timeout=10"))
-		_exit(0);
+		die("mount: %m");
 	if (chdir(mnt))
 		_exit(chdir("/") || umount(mnt) ? 3 : 0);
 	for (i = 0; i < 60; i++)
@@ -925,6 +928,7 @@ static void serve(int fd, pid_t pid, const char *what)
 	}
 	check(WIFEXITED(status) && WEXITSTATUS(status) == 0,
 	      "%s: the user of the mount ended with %#x", what, status);
+	printf("%s: %u requests\n", what, served);
 	close(p.fd);
 }
 
@@ -959,6 +963,18 @@ static void test_liar(unsigned int rounds)
 	rmdir(mnt);
 }
 
+static void hold(void)
+{
+	int fd = nl_open();
+
+	if (attach(fd, ns_name) || ready(fd))
+		die("attach failed");
+	printf("attached\n");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 static unsigned long taint(void)
 {
 	FILE *f = fopen("/proc/sys/kernel/tainted", "r");
@@ -976,12 +992,14 @@ int main(int argc, char **argv)
 		{ "seed", required_argument, NULL, 's' },
 		{ "messages", required_argument, NULL, 'm' },
 		{ "rounds", required_argument, NULL, 'r' },
+		{ "hold", no_argument, NULL, 'H' },
 		{ "help", no_argument, NULL, 'h' },
 		{}
 	};
 	unsigned long before;
 	uint64_t seed = default_seed();
 	unsigned int messages = 20000, rounds = 10, i;
+	bool holding = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -991,8 +1009,10 @@ int main(int argc, char **argv)
 			messages = parse_num("--messages", optarg);
 		else if (c == 'r')
 			rounds = parse_num("--rounds", optarg);
+		else if (c == 'H')
+			holding = true;
 		else
-			die("usage: nlfuzz [--seed N] [--messages N] [--rounds N]");
+			die("usage: nlfuzz [--seed N] [--messages N] [--rounds N] | --hold");
 	}
 	printf("nlfuzz: seed %llu, %u messages, %u rounds of lies\n",
 	       (unsigned long long)seed, messages, rounds);
@@ -1009,6 +1029,8 @@ int main(int argc, char **argv)
 	for (i = 0; i < sizeof(ns_uuid); i++)
 		ns_uuid[i] = rnd(&rng);
 
+	if (holding)
+		hold();
 	test_rights();
 	test_mistakes();
 	test_random(messages);
