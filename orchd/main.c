@@ -225,16 +225,41 @@ static void stop_all(struct daemon *d)
 	loop_destroy(&d->loop);
 }
 
-static int serve(const struct config *cfg)
+static const char *absolute(const char *path, const char *cwd, char *out)
+{
+	if (path[0] == '/')
+		return path;
+	snprintf(out, PATH_MAX, "%.2000s/%.2000s", cwd, path);
+	return out;
+}
+
+/* It may have been started in a directory of its own mount. */
+static int leave_cwd(struct config *cfg)
+{
+	static char cwd[PATH_MAX], state[PATH_MAX], sock[PATH_MAX];
+
+	if ((cfg->state_dir[0] != '/' || cfg->socket[0] != '/') &&
+	    !getcwd(cwd, sizeof(cwd)))
+		return -errno;
+	cfg->state_dir = absolute(cfg->state_dir, cwd, state);
+	cfg->socket = absolute(cfg->socket, cwd, sock);
+	return chdir("/") < 0 ? -errno : 0;
+}
+
+static int serve(struct config *cfg)
 {
 	struct daemon *d = &daemon_state;
-	struct ctl_config c = {
-		.path = cfg->socket, .state_dir = cfg->state_dir,
-		.stop = stop_request, .ctx = d,
-	};
+	struct ctl_config c = { .stop = stop_request, .ctx = d };
 	char why[VOLUME_WHY] = "";
 	int rc;
 
+	rc = leave_cwd(cfg);
+	if (rc < 0) {
+		log_err(NULL, "current directory: %s", strerror(-rc));
+		return 1;
+	}
+	c.path = cfg->socket;
+	c.state_dir = cfg->state_dir;
 	hygiene();
 	notify_init(cfg->ready_fd);
 	rc = loop_init(&d->loop);
@@ -275,7 +300,6 @@ static int init_format(struct store *st, const char *name)
 	return rc < 0 ? rc : store_barrier(st);
 }
 
-/* Left by an attempt that ended early: nothing in it was ever served. */
 static int init(const struct config *cfg)
 {
 	struct store_opts o = { .create = true };
