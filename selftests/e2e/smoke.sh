@@ -24,6 +24,8 @@ sum=$(head -c 3000000 /dev/urandom | tee big | sha256sum)
 sync big
 is "$(sha256sum <big)" "$sum" "checksum of 3 MB"
 
+cd /
+cd /
 umount "$ORCH_MNT"
 orch-start
 is "$(sha256sum <"$TEST_DIR/big")" "$sum" "checksum after a new mount"

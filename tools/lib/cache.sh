@@ -3,8 +3,8 @@
 #
 # An entry is a folder $ORCHFS_CACHE/NAME, built aside and renamed into place,
 # with two files next to it: NAME.sha256 (contents) and NAME.stat (sizes and
-# times). A use compares the cheap list, a full check the contents; an entry
-# that differs is built again. Builders hold the entry's lock, so that two
+# times). A use compares the cheap list, once a day the contents; an entry that
+# differs is built again. Builders hold the entry's lock, so that two
 # runs at once build it once.
 # shellcheck shell=bash
 
@@ -18,21 +18,20 @@ cache_list_stat() {
 		LC_ALL=C sort | sha256sum)
 }
 
-# cache_valid NAME [full]
+# cache_valid NAME: sizes and times each time, the contents once a day.
 cache_valid() {
 	local dir=$ORCHFS_CACHE/$1
 	[ -d "$dir" ] && [ -s "$dir.stat" ] && [ -s "$dir.sha256" ] || return 1
-	if [ "${2:-}" = full ]; then
-		(cd "$dir" && sha256sum --quiet --strict -c "$dir.sha256") \
-			>/dev/null 2>&1
-	else
-		[ "$(cache_list_stat "$dir")" = "$(cat "$dir.stat")" ]
-	fi
+	[ "$(cache_list_stat "$dir")" = "$(cat "$dir.stat")" ] || return 1
+	[ -z "$(find "$dir.verified" -mmin -1440 2>/dev/null)" ] || return 0
+	(cd "$dir" && sha256sum --quiet --strict -c "$dir.sha256") \
+		>/dev/null 2>&1 || return 1
+	touch "$dir.verified"
 }
 
 cache_drop() {
 	local dir=$ORCHFS_CACHE/$1
-	rm -f "$dir.stat" "$dir.sha256"
+	rm -f "$dir.stat" "$dir.sha256" "$dir.verified"
 	rm -rf --one-file-system "$dir"
 }
 
@@ -56,6 +55,7 @@ cache_build() {
 		"$builder" "$tmp" "$@" 9>&-
 		cache_list_sums "$tmp" >"$dir.sha256"
 		mv -T "$tmp" "$dir"
+		touch "$dir.verified"
 		cache_list_stat "$dir" >"$dir.stat"
 	)
 	rc=$?
