@@ -131,31 +131,24 @@ static int one_option(struct request *r, char *opt)
 /* Splits at commas that are not inside double quotes (SELinux contexts). */
 static int parse_options(struct request *r, char *s)
 {
-	bool quoted = false;
+	bool quoted = false, last = false;
 	char *start = s, *out = s;
-	int rc;
+	int rc = 0;
 
-	for (;; s++) {
+	for (; !rc && !last; s++) {
 		if (*s == '"') {
 			quoted = !quoted;
-			continue;
-		}
-		if (*s && (*s != ',' || quoted)) {
+		} else if (*s && (*s != ',' || quoted)) {
 			*out++ = *s;
-			continue;
+		} else {
+			last = !*s;	/* before out, which may be s, is ended */
+			*out = 0;
+			if (out > start)
+				rc = one_option(r, start);
+			start = out = s + 1;
 		}
-		if (out > start) {
-			bool last = !*s;
-
-			*out++ = 0;
-			rc = one_option(r, start);
-			if (rc || last)
-				return rc;
-		}
-		if (!*s)
-			return 0;
-		start = out = s + 1;
 	}
+	return rc;
 }
 
 /* The kernel's own words. Return: whether there was an error among them. */
@@ -166,6 +159,8 @@ static bool print_log(int fs, const struct request *r)
 	ssize_t n;
 
 	while ((n = read(fs, buf, sizeof(buf) - 1)) > 0) {
+		while (n && buf[n - 1] == '\n')
+			n--;
 		buf[n] = 0;
 		if (n > 2 && buf[1] == ' ') {
 			if (buf[0] == 'i' && !r->verbose)
@@ -290,6 +285,21 @@ static int do_remount(const struct request *r)
 	return 0;
 }
 
+static void tell(const struct request *r)
+{
+	int i;
+
+	printf("mount.orchfs: %s %s on %s, attributes %#llx of %#llx",
+	       r->remount ? "remounting" : "mounting", r->spec, r->dir,
+	       (unsigned long long)r->attr_set,
+	       (unsigned long long)(r->attr_clr | r->attr_set));
+	for (i = 0; i < r->nr_params; i++)
+		printf(" %s%s%s", r->params[i].key,
+		       r->params[i].value ? "=" : "",
+		       r->params[i].value ? r->params[i].value : "");
+	putchar('\n');
+}
+
 static int usage(void)
 {
 	fprintf(stderr, "Usage: mount.orchfs NAMESPACE[:/DIR] DIRECTORY [-fnsv] [-o OPTIONS]\n");
@@ -331,8 +341,7 @@ int main(int argc, char **argv)
 	if (!*r.spec || *r.spec == '/' || *r.spec == ':')
 		return error(EX_USAGE, r.spec, "a source is NAMESPACE or NAMESPACE:/DIR");
 	if (r.verbose)
-		printf("mount.orchfs: %s %s on %s\n", r.remount ? "remounting" :
-		       "mounting", r.spec, r.dir);
+		tell(&r);
 	if (r.fake)
 		return 0;
 	return r.remount ? do_remount(&r) : do_mount(&r);

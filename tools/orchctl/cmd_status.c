@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* orchctl status, sync, stop */
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -113,12 +118,63 @@ int cmd_sync(const struct command *cmd, int argc, char **argv)
 	return conn_once(&req, -1, NULL);
 }
 
+/*
+ * The daemon at the other end; its descriptor becomes readable when it ends.
+ * The store is free only then.
+ */
+static int daemon_pidfd(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ||
+	    cred.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, cred.pid, 0);
+}
+
+static int wait_for_end(int pidfd, uint64_t seconds)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	int n;
+
+	do {
+		n = poll(&p, 1, (int)(seconds * 1000));
+	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return RC_OK;
+	return fail(RC_FAILED, "the daemon was told to stop and still runs: see 'journalctl -u orchd'");
+}
+
 int cmd_stop(const struct command *cmd, int argc, char **argv)
 {
 	Orchfs__Control__Empty empty = ORCHFS__CONTROL__EMPTY__INIT;
+	uint64_t seconds = 60;
+	const struct opt extra[] = {
+		{ "timeout", "SECONDS", OPT_UINT,
+		  "wait so long for its end (60)", &seconds },
+		{ 0 }
+	};
+	ctl_response *resp;
+	int fd, pidfd, rc;
 
 	CTL_REQUEST(req, STOP);
-	args_parse(cmd, NULL, &argc, argv);
+	args_parse(cmd, extra, &argc, argv);
+	if (seconds > 86400)
+		return fail(RC_USAGE, "--timeout: at most 86400");
+	fd = conn_open();
+	if (fd < 0)
+		return -fd;
+	pidfd = daemon_pidfd(fd);
 	req.stop = &empty;
-	return conn_once(&req, -1, NULL);
+	rc = conn_call(fd, &req, -1, &resp);
+	close(fd);
+	if (!rc) {
+		conn_free(resp);
+		if (pidfd >= 0)
+			rc = wait_for_end(pidfd, seconds);
+	}
+	if (pidfd >= 0)
+		close(pidfd);
+	return rc;
 }

@@ -91,13 +91,15 @@ struct mounts_ctx {
 static int mounts_line(void *ctx, const struct mount_line *m)
 {
 	struct mounts_ctx *c = ctx;
+	const char *sb = m->sb_options;
 	char *all;
 	int ret;
 
 	if (strcmp(m->fstype, "orchfs"))
 		return 0;
-	all = xasprintf("%s%s%s", m->options, m->sb_options ? "," : "",
-			m->sb_options ? m->sb_options : "");
+	/* The superblock's rw says nothing: read-only is of the mount. */
+	sb = sb ? strchr(sb, ',') : NULL;
+	all = xasprintf("%s%s", m->options, sb ? sb : "");
 	ret = c->fn(c->ctx, m->source, m->dir, all);
 	free(all);
 	return ret;

@@ -75,7 +75,14 @@ fi
 try 1 "Usage:" "$mount"
 try 1 "NAMESPACE:/DIR" "$mount" /dev/sda "$dir"
 try 0 "" "$mount" -f -n -s orch "$dir" -o rw,noatime,_netdev,x-systemd.automount
-try 0 "mounting orch" "$mount" -fv orch "$dir" -o 'context="a:b:c,d",ro'
+# ro 1, nosuid 2, noexec 8, noatime 0x10 of 0x70.
+try 0 "mounting orch on $dir, attributes 0x11 of 0x71 upcall_timeout=5 sync" \
+	"$mount" -fv orch "$dir" \
+	-o rw,ro,noatime,_netdev,,upcall_timeout=5,x-a.b=c,sync
+try 0 "attributes 0x1 of 0x1 context=a:b:c,d" \
+	"$mount" -fv orch "$dir" -o 'context="a:b:c,d",ro'
+try 0 "remounting orch on $dir, attributes 0x2 of 0xa" \
+	"$mount" -fv orch "$dir" -o remount,noexec,nosuid,exec
 try 1 "Usage:" "$mount" -q orch "$dir"
 
 # Every command has help, a place in the man page and in the completion.

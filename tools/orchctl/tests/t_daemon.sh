@@ -47,6 +47,8 @@ start() {
 
 stop() {
 	try 0 "" "$orchctl" stop
+	# It has ended: its lock is free.
+	try 0 "" flock -n "$dir/state/first/lock" true
 	wait "$pid"
 	pid=
 }
