@@ -97,7 +97,8 @@ while read -r command; do
 	# shellcheck disable=SC2086
 	try 0 "Options:" "$orchctl" $command --help
 	try 0 "$command" cat "$top/Documentation/man/orchctl.8"
-	words=$(bash -c '. "$1"; COMP_WORDS=(orchctl "${@:2}"); 
+	# shellcheck disable=SC2046
+	words=$(bash -c '. "$1"; COMP_WORDS=(orchctl "${@:2}")
 		COMP_CWORD=$(($# - 1)); _orchctl; echo "${COMPREPLY[*]}"' - \
 		"$PWD/../../completion/orchctl" $(echo "$command" |
 		sed 's/..$//'))

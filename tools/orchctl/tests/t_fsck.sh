@@ -23,7 +23,7 @@ check() {	# WHAT EXPECTED GOT [FILE]
 
 fresh() {
 	rm -rf "$dir/s" "$dir/v"
-	"$mkstore" make "$dir/s" "$dir/v" "$@" || exit 1
+	"$mkstore" make "$dir/s" "$dir/v" || exit 1
 }
 
 fsck() {
@@ -60,7 +60,7 @@ fresh
 "$mkstore" damage "$dir/s" "$dir/v" unknown_file
 fsck --repair
 check "quarantine holds the file" "whose?" "$(cat "$dir/v/quarantine/fa.1.4e2")"
-check "quarantine count" 4 "$(ls "$dir/v/quarantine" | wc -l)"
+check "quarantine count" 4 "$(find "$dir/v/quarantine" -mindepth 1 | wc -l)"
 
 # A store in use is not repaired.
 fresh
