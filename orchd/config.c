@@ -41,7 +41,7 @@ void config_usage(void)
 "Serve the namespaces whose stores lie in the state directory.\n\n"
 "  -f, --foreground     stay in the foreground (orchd always does)\n"
 "      --state-dir DIR  stores, one directory each (" DEFAULT_STATE_DIR ";\n"
-"                       environment ORCHD_STATE)\n"
+"                       environment ORCHD_STATE_DIR)\n"
 "      --socket PATH    control socket (" DEFAULT_SOCKET ";\n"
 "                       environment ORCHD_SOCKET)\n"
 "      --ready-fd N     write READY=1 there when every namespace is served\n"
@@ -157,7 +157,7 @@ int config_parse(int argc, char **argv, struct config *c, char *why,
 		.ready_fd = -1,
 		.log_level = LOG_INFO,
 	};
-	env = getenv("ORCHD_STATE");
+	env = getenv("ORCHD_STATE_DIR");
 	if (env && *env)
 		c->state_dir = env;
 	env = getenv("ORCHD_SOCKET");

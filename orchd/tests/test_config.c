@@ -35,7 +35,7 @@ static void test_defaults(void **state)
 
 	(void)state;
 	unsetenv("ORCHD_SOCKET");
-	unsetenv("ORCHD_STATE");
+	unsetenv("ORCHD_STATE_DIR");
 	assert_int_equal(parse(&c, NULL, NULL, NULL, NULL), 0);
 	assert_int_equal(c.mode, CONFIG_SERVE);
 	assert_string_equal(c.socket, "/run/orchd/control");

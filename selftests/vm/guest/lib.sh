@@ -24,7 +24,7 @@ node_env() {
 	export ORCH_VOLUME=nvme$((k - 1))
 	export ORCH_VOLUME_MNT=/mnt/nvme$((k - 1))
 	export ORCH_STATE=/var/lib/orchd$suffix
-	export ORCHD_STATE=$ORCH_STATE ORCHD_STATE_DIR=$ORCH_STATE
+	export ORCHD_STATE_DIR=$ORCH_STATE
 	export ORCHD_SOCKET=/run/orchd$suffix/control
 	export ORCH_LOG=/var/log/orchd$suffix.log
 	export ORCH_PIDFILE=/run/orchd$suffix/pid
