@@ -2,7 +2,6 @@
 /* posixcheck: contents: read, write, truncate, mmap, direct, copies. */
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -612,8 +611,8 @@ static void exec_script(void)
 
 static void exec_busy(void)
 {
-	char *args[] = { "./sleep", "60", NULL };
-	int fd, tries;
+	char *args[] = { "./sleep", "60", NULL }, c;
+	int fd, running[2];
 	pid_t pid;
 
 	fd = open("/bin/sleep", O_RDONLY);
@@ -621,19 +620,16 @@ static void exec_busy(void)
 		px_skip("no /bin/sleep");
 	OK(close(fd));
 	EQ(system("cp /bin/sleep sleep"), 0);
+	OK(pipe2(running, O_CLOEXEC));
 	pid = px_fork();
 	if (pid == 0) {
 		execv("./sleep", args);
+		OK(write(running[1], "f", 1));
 		_exit(99);
 	}
-	for (tries = 0; tries < 2000000; tries++) {
-		fd = open("sleep", O_WRONLY);
-		if (fd < 0)
-			break;
-		close(fd);
-		sched_yield();
-	}
-	EQ(errno, ETXTBSY);
+	OK(close(running[1]));
+	EQ(read(running[0], &c, 1), 0);		/* closed by exec */
+	ERR(open("sleep", O_WRONLY), ETXTBSY);
 	ERR(truncate("sleep", 0), ETXTBSY);
 	OK(kill(pid, SIGKILL));
 	waitpid(pid, NULL, 0);

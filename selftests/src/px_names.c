@@ -477,7 +477,7 @@ static unsigned int fill_dir(const char *dir, unsigned int count)
 	return count;
 }
 
-#define BIG 3000
+#define BIG 1500
 
 static void readdir_large(void)
 {
@@ -597,7 +597,7 @@ static void readdir_while_removing(void)
 	struct dirent *de;
 	DIR *d;
 
-	fill_dir("d", 2000);
+	fill_dir("d", 1200);
 	d = opendir("d");
 	THAT(d);
 	while ((de = readdir(d))) {
@@ -607,7 +607,7 @@ static void readdir_while_removing(void)
 		n++;
 	}
 	closedir(d);
-	EQ(n, 2000);
+	EQ(n, 1200);
 	OK(rmdir("d"));
 }
 
@@ -683,12 +683,12 @@ static void link_many(void)
 	int i;
 
 	px_put("f", "");
-	for (i = 0; i < 500; i++) {
+	for (i = 0; i < 150; i++) {
 		sprintf(name, "l%d", i);
 		OK(link("f", name));
 	}
-	EQ(px_stat("l7").st_nlink, 501);
-	for (i = 0; i < 500; i++) {
+	EQ(px_stat("l7").st_nlink, 151);
+	for (i = 0; i < 150; i++) {
 		sprintf(name, "l%d", i);
 		OK(unlink(name));
 	}
