@@ -59,7 +59,7 @@ static ssize_t splice_written(struct file *out, struct orchfs_io *io,
 {
 	int err;
 
-	if (ret < 0)
+	if (ret <= 0)
 		return ret;
 	orchfs_attr_written(file_inode(out), file_inode(io->file));
 	err = orchfs_written_sync(out, io);

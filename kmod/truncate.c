@@ -49,6 +49,7 @@ int orchfs_truncate(struct dentry *dentry, struct iattr *iattr)
 	struct orchfs_open_inode *oi;
 	struct orchfs_layout *lay;
 	struct orchfs_gate *gate;
+	bool same;
 	int ret;
 
 	ret = orchfs_layout_attach(inode, true, false, &oi);
@@ -58,8 +59,11 @@ int orchfs_truncate(struct dentry *dentry, struct iattr *iattr)
 	ret = PTR_ERR_OR_ZERO(gate);
 	if (ret)
 		goto out_detach;
+	/* truncate() to the size that the file has changes nothing. */
+	same = !(iattr->ia_valid & ATTR_MTIME) &&
+	       i_size_read(lay->inode) == iattr->ia_size;
 	ret = truncate_backing(lay, iattr);
-	if (!ret) {
+	if (!ret && !same) {
 		WRITE_ONCE(oi->written, true);
 		orchfs_attr_written(inode, lay->inode);
 	}
