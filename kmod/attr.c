@@ -135,7 +135,8 @@ static u32 orchfs_setattr_args(const struct inode *inode,
 		orchfs_attr_put_time(&attr->mtime, &attr->mtime_nsec,
 				     iattr->ia_mtime);
 	}
-	if (valid) {
+	/* A chown that changes nothing still counts as a change. */
+	if (valid || ((ia_valid & ATTR_CTIME) && !(ia_valid & ATTR_SIZE))) {
 		valid |= ORCHFS_SET_CTIME;
 		orchfs_attr_put_time(&attr->ctime, &attr->ctime_nsec,
 				     iattr->ia_ctime);
