@@ -99,6 +99,7 @@ static void orchfs_note_atime(struct inode *inode)
 	note->node = inode->i_ino;
 	note->valid = ORCHFS_SET_ATIME;
 	note->attr.ino = inode->i_ino;
+	note->attr.change = oi->change;
 	note->attr.atime = atime.tv_sec;
 	note->attr.atime_nsec = atime.tv_nsec;
 	orchfs_note_queue(orchfs_channel_of(inode), note);

@@ -46,6 +46,7 @@ static void note_attr_fill(struct orchfs_note *note, struct inode *inode)
 	note->valid = ORCHFS_SET_SIZE | ORCHFS_SET_ATIME | ORCHFS_SET_MTIME |
 		      ORCHFS_SET_CTIME;
 	note->attr.ino = inode->i_ino;
+	note->attr.change = READ_ONCE(ORCHFS_I(inode)->change);
 	note->attr.size = i_size_read(inode);
 	note->attr.blocks = inode->i_blocks;
 	note->attr.version = ORCHFS_I(inode)->version;

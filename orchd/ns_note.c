@@ -40,10 +40,21 @@ static bool ctime_is_later(const struct orchfs_attr *a, const struct inode *i)
 	return a->ctime_nsec > i->ctime.nsec;
 }
 
-/* ctime never goes back: the note may be older than a chmod. */
+/* Made before a change of the record that came in first: a utimes, say. */
+static bool overtaken(const struct tnode *n, const struct orchfs_attr *a)
+{
+	return a->change && a->change < n->i.change;
+}
+
+/*
+ * ctime never goes back: the note may be older than a chmod. Of one that was
+ * overtaken nothing else counts; the backing file has what was written.
+ */
 static void apply_attr(struct tnode *n, uint32_t valid,
 		       const struct orchfs_attr *a)
 {
+	if (overtaken(n, a))
+		valid &= ORCHFS_SET_CTIME;
 	if (valid & ORCHFS_SET_SIZE && S_ISREG(n->i.mode) &&
 	    a->size <= INT64_MAX) {
 		if (n->i.size != a->size || n->i.blocks != a->blocks)
@@ -114,8 +125,8 @@ static int note_attr(struct txn *t, const struct ns_note *note,
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
 	apply_attr(n, note->valid, &note->attr);
-	if (n->sized && l && l->dirty && !l->out)
-		rc = node_settle(t, n, false);
+	if (l && l->dirty && !l->out && (n->sized || overtaken(n, &note->attr)))
+		rc = node_settle(t, n, !n->sized);
 	if (n->dirty || n->settled)
 		*v = NOTE_DONE;
 	return rc;
@@ -256,12 +267,14 @@ int ns_settle(struct ns *ns, uint64_t ino)
 		if (!rc && in.dirty)
 			inode_from_backing(&n->i, &in, &s);
 		if (!rc) {
+			n->dirty = in.dirty || n->i.size != s.size ||
+				   n->i.blocks != s.blocks;
 			n->i.size = s.size;
 			n->i.blocks = s.blocks;
-			n->dirty = true;
 		}
 	}
-	if (rc) {
+	/* A sweep comes here for each file, and most are as recorded. */
+	if (rc || !has_work(&t)) {
 		txn_abort(&t);
 		return rc;
 	}
