@@ -17,7 +17,8 @@
 #define NS_FORMAT	1
 #define NS_LINK_MAX	65000U		/* names of one file */
 #define NS_SLOTS	64
-#define NS_XATTR_MAX	65536U		/* a value; all values; all names */
+#define NS_XATTR_MAX	65536U		/* a value; all names of an inode */
+#define NS_XATTR_TOTAL	(1U << 20)	/* all values of an inode */
 #define NS_READDIR_MAX	1024U
 #define NS_READDIR_BYTES (200U << 10)
 #define NS_GENERATIONS	(1ULL << 40)	/* of layouts, for one run */

@@ -114,7 +114,7 @@ static int check_set(const struct op_req *rq, const struct others *o)
 	if (rq->xattr_len > NS_XATTR_MAX)
 		return -E2BIG;
 	if (o->names + rq->xattr_name.len + 1 > NS_XATTR_MAX ||
-	    o->values + rq->xattr_len > NS_XATTR_MAX)
+	    o->values + rq->xattr_len > NS_XATTR_TOTAL)
 		return -ENOSPC;
 	return 0;
 }
