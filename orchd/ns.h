@@ -137,6 +137,8 @@ int ns_volume_put(struct ns *ns, const struct ns_volume *v);
 int ns_volume_del(struct ns *ns, uint32_t id);	/* -EBUSY: has instances */
 int ns_volumes(struct ns *ns, struct ns_volume **out, size_t *nr);
 int ns_volume_instances(struct ns *ns, uint32_t id, uint64_t *count);
+/** ns_count_instances() - the same from any thread: it reads a whole table. */
+int ns_count_instances(struct store *st, uint32_t id, uint64_t *count);
 int ns_pool_put(struct ns *ns, uint32_t volume, uint64_t first_ino,
 		uint64_t first_instance, uint32_t count);
 int ns_pool_del(struct ns *ns, uint32_t volume, uint64_t first_ino);

@@ -186,22 +186,35 @@ int ns_volume_put(struct ns *ns, const struct ns_volume *v)
 
 int ns_volume_instances(struct ns *ns, uint32_t id, uint64_t *count)
 {
+	return ns_count_instances(ns->st, id, count);
+}
+
+int ns_count_instances(struct store *st, uint32_t id, uint64_t *count)
+{
+	struct arena *a = arena_new();
+	struct key lo, hi;
 	struct instance n;
 	struct scan s;
-	struct key k;
-	int rc;
+	int rc = 0;
 
+	if (!a)
+		return -ENOMEM;
 	*count = 0;
-	rc = scan_begin(ns, &s, key_table(&k, 'N'));
-	if (rc)
-		return rc;
+	key_table(&lo, 'N');
+	hi = lo;
+	s.it = store_scan(st, NULL, key_of(&lo), key_of(key_after(&hi)));
+	if (!s.it) {
+		arena_free(a);
+		return -ENOMEM;
+	}
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
-		rc = record_unpack_instance(ns->scratch, scan_key(&s),
-					    scan_value(&s), &n);
+		rc = record_unpack_instance(a, scan_key(&s), scan_value(&s),
+					    &n);
 		if (!rc && n.volume == id)
 			++*count;
-		arena_reset(ns->scratch);
+		arena_reset(a);
 	}
+	arena_free(a);
 	return scan_end(&s, rc);
 }
 
