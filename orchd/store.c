@@ -382,6 +382,11 @@ int store_barrier(struct store *st)
 	return rc;
 }
 
+int store_failed(struct store *st)
+{
+	return st->sync.failed;
+}
+
 struct store_snap *store_snapshot(struct store *st)
 {
 	return st->ops->snapshot(st);

@@ -74,6 +74,8 @@ uint64_t store_durable(struct store *st);
  * durable; callers at the same time share one sync. -EIO is final.
  */
 int store_barrier(struct store *st);
+/** store_failed() - 0, or the -EIO that is final: the daemon must stop. */
+int store_failed(struct store *st);
 
 struct store_snap *store_snapshot(struct store *st);
 void store_snapshot_free(struct store *st, struct store_snap *sn);

@@ -6,6 +6,7 @@
 #ifndef ORCHD_STORE_IMPL_H
 #define ORCHD_STORE_IMPL_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -111,6 +112,16 @@ int store_dir_read_synced(struct store *st, uint64_t *seq);
 int store_dir_write_synced(struct store *st, uint64_t seq);
 int store_dir_room(struct store *st, size_t bytes, bool urgent);
 int store_dir_mark(const char *path, uint64_t seq);
+
+/*
+ * For a back end: what is on the drive is no longer known. A log that could
+ * not be synced would seem clean at the next attempt, and a record whose
+ * write failed may be in the log or not.
+ */
+static inline void store_fail(struct store *st)
+{
+	atomic_store(&st->sync.failed, -EIO);
+}
 
 /* Walk a buffer: false at its end. */
 static inline bool store_buf_next(const struct store_buf *b, size_t *pos,

@@ -225,8 +225,10 @@ static int change_log(struct store *st)
 	int rc;
 
 	rc = rdb_sync(st);
-	if (rc)
-		return rc;
+	if (rc) {
+		store_fail(st);
+		return -EIO;
+	}
 	rocksdb_flush(r->db, r->flush, &err);
 	rc = take_error(err);
 	if (!rc)
@@ -258,7 +260,11 @@ static int rdb_write(struct store *st, const struct store_buf *ops)
 	}
 	rocksdb_write(r->db, r->write, r->batch, &err);
 	r->log_bytes += ops->len;
-	return take_error(err);
+	rc = take_error(err);
+	/* No space is found out before anything is written. */
+	if (rc && rc != -ENOSPC)
+		store_fail(st);
+	return rc;
 }
 
 static struct store_snap *rdb_snapshot(struct store *st)
@@ -365,8 +371,10 @@ static int rdb_checkpoint(struct store *st, const char *db)
 	int rc;
 
 	rc = rdb_sync(st);
-	if (rc)
-		return rc;
+	if (rc) {
+		store_fail(st);
+		return -EIO;
+	}
 	cp = rocksdb_checkpoint_object_create(r->db, &err);
 	if (err)
 		return take_error(err);
