@@ -58,7 +58,7 @@ int nl_decode_handle(struct nlmsghdr *nlh, struct ns_handle *h);
 /* Encoders return NULL without memory. */
 struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
 				const char *name, uint64_t incarnation);
-/** nl_encode_durable() - ready or poll. */
+/** nl_encode_durable() - ready or poll; a poll is answered if it fails. */
 struct nl_msg *nl_encode_durable(uint16_t family, uint8_t cmd,
 				 uint64_t durable);
 struct nl_msg *nl_encode_dump(uint16_t family, uint8_t cmd);

@@ -263,6 +263,9 @@ static void test_attach(void **state)
 	m = nl_encode_durable(FAMILY, ORCHFS_CMD_POLL, 5);
 	parse(m, ORCHFS_CMD_POLL, tb);
 	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_DURABLE]), 5);
+	assert_false(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
+	nlmsg_free(m);
+	m = nl_encode_durable(FAMILY, ORCHFS_CMD_READY, 5);
 	assert_true(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
 	nlmsg_free(m);
 	m = nl_encode_dump(FAMILY, ORCHFS_CMD_HANDLES);
