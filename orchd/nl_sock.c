@@ -17,7 +17,12 @@
 #include "nl_sock.h"
 
 #define SOCK_BUF	(4 << 20)
-#define RECV_BUF	(256 << 10)
+/*
+ * Messages that one system call may bring. The longest is a request with an
+ * extended attribute of 64 KiB; only pages that are used take memory.
+ */
+#define RECV_MSGS	8
+#define RECV_BUF	(128 << 10)
 #define CALL_MS		20000
 
 struct channel_msg {
@@ -43,7 +48,7 @@ int channel_open(struct channel *ch)
 	memset(ch, 0, sizeof(*ch));
 	ch->fd = -1;
 	ch->deferred_tail = &ch->deferred;
-	ch->buf = malloc(RECV_BUF);
+	ch->buf = malloc((size_t)RECV_MSGS * RECV_BUF);
 	ch->sk = nl_socket_alloc();
 	if (!ch->sk || !ch->buf) {
 		rc = -ENOMEM;
@@ -111,54 +116,82 @@ int channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq)
 	return rc;
 }
 
-/* One datagram. Return its length, 0 when there is none, -errno. */
-static ssize_t receive_one(struct channel *ch)
+struct received {
+	struct mmsghdr msg[RECV_MSGS];
+	struct sockaddr_nl from[RECV_MSGS];
+	struct iovec iov[RECV_MSGS];
+};
+
+static void received_init(struct channel *ch, struct received *r)
 {
-	struct sockaddr_nl from;
-	struct iovec iov = { ch->buf, RECV_BUF };
-	struct msghdr msg = {
-		.msg_name = &from, .msg_namelen = sizeof(from),
-		.msg_iov = &iov, .msg_iovlen = 1,
-	};
-	ssize_t n;
+	memset(r->msg, 0, sizeof(r->msg));
+	for (int i = 0; i < RECV_MSGS; i++) {
+		r->iov[i].iov_base = ch->buf + (size_t)i * RECV_BUF;
+		r->iov[i].iov_len = RECV_BUF;
+		r->msg[i].msg_hdr = (struct msghdr) {
+			.msg_name = &r->from[i],
+			.msg_namelen = sizeof(r->from[i]),
+			.msg_iov = &r->iov[i], .msg_iovlen = 1,
+		};
+	}
+}
+
+/* As many datagrams as there are: their number, 0 for none, -errno. */
+static int receive_some(struct channel *ch, struct received *r)
+{
+	int n;
 
 	for (;;) {
-		n = recvmsg(ch->fd, &msg, MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == ENOBUFS) {
+		received_init(ch, r);
+		n = recvmmsg(ch->fd, r->msg, RECV_MSGS, MSG_DONTWAIT, NULL);
+		if (n >= 0)
+			return n;
+		if (errno == EAGAIN)
+			return 0;
+		if (errno == ENOBUFS)
 			ch->overrun = true;
-			continue;
-		}
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
-		if (msg.msg_namelen != sizeof(from) || from.nl_pid ||
-		    msg.msg_flags & MSG_TRUNC || n == 0)
-			continue;	/* not the kernel's */
-		return n;
+		else if (errno != EINTR)
+			return -errno;
 	}
+}
+
+static bool from_kernel(struct channel *ch, const struct mmsghdr *m)
+{
+	const struct sockaddr_nl *from = m->msg_hdr.msg_name;
+
+	if (m->msg_hdr.msg_namelen != sizeof(*from) || from->nl_pid)
+		return false;
+	if (m->msg_hdr.msg_flags & MSG_TRUNC) {
+		ch->lost = true;
+		return false;
+	}
+	return true;
 }
 
 int channel_receive(struct channel *ch, int max, channel_fn fn, void *ctx)
 {
-	int count = 0;
+	struct received r;
+	int count = 0, n;
 
-	while (count < max) {
-		ssize_t n = receive_one(ch);
-		struct nlmsghdr *nlh = (struct nlmsghdr *)ch->buf;
-		int rem = (int)n;
-
+	do {
+		n = receive_some(ch, &r);
 		if (n < 0)
-			return (int)n;
-		if (!n)
-			break;
-		for (; nlmsg_ok(nlh, rem); nlh = nlmsg_next(nlh, &rem)) {
-			fn(ctx, nlh);
-			if (ch->fd < 0)
-				return -ENOTCONN;
+			return n;
+		for (int i = 0; i < n; i++) {
+			struct nlmsghdr *nlh = r.iov[i].iov_base;
+			int rem = (int)r.msg[i].msg_len;
+
+			if (!from_kernel(ch, &r.msg[i]))
+				continue;
+			for (; nlmsg_ok(nlh, rem);
+			     nlh = nlmsg_next(nlh, &rem)) {
+				fn(ctx, nlh);
+				if (ch->fd < 0)
+					return -ENOTCONN;
+			}
 		}
-		count++;
-	}
+		count += n;
+	} while (n == RECV_MSGS && count < max);
 	return count;
 }
 
@@ -200,8 +233,10 @@ static void defer(struct channel *ch, struct nlmsghdr *nlh)
 {
 	struct channel_msg *m = malloc(sizeof(*m) + nlh->nlmsg_len);
 
-	if (!m)
-		return;		/* the request is sent again after a poll */
+	if (!m) {
+		ch->lost = true;	/* a poll would not bring it again */
+		return;
+	}
 	m->next = NULL;
 	memcpy(m->nlh, nlh, nlh->nlmsg_len);
 	*ch->deferred_tail = m;
@@ -213,7 +248,9 @@ static void call_message(void *ctx, struct nlmsghdr *nlh)
 	struct call *c = ctx;
 
 	if (nlh->nlmsg_seq != c->seq) {
-		if (nlh->nlmsg_type >= NLMSG_MIN_TYPE)
+		/* refusals of what was sent before count, too */
+		if (nlh->nlmsg_type >= NLMSG_MIN_TYPE ||
+		    nlh->nlmsg_type == NLMSG_ERROR)
 			defer(c->ch, nlh);
 		return;
 	}

@@ -17,6 +17,7 @@ struct channel {
 	uint16_t family;
 	uint32_t port, seq;
 	bool overrun;			/* ENOBUFS: the kernel has more */
+	bool lost;			/* a message: attach again */
 	char error[256];		/* text of the last refusal */
 	uint8_t *buf;
 	struct channel_msg *deferred, **deferred_tail;
