@@ -50,14 +50,19 @@ bool fault_enabled(const char *name)
 	return false;
 }
 
+bool fault_hit(const char *name)
+{
+	for (int i = 0; i < nr_faults; i++)
+		if (!strcmp(faults[i].name, name) &&
+		    atomic_fetch_sub(&faults[i].left, 1) == 1)
+			return true;
+	return false;
+}
+
 void fault_point(const char *name)
 {
-	for (int i = 0; i < nr_faults; i++) {
-		if (strcmp(faults[i].name, name))
-			continue;
-		if (atomic_fetch_sub(&faults[i].left, 1) == 1) {
-			log_err(NULL, "fault point %s", name);
-			_exit(99);
-		}
-	}
+	if (!fault_hit(name))
+		return;
+	log_err(NULL, "fault point %s", name);
+	_exit(99);
 }

@@ -2,7 +2,8 @@
 /*
  * Fault points for tests: ORCHD_FAULT=point[:count][,point...] in the
  * environment. fault_point() ends the process at the count-th passage, as
- * SIGKILL would; fault_enabled() only tells.
+ * SIGKILL would; fault_hit() makes its caller fail there; fault_enabled() only
+ * tells.
  */
 #ifndef ORCHD_FAULT_H
 #define ORCHD_FAULT_H
@@ -10,6 +11,7 @@
 #include <stdbool.h>
 
 void fault_init(void);
+bool fault_hit(const char *name);
 void fault_point(const char *name);
 bool fault_enabled(const char *name);
 
