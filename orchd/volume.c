@@ -48,6 +48,34 @@ void volume_refuse(struct volume *v, const char *problem)
 	v->root_fd = -1;
 }
 
+void volume_take(struct volume *v, struct volume *from)
+{
+	v->root_fd = from->root_fd;
+	from->root_fd = -1;
+	v->dev = from->dev;
+	v->ino = from->ino;
+	v->marker = from->marker;
+	v->quarantined = from->quarantined;
+	strcpy(v->fstype, from->fstype);
+	v->problem[0] = 0;
+}
+
+void volume_pair_text(const struct volume *a, const struct volume *b,
+		      char *why)
+{
+	snprintf(why, VOLUME_WHY, "volumes %s (%.150s) and %s (%.150s) carry "
+		 "the same marker: a cloned drive? Unmount the copy and orchd "
+		 "takes the other back", a->rec.name, a->rec.path,
+		 b->rec.name, b->rec.path);
+}
+
+bool volume_newer(const struct volume *v, uint64_t epoch, uint64_t txn)
+{
+	const struct marker *m = &v->marker;
+
+	return m->epoch > epoch || (m->epoch == epoch && m->durable_txn > txn);
+}
+
 static int volume_open_marker(struct volume *v, int fd, const uint8_t *ns_uuid,
 			      char *why)
 {
@@ -59,7 +87,7 @@ static int volume_open_marker(struct volume *v, int fd, const uint8_t *ns_uuid,
 	if (rc == -ENOENT) {
 		snprintf(why, VOLUME_WHY, "volume %s: %.200s has no "
 			 MARKER_FILE ": drive not mounted? Mount it and "
-			 "restart orchd", v->rec.name, v->rec.path);
+			 "orchd takes it back", v->rec.name, v->rec.path);
 		return -ENXIO;
 	}
 	if (rc < 0) {
@@ -74,7 +102,7 @@ static int volume_open_marker(struct volume *v, int fd, const uint8_t *ns_uuid,
 		uuid_text(m->ns_uuid, u);
 		snprintf(why, VOLUME_WHY, "volume %s: %.200s belongs to "
 			 "namespace %s (%s): another drive is mounted there; "
-			 "mount the right one and restart orchd",
+			 "mount the right one and orchd takes it back",
 			 v->rec.name, v->rec.path, m->ns_name, u);
 		return -EXDEV;
 	}
@@ -82,7 +110,7 @@ static int volume_open_marker(struct volume *v, int fd, const uint8_t *ns_uuid,
 		uuid_text(m->volume_uuid, u);
 		snprintf(why, VOLUME_WHY, "volume %s: %.200s holds another "
 			 "volume of this namespace (number %u, %s): mount "
-			 "the right drive and restart orchd", v->rec.name,
+			 "the right drive and orchd takes it back", v->rec.name,
 			 v->rec.path, m->volume, u);
 		return -EXDEV;
 	}
@@ -101,7 +129,8 @@ int volume_open(struct volume *v, const uint8_t ns_uuid[16])
 	if (fd < 0) {
 		rc = -errno;
 		snprintf(why, sizeof(why), "volume %s: cannot open %.200s: %s"
-			 ": drive not mounted? Mount it and restart orchd",
+			 ": drive not mounted? Mount it and orchd takes it "
+			 "back",
 			 v->rec.name, v->rec.path, strerror(-rc));
 		volume_refuse(v, why);
 		return rc;
@@ -221,6 +250,7 @@ int backing_create(struct volume *v, uint64_t ino, uint64_t version,
  * The directory was changed in the transaction of each file's creation, and
  * the logs of XFS and ext4 are forced in order: its fsync makes them all
  * durable without flushing what users wrote on the volume, as syncfs would.
+ * A directory of the range that was never made holds none of the files.
  */
 int backing_sync(struct volume *v, uint64_t first, uint64_t last)
 {
@@ -232,6 +262,8 @@ int backing_sync(struct volume *v, uint64_t first, uint64_t last)
 			 (unsigned int)d & 0xff);
 		fd = openat(v->root_fd, dir,
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT)
+			continue;
 		if (fd < 0)
 			return -errno;
 		if (fsync(fd) < 0)

@@ -69,6 +69,13 @@ int volume_make(const char *real, const struct marker *m, char *why);
  */
 int volume_open(struct volume *v, const uint8_t ns_uuid[16]);
 void volume_refuse(struct volume *v, const char *problem);
+/** volume_take() - @v goes online with what the opened @from has found. */
+void volume_take(struct volume *v, struct volume *from);
+/** volume_pair_text() - what to say of two that carry the same marker. */
+void volume_pair_text(const struct volume *a, const struct volume *b,
+		      char *why);
+/** volume_newer() - does its marker know more than such a store? */
+bool volume_newer(const struct volume *v, uint64_t epoch, uint64_t txn);
 /** volume_unmake() - after its record is gone: marker and empty directories. */
 int volume_unmake(struct volume *v);
 
