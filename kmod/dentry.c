@@ -182,13 +182,13 @@ void orchfs_prune_work(struct work_struct *work)
 	unsigned int i, nr;
 	bool all;
 
-	spin_lock(&sbi->prune_lock);
+	spin_lock(&sbi->lock);
 	nr = sbi->prune_nr;
 	all = sbi->prune_all;
 	memcpy(nodes, sbi->prune_nodes, nr * sizeof(nodes[0]));
 	sbi->prune_nr = 0;
 	sbi->prune_all = false;
-	spin_unlock(&sbi->prune_lock);
+	spin_unlock(&sbi->lock);
 
 	if (all) {
 		shrink_dcache_sb(sbi->sb);
@@ -200,7 +200,7 @@ void orchfs_prune_work(struct work_struct *work)
 
 static void orchfs_prune_queue(struct orchfs_sb *sbi, u64 node)
 {
-	spin_lock(&sbi->prune_lock);
+	spin_lock(&sbi->lock);
 	if (!sbi->dying) {
 		if (!node || sbi->prune_nr == ORCHFS_PRUNE_MAX)
 			sbi->prune_all = true;
@@ -208,7 +208,7 @@ static void orchfs_prune_queue(struct orchfs_sb *sbi, u64 node)
 			sbi->prune_nodes[sbi->prune_nr++] = node;
 		schedule_work(&sbi->prune_work);
 	}
-	spin_unlock(&sbi->prune_lock);
+	spin_unlock(&sbi->lock);
 }
 
 /**

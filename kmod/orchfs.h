@@ -132,8 +132,9 @@ struct orchfs_sb {
 	bool dying;			/* umount began */
 	struct orchfs_note *note_umount;
 	struct super_block *sb;
+	spinlock_t lock;		/* statfs, prune_*, setting dying */
+	struct orchfs_statfs statfs;	/* the last answer */
 	/* inodes whose unused names shall go; dentry.c */
-	spinlock_t prune_lock;		/* prune_*; dying while it is set */
 	unsigned int prune_nr;
 	bool prune_all;
 	u64 prune_nodes[ORCHFS_PRUNE_MAX];

@@ -52,32 +52,58 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
 	return ret;
 }
 
-static int orchfs_statfs(struct dentry *dentry, struct kstatfs *buf)
+/* Ask, and remember the answer. */
+static int orchfs_statfs_upcall(struct super_block *sb, u64 node)
 {
-	struct super_block *sb = dentry->d_sb;
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_STATFS,
-		.node = d_inode(dentry)->i_ino,
+		.node = node,
 	};
 	struct orchfs_result res;
 	int ret;
 
 	ret = orchfs_upcall(sb, &args, &res);
 	if (!ret) {
-		buf->f_type = ORCHFS_SUPER_MAGIC;
-		buf->f_bsize = res.statfs.bsize;
-		buf->f_frsize = res.statfs.bsize;
-		buf->f_blocks = res.statfs.blocks;
-		buf->f_bfree = res.statfs.bfree;
-		buf->f_bavail = res.statfs.bavail;
-		buf->f_files = res.statfs.files;
-		buf->f_ffree = res.statfs.ffree;
-		buf->f_namelen = ORCHFS_NAME_MAX;
-		buf->f_fsid = u64_to_fsid(get_unaligned_le64(sb->s_uuid.b));
+		spin_lock(&sbi->lock);
+		sbi->statfs = res.statfs;
+		spin_unlock(&sbi->lock);
 	}
 	orchfs_result_free(&res);
-	trace_orchfs_inode_op(ORCHFS_TRACE_STATFS, d_inode(dentry), ret);
 	return ret;
+}
+
+/*
+ * While detached the last answer does: umount(8) asks too, and shall not wait
+ * for a daemon that isn't there.
+ */
+static int orchfs_statfs(struct dentry *dentry, struct kstatfs *buf)
+{
+	struct super_block *sb = dentry->d_sb;
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
+	struct orchfs_statfs st;
+	int ret = 0;
+
+	if (!orchfs_detached(sb))
+		ret = orchfs_statfs_upcall(sb, d_inode(dentry)->i_ino);
+	trace_orchfs_inode_op(ORCHFS_TRACE_STATFS, d_inode(dentry), ret);
+	if (ret)
+		return ret;
+
+	spin_lock(&sbi->lock);
+	st = sbi->statfs;
+	spin_unlock(&sbi->lock);
+	buf->f_type = ORCHFS_SUPER_MAGIC;
+	buf->f_bsize = st.bsize ?: sb->s_blocksize;
+	buf->f_frsize = buf->f_bsize;
+	buf->f_blocks = st.blocks;
+	buf->f_bfree = st.bfree;
+	buf->f_bavail = st.bavail;
+	buf->f_files = st.files;
+	buf->f_ffree = st.ffree;
+	buf->f_namelen = ORCHFS_NAME_MAX;
+	buf->f_fsid = u64_to_fsid(get_unaligned_le64(sb->s_uuid.b));
+	return 0;
 }
 
 /*
@@ -228,7 +254,7 @@ static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
 	sbi->net = get_net(fc->net_ns);
 	sbi->upcall_timeout = ofc->timeout ?: ORCHFS_TIMEOUT_DEFAULT;
 	sbi->upcall_errno = ofc->error ?: -EIO;
-	spin_lock_init(&sbi->prune_lock);
+	spin_lock_init(&sbi->lock);
 	INIT_WORK(&sbi->prune_work, orchfs_prune_work);
 	return sbi;
 
@@ -359,9 +385,9 @@ static void orchfs_kill_sb(struct super_block *sb)
 {
 	struct orchfs_sb *sbi = ORCHFS_SB(sb);
 
-	spin_lock(&sbi->prune_lock);
+	spin_lock(&sbi->lock);
 	sbi->dying = true;
-	spin_unlock(&sbi->prune_lock);
+	spin_unlock(&sbi->lock);
 	cancel_work_sync(&sbi->prune_work);
 
 	if (sb->s_root)
