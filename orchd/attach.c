@@ -37,9 +37,11 @@ void attach_lost(struct served *sv)
 	sv->attached = false;
 	channel_close(&sv->ch);
 	nl_ops_drop_waiters(sv);
+	flush_drop(sv);
 	atomic_store(&sv->mounts, 0);
 	sv->told_durable = 0;
 	sv->need_resync = false;
+	sv->need_detach = false;
 	if (!sv->stopping)
 		served_set_state(sv, SERVED_WAITING, "module orchfs is not "
 				 "loaded: modprobe orchfs");
@@ -125,10 +127,7 @@ static int dump_recent(struct dump *d)
 
 	for (size_t i = 0; i < RECENT_MAX && !rc; i++) {
 		h.ino = d->sv->recent[i];
-		for (size_t k = 0; h.ino && k < d->nr; k++)
-			if (d->handles[k].ino == h.ino)
-				h.ino = 0;
-		if (h.ino)
+		if (h.ino)	/* listed twice it is held as well */
 			rc = dump_push(d, &h);
 	}
 	return rc;
@@ -266,7 +265,7 @@ static int attach_serve(struct served *sv)
 	return rc;
 }
 
-static void set_serving(struct served *sv)
+void attach_tell(struct served *sv)
 {
 	char text[VOLUME_WHY] = "";
 	struct volume *v;
@@ -295,7 +294,7 @@ void attach_try(struct served *sv)
 	if (!rc)
 		rc = attach_serve(sv);
 	if (!rc) {
-		set_serving(sv);
+		attach_tell(sv);
 		return;
 	}
 	if (sv->stopping)

@@ -79,7 +79,8 @@ static void batch_run(struct work *w)
 			rc = backing_unlink(b->item[i].volume, d->ino,
 					    d->version, d->instance);
 		b->item[i].done = !rc || rc == -ENOENT;
-		if (!b->item[i].done)
+		/* a refused volume has been reported */
+		if (!b->item[i].done && volume_online(b->item[i].volume))
 			log_warn(b->sv->name, "cannot unlink backing file "
 				 "%llx.%llx.%llx: %s; it is tried again",
 				 (unsigned long long)d->ino,
@@ -100,7 +101,7 @@ void deleter_kick(struct served *sv)
 	uint64_t durable;
 	int n;
 
-	if (del->busy || del->stopped || !sv->ns)
+	if (del->busy || del->stopped || !sv->ns || sv->readmit.busy)
 		return;
 	if (del->failed && now_ms() >= del->retry_at) {
 		del->after = 0;
@@ -128,6 +129,12 @@ void deleter_kick(struct served *sv)
 	del->after = d[n - 1].seq;
 	del->busy = true;
 	work_post(&del->worker.q, &b->w);
+}
+
+void deleter_again(struct served *sv)
+{
+	if (sv->deleter.failed)
+		sv->deleter.retry_at = 0;
 }
 
 struct mark {

@@ -15,6 +15,23 @@
 #include "nl_gen.h"
 #include "served.h"
 
+/*
+ * A request that cannot be answered must not be forgotten: the channel is
+ * closed, so that the kernel hands it out again. What it has done by then is
+ * in its slot.
+ */
+static void unanswered(struct served *sv, uint64_t id, int rc)
+{
+	log_err(sv->name, "cannot answer request %llu: %s",
+		(unsigned long long)id, strerror(-rc));
+	sv->need_detach = true;
+}
+
+static bool transient(int rc)
+{
+	return rc == -ENOMEM || rc == -ENOBUFS || rc == -EAGAIN;
+}
+
 static void send_status(struct served *sv, uint64_t id, int status)
 {
 	struct op_reply rep = { .status = status };
@@ -24,8 +41,7 @@ static void send_status(struct served *sv, uint64_t id, int status)
 						   store_durable(sv->st), -1,
 						   NULL), NULL);
 	if (rc < 0)
-		log_err(sv->name, "cannot answer request %llu: %s",
-			(unsigned long long)id, strerror(-rc));
+		unanswered(sv, id, rc);
 }
 
 static int open_layout(struct served *sv, uint32_t kind, uint64_t node,
@@ -65,10 +81,12 @@ static void send_reply(struct served *sv, uint64_t id, uint32_t kind,
 						   durable, fd, NULL), NULL);
 	if (fd >= 0)
 		close(fd);	/* the kernel has taken its own reference */
-	if (rc < 0)
-		send_status(sv, id, rc == -EMSGSIZE ? -EIO : rc);
-	else
+	if (!rc)
 		sv->told_durable = durable;
+	else if (transient(rc))
+		unanswered(sv, id, rc);
+	else
+		send_status(sv, id, rc == -EMSGSIZE ? -EIO : rc);
 }
 
 static void remember(struct served *sv, uint64_t ino)
@@ -143,7 +161,7 @@ void nl_ops_poll(struct served *sv)
 	sv->ch.overrun = false;
 	rc = channel_send(&sv->ch, nl_encode_durable(sv->ch.family,
 						     ORCHFS_CMD_POLL, durable),
-			  &sv->poll_seq);
+			  NULL);
 	if (rc < 0)
 		log_warn(sv->name, "cannot poll the kernel: %s",
 			 strerror(-rc));
@@ -151,6 +169,7 @@ void nl_ops_poll(struct served *sv)
 		sv->told_durable = durable;
 }
 
+/* An fsync of one file or directory waits for no volume. */
 static void do_barrier(struct served *sv, const struct op_req *op)
 {
 	struct op_reply rep = { 0 };
@@ -160,6 +179,24 @@ static void do_barrier(struct served *sv, const struct op_req *op)
 		send_reply(sv, op->id, op->kind, &rep);
 	else
 		wait_durable(sv, op, txn, &rep);
+}
+
+static void do_sync(struct served *sv, const struct op_req *op)
+{
+	int rc = flush_request(sv, op->id);
+
+	if (rc < 0)
+		send_status(sv, op->id, rc);
+}
+
+void nl_ops_flushed(struct served *sv, uint64_t id, int rc)
+{
+	struct op_req op = { .id = id, .kind = ORCHFS_KIND_BARRIER };
+
+	if (rc < 0)
+		send_status(sv, id, rc);
+	else
+		do_barrier(sv, &op);
 }
 
 static void do_statfs(struct served *sv, const struct op_req *op)
@@ -231,8 +268,10 @@ static void do_request(struct served *sv, struct nlmsghdr *nlh)
 	atomic_fetch_add(&sv->requests, 1);
 	if (r.op.flags & ORCHFS_REQ_FLAG_RESENT)
 		atomic_fetch_add(&sv->resent, 1);
-	if (r.op.kind == ORCHFS_KIND_BARRIER)
+	if (r.op.kind == ORCHFS_KIND_BARRIER && r.op.node)
 		do_barrier(sv, &r.op);
+	else if (r.op.kind == ORCHFS_KIND_BARRIER)
+		do_sync(sv, &r.op);
 	else if (r.op.kind == ORCHFS_KIND_STATFS)
 		do_statfs(sv, &r.op);
 	else
@@ -303,7 +342,8 @@ static void do_error(struct served *sv, struct nlmsghdr *nlh)
 
 	if (swap_failed(sv, nlh->nlmsg_seq, error) || !error)
 		return;
-	if (error == -ESTALE && nlh->nlmsg_seq == sv->poll_seq) {
+	/* of a poll, maybe not of the last one */
+	if (error == -ESTALE) {
 		log_warn(sv->name, "the kernel dropped notices: reading its "
 			 "open files again");
 		sv->need_resync = true;

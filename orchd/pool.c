@@ -353,7 +353,7 @@ static int ops_stat(void *ctx, uint32_t volume, uint64_t ino,
 static int ops_statfs(void *ctx, struct orchfs_statfs *out)
 {
 	struct served *sv = ctx;
-	struct volume *v;
+	struct volume *v, *o;
 
 	memset(out, 0, sizeof(*out));
 	out->bsize = 4096;
@@ -362,7 +362,12 @@ static int ops_statfs(void *ctx, struct orchfs_statfs *out)
 		struct statvfs s;
 		uint64_t unit, keep;
 
-		if (!volume_online(v) || fstatvfs(v->root_fd, &s) < 0)
+		/* two volumes on one file system share its space */
+		for (o = sv->volumes; o != v; o = o->next)
+			if (volume_online(o) && o->dev == v->dev)
+				break;
+		if (o != v || !volume_online(v) ||
+		    fstatvfs(v->root_fd, &s) < 0)
 			continue;
 		unit = s.f_frsize;
 		keep = v->rec.reserve / 4096;
@@ -385,6 +390,7 @@ const struct ns_backing_ops pool_backing_ops = {
 
 struct load_ctx {
 	struct served *sv;
+	struct volume *v;
 	const struct sweep_deletions *deletions;
 };
 
@@ -419,12 +425,11 @@ static int load_range(void *ctx, uint32_t volume, uint64_t first_ino,
 		      uint64_t first_instance, uint32_t count)
 {
 	struct load_ctx *c = ctx;
-	struct volume *v = served_volume(c->sv, volume);
 	struct pool_range *r;
 	int rc = 0;
 
-	if (!v || !volume_online(v))
-		return 0;	/* the record stays for a later start */
+	if (volume != c->v->rec.id)
+		return 0;
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
@@ -435,15 +440,37 @@ static int load_range(void *ctx, uint32_t volume, uint64_t first_ino,
 	};
 	c->sv->pool.ranges = r;
 	for (uint32_t i = count; !rc && i-- > 0;)
-		rc = load_file(c, v, r, i);
+		rc = load_file(c, c->v, r, i);
+	/* a daemon that was killed may have made them and not synced */
+	if (!rc && r->left)
+		rc = backing_sync(c->v, first_ino, first_ino + count - 1);
 	return rc;
 }
 
-int pool_load(struct served *sv, const struct sweep_deletions *d)
+int pool_load(struct served *sv, struct volume *v,
+	      const struct sweep_deletions *d)
 {
-	struct load_ctx c = { .sv = sv, .deletions = d };
+	struct load_ctx c = { .sv = sv, .v = v, .deletions = d };
+	int rc = ns_pools(sv->ns, load_range, &c);
 
-	return ns_pools(sv->ns, load_range, &c);
+	if (rc < 0)
+		pool_unload(sv, v);
+	return rc;
+}
+
+void pool_unload(struct served *sv, struct volume *v)
+{
+	struct pool_range *r, **p = &sv->pool.ranges;
+
+	v->pool_nr = 0;
+	while ((r = *p)) {
+		if (r->volume != v->rec.id) {
+			p = &r->next;
+			continue;
+		}
+		*p = r->next;
+		free(r);
+	}
 }
 
 int pool_drop_volume(struct served *sv, struct volume *v)

@@ -195,10 +195,7 @@ static void refuse_pair(struct volume *a, struct volume *b)
 {
 	char why[VOLUME_WHY];
 
-	snprintf(why, sizeof(why), "volumes %s (%.150s) and %s (%.150s) carry "
-		 "the same marker: a cloned drive? Unmount the copy and "
-		 "restart orchd", a->rec.name, a->rec.path, b->rec.name,
-		 b->rec.path);
+	volume_pair_text(a, b, why);
 	volume_refuse(a, why);
 	volume_refuse(b, why);
 }
@@ -222,17 +219,14 @@ static int check_age(struct served *sv, uint64_t last)
 	struct volume *v;
 
 	for (v = sv->volumes; v; v = v->next) {
-		const struct marker *m = &v->marker;
-
-		if (!volume_online(v) || m->epoch < sv->epoch ||
-		    (m->epoch == sv->epoch && m->durable_txn <= last))
+		if (!volume_online(v) || !volume_newer(v, sv->epoch, last))
 			continue;
 		snprintf(text, sizeof(text), "the store %.150s is older than "
 			 "volume %s says (transaction %llu, the volume knows "
 			 "%llu): an old copy? Put the right store back, or "
 			 "restore the newest backup with orchctl restore",
 			 sv->dir, v->rec.name, (unsigned long long)last,
-			 (unsigned long long)m->durable_txn);
+			 (unsigned long long)v->marker.durable_txn);
 		served_set_state(sv, SERVED_REFUSED, text);
 		return -ESTALE;
 	}
@@ -273,27 +267,49 @@ static int load_volumes(struct served *sv)
 	return flag_clear(sv, 0);
 }
 
-static int settle_volumes(struct served *sv)
+static int settle(struct served *sv, struct volume *v)
 {
 	struct sweep_deletions *d;
-	struct volume *v;
 	int rc;
 
 	rc = sweep_deletions_load(sv->ns, &d);
 	if (rc < 0)
 		return rc;
-	rc = pool_load(sv, d);
+	rc = pool_load(sv, v, d);
 	sweep_deletions_free(d);
-	for (v = sv->volumes; !rc && v; v = v->next) {
-		if (!volume_online(v) || !flag_get(sv, v->rec.id))
-			continue;
-		rc = sweep_volume(sv, v);
-		if (!rc)
-			rc = store_barrier(sv->st);
-		if (!rc)
-			rc = flag_clear(sv, v->rec.id);
-	}
+	if (rc < 0 || !flag_get(sv, v->rec.id))
+		return rc;
+	rc = sweep_volume(sv, v);
+	if (!rc)
+		rc = store_barrier(sv->st);
+	if (!rc)
+		rc = flag_clear(sv, v->rec.id);
 	return rc;
+}
+
+/* One that cannot be read is refused alone; the flag stays, the records too. */
+int serve_settle(struct served *sv, struct volume *v)
+{
+	char why[VOLUME_WHY];
+	int rc = settle(sv, v);
+
+	if (rc >= 0)
+		return 0;
+	snprintf(why, sizeof(why), "volume %s: %.200s cannot be compared with "
+		 "the store: %s: check the drive, then run orchctl fsck",
+		 v->rec.name, v->rec.path, strerror(-rc));
+	pool_unload(sv, v);
+	volume_refuse(v, why);
+	return rc;
+}
+
+static void settle_volumes(struct served *sv)
+{
+	struct volume *v;
+
+	for (v = sv->volumes; v; v = v->next)
+		if (volume_online(v) && serve_settle(sv, v) < 0)
+			log_err(sv->name, "%s", v->problem);
 }
 
 int serve_open(struct served *sv)
@@ -317,14 +333,17 @@ int serve_open(struct served *sv)
 	rc = check_age(sv, last);
 	if (rc < 0)
 		return rc;
-	rc = settle_volumes(sv);
-	if (rc < 0)
-		return refuse(sv, rc, "the store %s: checking the volumes "
-			      "after an unclean stop: %s", strerror(-rc));
+	sv->start_txn = last;
+	settle_volumes(sv);
+	if (store_failed(sv->st))
+		return refuse(sv, -EIO, "the store %s cannot be written: %s",
+			      strerror(EIO));
 	atomic_store(&sv->last_txn, ns_txn(sv->ns));
 	rc = sync_start(sv);
 	if (!rc)
 		rc = pool_start(sv);
+	if (!rc)
+		rc = flush_start(sv);
 	if (!rc)
 		rc = deleter_start(sv);
 	if (rc < 0)
@@ -373,6 +392,8 @@ void serve_close(struct served *sv)
 	served_wait_users(sv);
 	deleter_stop(sv);
 	pool_stop(sv);
+	flush_stop(sv);
+	work_run(&sv->queue);	/* the workers' last results */
 	sync_stop(sv);
 	if (served) {
 		rc = store_barrier(sv->st);

@@ -192,7 +192,10 @@ struct volume *served_volume(struct served *sv, uint32_t id)
 void served_txn(struct served *sv)
 {
 	uint64_t last = ns_txn(sv->ns);
+	int rc = store_failed(sv->st);
 
+	if (rc < 0)
+		sync_fatal(sv, rc);
 	if (last == atomic_load(&sv->last_txn))
 		return;
 	atomic_store(&sv->last_txn, last);
@@ -205,6 +208,11 @@ static void after_turn(struct served *sv)
 	if (sv->ns) {
 		pool_maintain(sv);
 		served_txn(sv);
+	}
+	if ((sv->need_detach || sv->ch.lost) && sv->attached) {
+		log_warn(sv->name, "the channel lost a message: attaching "
+			 "again");
+		attach_lost(sv);	/* the kernel keeps what is open */
 	}
 	if (sv->need_resync && sv->attached)
 		attach_resync(sv);
@@ -232,6 +240,8 @@ static void timer_event(struct loop_source *s, uint32_t events)
 		sv->need_attach = true;
 	if (sv->deleter.failed)
 		deleter_kick(sv);
+	flush_kick(sv);
+	readmit_tick(sv);
 }
 
 static int thread_setup(struct served *sv)

@@ -47,9 +47,9 @@ struct swap {
 struct syncer {
 	pthread_t thread;
 	bool started;
-	pthread_mutex_t lock;	/* want, stop */
+	pthread_mutex_t lock;	/* want, told, stop */
 	pthread_cond_t wake, done;
-	uint64_t want;
+	uint64_t want, told;
 	bool stop;
 	atomic_bool dirty;
 	atomic_bool posted;
@@ -76,6 +76,21 @@ struct pool {
 	atomic_bool done_posted;
 };
 
+/* flush.c */
+struct flush_wait;
+struct flusher {
+	struct worker worker;
+	bool busy, stopped;
+	uint64_t epoch;			/* of the attachment */
+	struct flush_wait *waits;	/* for the next round */
+};
+
+/* readmit.c; rounds is guarded by served.lock */
+struct readmit {
+	bool busy;
+	uint64_t next, rounds;
+};
+
 /* deleter.c */
 struct deleter {
 	struct worker worker;
@@ -99,20 +114,22 @@ struct served {
 	struct loop_source family_source;
 	struct nl_sock *family_sk;
 	struct channel ch;
-	bool attached, stopping, need_resync, need_attach;
+	bool attached, stopping, need_resync, need_attach, need_detach;
 	struct store *st;
 	struct ns *ns;
 	uint64_t epoch;
 	struct volume *volumes;
 	struct arena *arena;		/* of the reply at hand */
 	struct waiter *waiters, **waiters_tail;
-	uint32_t poll_seq;
 	uint64_t told_durable;
 	uint64_t *recent;		/* inodes of late replies, a ring */
 	size_t recent_pos;
 	struct syncer sync;
 	struct pool pool;
 	struct deleter deleter;
+	struct flusher flusher;
+	struct readmit readmit;
+	uint64_t start_txn;		/* last of the store when it was opened */
 	uint64_t damaged;		/* backing files missing */
 
 	atomic_uint_fast64_t last_txn;	/* any thread reads */
@@ -188,6 +205,8 @@ void served_on_settled(struct work_queue *q, void (*fn)(struct work *));
 /* serve_start.c, sweep.c: before requests */
 int serve_open(struct served *sv);
 void serve_close(struct served *sv);
+/** serve_settle() - its pool, and the sweep it owes; refuses it on failure. */
+int serve_settle(struct served *sv, struct volume *v);
 int sweep_volume(struct served *sv, struct volume *v);
 struct sweep_deletions;
 int sweep_deletions_load(struct ns *ns, struct sweep_deletions **out);
@@ -200,6 +219,7 @@ void attach_try(struct served *sv);
 void attach_lost(struct served *sv);
 void attach_resync(struct served *sv);
 int attach_count_mounts(struct served *sv);
+void attach_tell(struct served *sv);	/* state and problem, when served */
 int family_watch(struct served *sv);
 void family_unwatch(struct served *sv);
 
@@ -208,6 +228,7 @@ void nl_ops_event(void *sv, struct nlmsghdr *nlh);
 void nl_ops_poll(struct served *sv);
 void nl_ops_durable(struct served *sv);
 void nl_ops_drop_waiters(struct served *sv);
+void nl_ops_flushed(struct served *sv, uint64_t id, int rc);
 
 /* sync.c */
 int sync_start(struct served *sv);
@@ -222,7 +243,9 @@ __attribute__((noreturn)) void sync_fatal(struct served *sv, int rc);
 extern const struct ns_backing_ops pool_backing_ops;
 int pool_start(struct served *sv);
 void pool_stop(struct served *sv);
-int pool_load(struct served *sv, const struct sweep_deletions *d);
+int pool_load(struct served *sv, struct volume *v,
+	      const struct sweep_deletions *d);
+void pool_unload(struct served *sv, struct volume *v);
 void pool_maintain(struct served *sv);
 void pool_ensure(struct served *sv);
 /** pool_drop_volume() - forget its files; they are returned to be removed. */
@@ -233,7 +256,22 @@ bool pool_has(const struct volume *v, uint64_t ino, uint64_t instance);
 int deleter_start(struct served *sv);
 void deleter_stop(struct served *sv);
 void deleter_kick(struct served *sv);
+void deleter_again(struct served *sv);	/* those that failed, at once */
 void deleter_marks(struct served *sv, bool now);
 int marker_update(struct volume *v, const struct served *sv, uint64_t txn);
+
+/* flush.c */
+int flush_start(struct served *sv);
+void flush_stop(struct served *sv);
+/**
+ * flush_request() - write the volumes back; nl_ops_flushed() gets @id then.
+ */
+int flush_request(struct served *sv, uint64_t id);
+void flush_kick(struct served *sv);
+void flush_drop(struct served *sv);	/* the kernel will ask again */
+
+/* readmit.c */
+void readmit_kick(struct served *sv);
+void readmit_tick(struct served *sv);	/* each second */
 
 #endif

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "log.h"
 #include "served.h"
 
@@ -28,14 +29,16 @@ static void sync_deadline(struct timespec *t)
 	t->tv_sec += SYNC_INTERVAL_MS / 1000;
 }
 
-/* Return false to stop. Called and returns with the lock held. */
-static bool sync_sleep(struct served *sv)
+/*
+ * Return false to stop. Called and returns with the lock held. What counts is
+ * what those who wait were told: another thread's barrier tells nobody.
+ */
+static bool sync_sleep(struct syncer *s)
 {
-	struct syncer *s = &sv->sync;
 	struct timespec end;
 	bool timed = false;
 
-	while (!s->stop && s->want <= store_durable(sv->st)) {
+	while (!s->stop && s->want <= s->told) {
 		if (!atomic_load(&s->dirty)) {
 			timed = false;
 			pthread_cond_wait(&s->wake, &s->lock);
@@ -58,17 +61,19 @@ static void *sync_main(void *arg)
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
-	while (sync_sleep(sv)) {
+	while (sync_sleep(s)) {
 		/* before the barrier: what comes during it counts anew */
 		atomic_store(&s->dirty, false);
 		pthread_mutex_unlock(&s->lock);
-		rc = store_barrier(sv->st);
+		rc = fault_hit("fail-barrier") ? -EIO :
+						  store_barrier(sv->st);
 		if (rc < 0)
 			sync_fatal(sv, rc);
 		if (!atomic_exchange(&s->posted, true) &&
 		    !work_post(&sv->queue, &s->durable_work))
 			atomic_store(&s->posted, false);
 		pthread_mutex_lock(&s->lock);
+		s->told = store_durable(sv->st);
 		pthread_cond_broadcast(&s->done);
 	}
 	pthread_cond_broadcast(&s->done);
@@ -103,6 +108,7 @@ int sync_start(struct served *sv)
 	pthread_condattr_destroy(&a);
 	s->durable_work.run = sync_durable;
 	s->stop = false;
+	s->told = store_durable(sv->st);
 	rc = thread_start(&s->thread, "orchd-sync", sync_main, sv);
 	s->started = !rc;
 	return rc;
