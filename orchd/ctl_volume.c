@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* orchctl volume add, list, remove. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "log.h"
 #include "served.h"
 
+#define AGAIN_MS	15000
+
 struct volume_job {
 	struct job j;
 	struct ctl_call *c;
@@ -22,6 +25,8 @@ struct volume_job {
 	struct marker marker;	/* found at the path, or to be written */
 	struct stat st;		/* of the directory, where it exists */
 	struct volume *volume;
+	bool again;		/* the name and path of a refused volume */
+	uint64_t rounds;
 };
 
 static int run(struct volume_job *v, struct served *sv,
@@ -33,7 +38,6 @@ static int run(struct volume_job *v, struct served *sv,
 }
 
 static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
-						struct served *sv,
 						struct volume *v)
 {
 	Orchfs__Control__VolumeInfo *i = arena_zalloc(c->a, sizeof(*i));
@@ -58,8 +62,14 @@ static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
 		i->free = (uint64_t)s.f_bavail * s.f_frsize;
 		i->quarantined = volume_count_quarantined(v);
 	}
-	ns_volume_instances(sv->ns, v->rec.id, &i->instances);
 	return i;
+}
+
+/* Here and not in the namespace thread: it takes long with many files. */
+static void count_instances(struct served *sv,
+			    Orchfs__Control__VolumeInfo *i)
+{
+	ns_count_instances(sv->st, i->id, &i->instances);
 }
 
 static int list_run(struct served *sv, struct job *j)
@@ -78,7 +88,7 @@ static int list_run(struct served *sv, struct job *j)
 	if (!l->volume)
 		return -ENOMEM;
 	for (v = sv->volumes; v; v = v->next) {
-		l->volume[l->n_volume] = volume_info(c, sv, v);
+		l->volume[l->n_volume] = volume_info(c, v);
 		if (l->volume[l->n_volume])
 			l->n_volume++;
 	}
@@ -98,6 +108,8 @@ int ctl_volume_list(struct ctl_call *c)
 	rc = ctl_served(c, c->req->volume_list->name, &sv);
 	if (!rc) {
 		rc = run(v, sv, list_run);
+		for (size_t i = 0; !rc && i < c->resp.volumes->n_volume; i++)
+			count_instances(sv, c->resp.volumes->volume[i]);
 		served_release(sv);
 	}
 	job_put(&v->j);
@@ -183,7 +195,7 @@ static int add_record(struct served *sv, struct job *job)
 		;
 	*p = v;
 	j->volume = v;
-	j->c->resp.volume = volume_info(j->c, sv, v);
+	j->c->resp.volume = volume_info(j->c, v);
 	log_info(sv->name, "volume %s added: %s", v->rec.name, v->rec.path);
 	return 0;
 }
@@ -196,12 +208,76 @@ static void random_uuid(uint8_t u[16])
 	u[8] = (u[8] & 0x3f) | 0x80;
 }
 
+static int again_begin(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	struct volume *v;
+
+	for (v = sv->volumes; v; v = v->next)
+		if (!strcmp(v->rec.name, j->rec.name) &&
+		    !strcmp(v->rec.path, j->rec.path))
+			break;
+	if (!v || volume_online(v) || v->removing)
+		return 0;
+	j->again = true;
+	pthread_mutex_lock(&sv->lock);
+	/* of a round under way the answer may be an old one */
+	j->rounds = sv->readmit.rounds + (sv->readmit.busy ? 2 : 1);
+	pthread_mutex_unlock(&sv->lock);
+	readmit_kick(sv);
+	return 0;
+}
+
+static int again_end(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	struct volume *v;
+
+	for (v = sv->volumes; v; v = v->next)
+		if (!strcmp(v->rec.name, j->rec.name))
+			break;
+	if (!v)
+		return -ENOENT;
+	if (!volume_online(v)) {
+		snprintf(j->c->message, VOLUME_WHY, "%s", v->problem);
+		return -ENXIO;
+	}
+	j->c->resp.volume = volume_info(j->c, v);
+	return 0;
+}
+
+/* A volume that is known and refused: has its drive come back? */
+static int add_again(struct volume_job *j, struct served *sv, const char *path)
+{
+	struct timespec end;
+	int rc;
+
+	if (!realpath(path, j->rec.path))
+		snprintf(j->rec.path, sizeof(j->rec.path), "%.4000s", path);
+	rc = run(j, sv, again_begin);
+	if (rc < 0 || !j->again)
+		return rc;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += AGAIN_MS / 1000;
+	pthread_mutex_lock(&sv->lock);
+	while (!rc && !sv->closing && sv->readmit.rounds < j->rounds)
+		rc = -pthread_cond_timedwait(&sv->changed, &sv->lock, &end);
+	pthread_mutex_unlock(&sv->lock);
+	rc = run(j, sv, again_end);
+	if (!rc && j->c->resp.volume)
+		count_instances(sv, j->c->resp.volume);
+	return rc;
+}
+
 static int add_held(struct volume_job *j, struct served *sv, const char *path)
 {
 	struct ctl_call *c = j->c;
 	char why[VOLUME_WHY] = "";
 	int check, rc;
 
+	rc = add_again(j, sv, path);
+	if (rc < 0 || j->again)
+		return rc;
 	check = volume_check_new(path, j->rec.reserve, sv->uuid, j->rec.path,
 				 &j->marker, why);
 	if (!check || check == -EEXIST) {
@@ -279,22 +355,11 @@ static int remove_begin(struct served *sv, struct job *job)
 	struct volume_job *j = container_of(job, struct volume_job, j);
 	struct ctl_call *c = j->c;
 	struct volume *v = find_name(sv, j->rec.name);
-	uint64_t count;
-	int rc;
 
 	if (!v) {
 		snprintf(c->message, sizeof(c->message), "there is no volume "
 			 "%s; see orchctl volume list", j->rec.name);
 		return -ENOENT;
-	}
-	rc = ns_volume_instances(sv->ns, v->rec.id, &count);
-	if (rc < 0)
-		return rc;
-	if (count) {
-		snprintf(c->message, sizeof(c->message), "volume %s holds the "
-			 "contents of %llu files: remove those files first",
-			 v->rec.name, (unsigned long long)count);
-		return -EBUSY;
 	}
 	if (v->removing)
 		return -EALREADY;
@@ -391,6 +456,20 @@ static void remove_files(struct volume_job *j)
 			 v->rec.name, v->rec.path, strerror(-rc));
 }
 
+/* No new files come to it from now on. */
+static int remove_check(struct volume_job *j, struct served *sv)
+{
+	uint64_t count;
+	int rc = ns_count_instances(sv->st, j->volume->rec.id, &count);
+
+	if (rc < 0 || !count)
+		return rc;
+	snprintf(j->c->message, sizeof(j->c->message), "volume %s holds the "
+		 "contents of %llu files: remove those files first",
+		 j->rec.name, (unsigned long long)count);
+	return -EBUSY;
+}
+
 static int remove_held(struct volume_job *j, struct served *sv)
 {
 	int rc;
@@ -398,7 +477,9 @@ static int remove_held(struct volume_job *j, struct served *sv)
 	rc = run(j, sv, remove_begin);
 	if (rc < 0)
 		return rc;
-	rc = sync_wait(sv, atomic_load(&sv->last_txn));
+	rc = remove_check(j, sv);
+	if (!rc)
+		rc = sync_wait(sv, atomic_load(&sv->last_txn));
 	if (!rc)
 		rc = remove_wait(j, sv);
 	if (!rc)
