@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A namespace that is served without the module: what a start finds on its
+ * volumes, volumes that come back, the sync thread, and a failing barrier.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <linux/netlink.h>
+
+#include "ctl.h"
+#include "fault.h"
+#include "log.h"
+#include "served.h"
+
+#define WAIT_MS		20000
+
+static const uint8_t uuid[16] = "namespace-uuid--";
+static const char other_boot[] = "00000000-0000-0000-0000-000000000000";
+static char dir[256];
+
+static char *sub(const char *name)
+{
+	static char path[4][512];
+	static int turn;
+	char *p = path[turn++ % 4];
+
+	snprintf(p, sizeof(path[0]), "%s/%s", dir, name);
+	return p;
+}
+
+static struct ns_volume volume_rec(uint32_t id)
+{
+	struct ns_volume r = { .id = id };
+
+	snprintf(r.name, sizeof(r.name), "v%u", id);
+	snprintf(r.path, sizeof(r.path), "%.400s/%s", dir, r.name);
+	memset(r.uuid, (int)id, 16);
+	return r;
+}
+
+static void make_volume(struct ns *ns, uint32_t id)
+{
+	struct ns_volume r = volume_rec(id);
+	struct marker m = { .volume = id };
+	char why[VOLUME_WHY] = "";
+
+	memcpy(m.ns_uuid, uuid, 16);
+	strcpy(m.ns_name, "t");
+	memset(m.volume_uuid, (int)id, 16);
+	assert_int_equal(volume_make(r.path, &m, why), 0);
+	assert_int_equal(ns_volume_put(ns, &r), 0);
+}
+
+static struct store *open_store(bool create)
+{
+	struct store_opts o = { .create = create };
+	struct store *st = NULL;
+
+	assert_int_equal(store_open("rocksdb", sub("t"), &o, &st, NULL), 0);
+	return st;
+}
+
+/* A namespace with volumes v1 and v2, last used in @boot. */
+static int setup(void **state)
+{
+	struct store *st;
+	struct ns *ns;
+
+	(void)state;
+	log_init(LOG_CRIT);
+	strcpy(dir, "/var/tmp/orchd-served-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	setenv("ORCHD_FAULT", "any-fs", 1);
+	fault_init();
+	mkdir(sub("t"), 0700);
+	st = open_store(true);
+	assert_int_equal(ns_format(st, "t", uuid), 0);
+	assert_int_equal(ns_open(st, &pool_backing_ops, NULL, other_boot, &ns,
+				 NULL), 0);
+	make_volume(ns, 1);
+	make_volume(ns, 2);
+	assert_int_equal(ns_close(ns), 0);
+	store_close(st);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	remove_tree(dir);
+	return 0;
+}
+
+static struct served *start(void)
+{
+	struct served *sv = served_new(sub("t"));
+	uint64_t end = now_ms() + WAIT_MS;
+
+	assert_non_null(sv);
+	assert_int_equal(served_start(sv), 0);
+	pthread_mutex_lock(&sv->lock);
+	while (sv->state == SERVED_STARTING && now_ms() < end)
+		pthread_cond_wait(&sv->changed, &sv->lock);
+	pthread_mutex_unlock(&sv->lock);
+	return sv;
+}
+
+static void stop(struct served *sv)
+{
+	served_stop(sv);
+	served_join(sv);
+	served_free(sv);
+}
+
+struct ask {
+	struct job j;
+	uint32_t volume;
+	char problem[VOLUME_WHY];
+	bool online, kick, commit;
+	uint64_t quarantined, damaged, txn;
+};
+
+static int ask_run(struct served *sv, struct job *j)
+{
+	struct ask *a = container_of(j, struct ask, j);
+	struct volume *v = served_volume(sv, a->volume);
+
+	if (a->kick)
+		readmit_kick(sv);
+	if (a->commit)
+		assert_int_equal(ns_volume_put(sv->ns, &v->rec), 0);
+	a->online = volume_online(v);
+	strcpy(a->problem, v->problem);
+	a->quarantined = v->quarantined;
+	a->damaged = sv->damaged;
+	a->txn = ns_txn(sv->ns);
+	return 0;
+}
+
+static struct ask *ask_for(struct served *sv, uint32_t volume, bool kick,
+			   bool commit)
+{
+	static struct ask copy;
+	struct ask *a = job_new(sizeof(*a), ask_run);
+
+	a->volume = volume;
+	a->kick = kick;
+	a->commit = commit;
+	assert_int_equal(served_call(sv, &a->j, 0), 0);
+	copy = *a;
+	job_put(&a->j);
+	return &copy;
+}
+
+static struct ask *ask(struct served *sv, uint32_t volume, bool kick)
+{
+	return ask_for(sv, volume, kick, false);
+}
+
+/* Look again at refused volumes, and wait for the end of that. */
+static struct ask *look_again(struct served *sv, uint32_t volume)
+{
+	uint64_t before;
+
+	pthread_mutex_lock(&sv->lock);
+	before = sv->readmit.rounds;
+	pthread_mutex_unlock(&sv->lock);
+	ask(sv, volume, true);
+	pthread_mutex_lock(&sv->lock);
+	while (sv->readmit.rounds == before)
+		pthread_cond_wait(&sv->changed, &sv->lock);
+	pthread_mutex_unlock(&sv->lock);
+	return ask(sv, volume, false);
+}
+
+static void copy_marker(uint32_t from, uint32_t to)
+{
+	struct ns_volume a = volume_rec(from), b = volume_rec(to);
+	struct marker m;
+	int fd = open(a.path, O_RDONLY | O_DIRECTORY);
+
+	assert_int_equal(marker_read(fd, &m), 0);
+	close(fd);
+	fd = open(b.path, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(marker_write(fd, &m), 0);
+	close(fd);
+}
+
+static void test_comes_back(void **state)
+{
+	struct served *sv;
+	struct ask *a;
+
+	(void)state;
+	assert_int_equal(rename(sub("v2"), sub("away")), 0);
+	sv = start();
+	assert_int_equal(served_get_state(sv, NULL, 0), SERVED_WAITING);
+	assert_true(ask(sv, 1, false)->online);
+	a = ask(sv, 2, false);
+	assert_false(a->online);
+	assert_non_null(strstr(a->problem, "v2"));
+	/* an empty directory is not the drive */
+	assert_int_equal(mkdir(sub("v2"), 0700), 0);
+	assert_false(look_again(sv, 2)->online);
+	assert_int_equal(rmdir(sub("v2")), 0);
+	/* that of another volume isn't either, and nothing is touched */
+	assert_int_equal(rename(sub("away"), sub("v2")), 0);
+	a = look_again(sv, 2);
+	assert_true(a->online);
+	assert_string_equal(a->problem, "");
+	stop(sv);
+}
+
+static void test_cloned(void **state)
+{
+	struct served *sv;
+	struct ask *a;
+
+	(void)state;
+	assert_int_equal(rename(sub("v2"), sub("real")), 0);
+	assert_int_equal(mkdir(sub("v2"), 0700), 0);
+	copy_marker(1, 2);
+	sv = start();
+	a = ask(sv, 1, false);
+	assert_false(a->online);
+	assert_non_null(strstr(a->problem, "same marker"));
+	assert_false(ask(sv, 2, false)->online);
+	a = look_again(sv, 1);
+	assert_false(a->online);
+	assert_non_null(strstr(a->problem, "same marker"));
+	assert_int_equal(rename(sub("v2"), sub("clone")), 0);
+	assert_int_equal(access(sub("clone/data"), F_OK), -1);
+	assert_true(look_again(sv, 1)->online);
+	assert_int_equal(rename(sub("real"), sub("v2")), 0);
+	assert_true(look_again(sv, 2)->online);
+	stop(sv);
+}
+
+static void raise_marker(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY);
+	struct marker m;
+
+	assert_int_equal(marker_read(fd, &m), 0);
+	m.durable_txn = 1000000;
+	assert_int_equal(marker_write(fd, &m), 0);
+	close(fd);
+}
+
+static void test_older_store(void **state)
+{
+	char problem[VOLUME_WHY];
+	struct served *sv;
+	struct ask *a;
+
+	(void)state;
+	raise_marker(sub("v2"));
+	sv = start();
+	assert_int_equal(served_get_state(sv, problem, sizeof(problem)),
+			 SERVED_REFUSED);
+	assert_non_null(strstr(problem, "older than"));
+	stop(sv);
+	/* one that comes later is refused alone */
+	assert_int_equal(rename(sub("v2"), sub("away")), 0);
+	sv = start();
+	assert_int_equal(rename(sub("away"), sub("v2")), 0);
+	a = look_again(sv, 2);
+	assert_false(a->online);
+	assert_non_null(strstr(a->problem, "old copy"));
+	assert_true(ask(sv, 1, false)->online);
+	stop(sv);
+}
+
+static int take_pool(void *ctx, struct ns_backing *out)
+{
+	static uint64_t next = 100;
+
+	(void)ctx;
+	*out = (struct ns_backing) {
+		.ino = next, .instance = next, .volume = 1,
+	};
+	next++;
+	return 0;
+}
+
+static int no_stat(void *ctx, uint32_t v, uint64_t i, uint64_t w, uint64_t n,
+		   struct ns_backing_stat *s)
+{
+	(void)ctx, (void)v, (void)i, (void)w, (void)n;
+	memset(s, 0, sizeof(*s));
+	return 0;
+}
+
+/* A file that lost its contents, one nobody knows, and no orderly stop. */
+static void power_cut(void)
+{
+	static const struct ns_backing_ops ops = {
+		.take = take_pool, .stat = no_stat,
+	};
+	struct op_req rq = {
+		.kind = ORCHFS_KIND_CREATE, .node = ORCHFS_ROOT_INO,
+		.name = { "lost", 4 }, .mode = S_IFREG | 0644,
+		.now = { .sec = 1 },
+	};
+	struct op_reply rep = { 0 };
+	struct store *st = open_store(false);
+	struct ns *ns;
+	int fd;
+
+	assert_int_equal(ns_open(st, &ops, NULL, other_boot, &ns, NULL), 0);
+	ns_execute(ns, &rq, &rep);
+	assert_int_equal(rep.status, 0);
+	assert_int_equal(store_barrier(st), 0);
+	store_close(st);	/* the engine's memory is lost as it would be */
+	mkdir(sub("v1/data/07"), 0700);
+	fd = open(sub("v1/data/07/7ab.1.9"), O_WRONLY | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "data", 4), 4);
+	close(fd);
+}
+
+static void test_sweep(void **state)
+{
+	struct served *sv;
+	struct ask *a;
+
+	(void)state;
+	assert_int_equal(rename(sub("v2"), sub("away")), 0);
+	power_cut();
+	sv = start();
+	a = ask(sv, 1, false);
+	assert_true(a->online);
+	assert_int_equal(a->quarantined, 1);
+	assert_int_equal(a->damaged, 1);
+	assert_int_equal(access(sub("v1/quarantine/7ab.1.9"), F_OK), 0);
+	/* the one that was away still owes its sweep, and pays it online */
+	assert_int_equal(access(sub("t/sweep.1"), F_OK), -1);
+	assert_int_equal(access(sub("t/sweep.2"), F_OK), 0);
+	assert_int_equal(mkdir(sub("away/data/09"), 0700), 0);
+	close(open(sub("away/data/09/9ab.1.3"), O_WRONLY | O_CREAT, 0600));
+	assert_int_equal(rename(sub("away"), sub("v2")), 0);
+	a = look_again(sv, 2);
+	assert_true(a->online);
+	assert_int_equal(a->quarantined, 1);
+	assert_int_equal(access(sub("t/sweep.2"), F_OK), -1);
+	stop(sv);
+}
+
+/* Two threads make barriers: who waits for the sync thread is always told. */
+static void test_sync_shared(void **state)
+{
+	struct served *sv = start();
+	struct syncer *s = &sv->sync;
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		uint64_t txn = ask_for(sv, 1, false, true)->txn;
+
+		/* durable by another thread, then it is asked for */
+		assert_int_equal(store_barrier(sv->st), 0);
+		atomic_store(&s->dirty, false);
+		sync_request(sv, txn);
+		pthread_mutex_lock(&s->lock);
+		while (s->told < txn)
+			pthread_cond_wait(&s->done, &s->lock);
+		pthread_mutex_unlock(&s->lock);
+		assert_int_equal(sync_wait(sv, txn), 0);
+	}
+	stop(sv);
+}
+
+static void test_failed_barrier(void **state)
+{
+	struct served *sv;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (!pid) {
+		setenv("ORCHD_FAULT", "any-fs,fail-barrier", 1);
+		fault_init();
+		sv = start();
+		sync_request(sv, UINT64_MAX);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+	/* and the next start is as after any kill */
+	sv = start();
+	assert_int_equal(served_get_state(sv, NULL, 0), SERVED_WAITING);
+	stop(sv);
+}
+
+/* The kernel's refusals, as they come in. */
+static void refusal(struct served *sv, int error, uint32_t seq)
+{
+	struct {
+		struct nlmsghdr nlh;
+		struct nlmsgerr e;
+	} m = {
+		.nlh = {
+			.nlmsg_len = sizeof(m), .nlmsg_type = NLMSG_ERROR,
+			.nlmsg_seq = seq,
+		},
+		.e = { .error = error },
+	};
+
+	nl_ops_event(sv, &m.nlh);
+}
+
+static void test_refusals(void **state)
+{
+	struct served *sv = served_new(sub("t"));
+
+	(void)state;
+	refusal(sv, 0, 5);
+	refusal(sv, -EPROTO, 6);
+	assert_false(sv->need_resync || sv->need_attach);
+	/* whichever poll it answers: two may be under way */
+	refusal(sv, -ESTALE, 7);
+	assert_true(sv->need_resync);
+	refusal(sv, -ENOTCONN, 8);
+	assert_true(sv->need_attach);
+	assert_false(sv->need_resync);
+	served_free(sv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_comes_back, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_cloned, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_older_store, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sync_shared, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_failed_barrier, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
