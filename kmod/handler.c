@@ -201,8 +201,8 @@ static int orchfs_reply_status(struct sk_buff *skb, struct genl_info *info,
 	int status = nla_get_s32(info->attrs[ORCHFS_A_MSG_STATUS]);
 
 	*err = 0;
-	/* Numbers from 512 on are the kernel's own and mustn't come from here. */
-	if (status > 0 || status <= -512) {
+	/* EHWPOISON is the last; from 512 on they are the kernel's own. */
+	if (status > 0 || status < -EHWPOISON) {
 		NL_SET_ERR_MSG_ATTR(info->extack,
 				    info->attrs[ORCHFS_A_MSG_STATUS],
 				    "status is neither 0 nor a negative errno");
