@@ -645,9 +645,11 @@ static void put_layout(struct msg *m, unsigned int how)
 		put_segment(m, rnd(&rng), rnd(&rng), 1, 1, data_fd);
 		break;
 	case 13:
+		/* None at all is a layout that blocks I/O: not a lie. */
 		put_segment(m, 0, all, 0, 1, data_fd);
 		break;
 	case 14:
+		put_segment(m, 0, 4096, 1, 1, data_fd);
 		break;
 	case 15:
 		put_segment(m, 0, all, 1, 1, -1);
