@@ -7,5 +7,5 @@
 cd /
 
 bigdir --dir "$TEST_DIR/big" --count "$(long_or 1000000 100000)" \
-	--seed "$SEED" --between 'orch-stop && orch-start'
+	--remove "$(long_or 9999999 20000)" --seed "$SEED" --between 'orch-stop && orch-start'
 fsck_clean
