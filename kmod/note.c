@@ -43,7 +43,6 @@ struct orchfs_note *orchfs_note_alloc(gfp_t gfp)
 void orchfs_note_free(struct orchfs_note *note)
 {
 	if (note)
-		if (note)
 		kmem_cache_free(orchfs_note_cache, note);
 }
 
