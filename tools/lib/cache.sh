@@ -36,7 +36,8 @@ cache_drop() {
 }
 
 # cache_build NAME BUILDER [ARG...]: runs `BUILDER DIR ARG...` to fill DIR,
-# unless the entry is there already. Prints nothing.
+# unless the entry is there already. With CACHE_RESUME=1 DIR still holds what
+# an interrupted build has done.
 cache_build() {
 	local name=$1 dir=$ORCHFS_CACHE/$1 tmp builder=$2 rc
 	shift 2
@@ -50,7 +51,8 @@ cache_build() {
 		! cache_valid "$name" || exit 0
 		cache_drop "$name"
 		tmp=$dir.tmp
-		rm -rf --one-file-system "$tmp"
+		[ "${CACHE_RESUME:-0}" = 1 ] ||
+			rm -rf --one-file-system "$tmp"
 		mkdir -p "$tmp"
 		"$builder" "$tmp" "$@" 9>&-
 		cache_list_sums "$tmp" >"$dir.sha256"

@@ -29,7 +29,7 @@ debug_kernel_prepare() {
 	key=$(debug_kernel_key)
 	if ! cache_valid "$key"; then
 		source_prepare
-		cache_build "$key" debug_kernel_build
+		CACHE_RESUME=1 cache_build "$key" debug_kernel_build
 	fi
 }
 

@@ -27,7 +27,7 @@ uml_prepare() {
 	key=$(uml_key)
 	if ! cache_valid "$key"; then
 		source_prepare
-		cache_build "$key" uml_build
+		CACHE_RESUME=1 cache_build "$key" uml_build
 	fi
 }
 
