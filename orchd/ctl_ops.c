@@ -377,7 +377,7 @@ static int swap_run(struct served *sv, struct job *j)
 {
 	struct swap_job *s = container_of(j, struct swap_job, j);
 	struct volume *v;
-	uint32_t seq;
+	uint32_t seq = 0;
 	int fd, rc;
 
 	if (!sv->attached)
