@@ -158,7 +158,12 @@ int orchfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir,
 	return finish_open_simple(file, ret);
 }
 
-/* Open what was found or made. Consumes nothing. */
+/*
+ * Open what was made; leave what was found to the VFS, which has not looked
+ * at its permissions yet: nothing of an open (write access, leases broken,
+ * events) may be seen before. It finds the layout cached then. Consumes
+ * nothing.
+ */
 static int orchfs_open_found(struct file *file, struct dentry *dentry,
 			     struct dentry *alias, struct orchfs_result *res)
 {
@@ -170,6 +175,8 @@ static int orchfs_open_found(struct file *file, struct dentry *dentry,
 		return finish_no_open(file, dget(alias));
 
 	orchfs_result_install(inode, res);
+	if (!(file->f_mode & FMODE_CREATED))
+		return finish_no_open(file, dget(alias));
 	return finish_open(file, found, NULL);
 }
 

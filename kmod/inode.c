@@ -273,6 +273,12 @@ static void orchfs_apply_locked(struct inode *inode,
 
 	lockdep_assert_held(&inode->i_lock);
 
+	/*
+	 * What wrote the record is what an fsync must find durable, also when
+	 * this inode was in memory before, and forgotten, or when the reply of
+	 * the operation itself never came.
+	 */
+	orchfs_inode_txn(inode, attr->change);
 	oi->change = attr->change;
 	oi->version = attr->version;
 	oi->flags = attr->flags;
