@@ -19,7 +19,8 @@ is "$(kernel_says state)" detached "state of the channel"
 soon 10 stat file dir >/dev/null
 soon 10 bash -c 'echo "written while detached" >&3; sync -d /proc/self/fd/3'
 is "$(soon 10 sha256sum <&4)" "$sum" "read while detached"
-soon 10 flock 4 true
+soon 10 flock 4
+soon 10 flock -u 4
 
 note "what needs the daemon waits and then goes on"
 mkdir waiting1 &

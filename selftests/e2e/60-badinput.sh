@@ -33,9 +33,9 @@ mount -t overlay -o "lowerdir=$work/tmp/l,upperdir=$work/tmp/u,workdir=$work/tmp
 	overlay $work/over
 volume_refused overlay v1 $work/over/v
 volume_refused orchfs v1 "$TEST_DIR/v"
-drive=$(memory_drive 60)
-mkfs.ext4 -q "$drive"
-mount "$drive" $work/tiny
+memory_drive tiny 60
+mkfs.ext4 -q /dev/tiny
+mount /dev/tiny $work/tiny
 volume_refused MiB v1 $work/tiny/v
 touch $work/full/something
 volume_refused "not empty" v1 $work/full
@@ -137,10 +137,10 @@ touch still-served-too
 is "$(orchctl upcalls --kind nonsense 2>/dev/null || echo $?)" 2 "exit code"
 
 note "no space on a volume"
-drive=$(memory_drive 400)
+memory_drive small 400
 mkdir -p /mnt/small /mnt/s
-mkfs.xfs -q "$drive"
-mount "$drive" /mnt/small
+mkfs.xfs -q /dev/small
+mount /dev/small /mnt/small
 orchctl init small >/dev/null
 orchctl volume add tiny /mnt/small/v --namespace small >/dev/null
 mount -t orchfs small /mnt/s
@@ -159,10 +159,10 @@ umount /mnt/s
 fsck_clean small
 
 note "no inodes on a volume"
-drive=$(memory_drive 200)
+memory_drive few 200
 mkdir -p /mnt/few
-mkfs.ext4 -q -N 1600 "$drive"
-mount "$drive" /mnt/few
+mkfs.ext4 -q -N 1600 /dev/few
+mount /dev/few /mnt/few
 orchctl init few >/dev/null
 orchctl volume add few /mnt/few/v --namespace few >/dev/null
 mount -t orchfs few /mnt/s
@@ -184,10 +184,10 @@ umount /mnt/s
 fsck_clean few
 
 note "no space for the store"
-drive=$(memory_drive 150)
+memory_drive store 150
 mkdir -p /mnt/store
-mkfs.ext4 -q "$drive"
-mount "$drive" /mnt/store
+mkfs.ext4 -q /dev/store
+mount /dev/store /mnt/store
 orchctl init cramped --store /mnt/store/c >/dev/null
 orchctl volume add c1 $work/c1 --namespace cramped >/dev/null
 mount -t orchfs cramped /mnt/s

@@ -62,19 +62,19 @@ chmod 600 "$volume/.orchfs-volume"
 all_well "the marker was put back"
 
 note "a store that is older than the volume's marker"
-cp -a "$store" /tmp/oldstore
+cp -a "$store" /var/tmp/oldstore
 orch-start
 for i in {1..50}; do echo "$i" >"$TEST_DIR/later$i"; done
 orchctl sync
 orch-stop
-mv "$store" "$store.new"
-cp -a /tmp/oldstore "$store"
+mv "$store" /var/tmp/newstore
+cp -a /var/tmp/oldstore "$store"
 find "$volume" -type f | sort >/tmp/files.before
 refused_start "old"
 find "$volume" -type f | sort >/tmp/files.after
 cmp /tmp/files.before /tmp/files.after || fail "backing files were touched"
 rm -rf "$store"
-mv "$store.new" "$store"
+mv /var/tmp/newstore "$store"
 all_well "the right store was put back"
 
 note "a damaged store"
@@ -105,9 +105,9 @@ fi
 note "the same volume twice, on a cloned drive"
 orch-start
 mkdir -p /mnt/clone
-drive=$(memory_drive 400)
-mkfs.xfs -q "$drive"
-mount "$drive" /mnt/clone
+memory_drive clone 400
+mkfs.xfs -q /dev/clone
+mount /dev/clone /mnt/clone
 orchctl volume add v2 /mnt/clone/v >/dev/null
 orch-stop
 cp /mnt/clone/v/.orchfs-volume /tmp/marker2

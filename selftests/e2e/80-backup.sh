@@ -22,7 +22,8 @@ cd /
 orch-stop
 
 note "restore into the place of a lost store"
-mv "$store" "$store.lost"
+# outside the state directory, where it would be served as well
+mv "$store" /var/tmp/lost
 refused "" orchctl restore /dev/null --namespace "$ORCH_NAMESPACE"
 head -c 1000 /var/tmp/backup >/var/tmp/half
 refused "" orchctl restore /var/tmp/half --namespace "$ORCH_NAMESPACE"

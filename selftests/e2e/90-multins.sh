@@ -9,7 +9,10 @@ second=/mnt/second
 mkdir -p $second
 at_exit "umount -q $second"
 orchctl init second >/dev/null
-refused_soon 30 second mount.orchfs second $second
+mount -t orchfs second $second
+mkdir $second/no-bytes-needed
+refused_soon 30 "" touch $second/no-volume
+umount $second
 orchctl volume add vol2 "$ORCH_VOLUME_MNT/second" --namespace second >/dev/null
 mount -t orchfs second $second
 refused "" orchctl volume list

@@ -154,18 +154,16 @@ run_at_exit() {
 	exit $status
 }
 
-# memory_drive SIZE_MB: prints a new block device in memory.
-memory_drives=0
+# memory_drive NAME SIZE_MB: makes the block device /dev/NAME in memory.
 memory_drive() {
-	local dir
-	modprobe null_blk nr_devices=0 2>/dev/null || :
+	local dir=/sys/kernel/config/nullb/$1
+	modprobe null_blk nr_devices=0
 	mkdir -p /sys/kernel/config
 	mountpoint -q /sys/kernel/config ||
 		mount -t configfs configfs /sys/kernel/config
-	dir=/sys/kernel/config/nullb/mem$$.$1.$RANDOM
-	mkdir "$dir" || return
-	echo "$1" >"$dir/size"
+	mkdir "$dir"
+	echo "$2" >"$dir/size"
 	echo 1 >"$dir/memory_backed"
 	echo 1 >"$dir/power"
-	echo "/dev/nullb$(cat "$dir/index")"
+	wait_until 20 "/dev/$1" test -b "/dev/$1"
 }
