@@ -115,10 +115,29 @@ static void oi_destroy(struct orchfs_open_inode *oi)
 	kmem_cache_free(orchfs_oi_cache, oi);
 }
 
+static void oi_trim(void *unused)
+{
+	struct orchfs_open_inode *oi = this_cpu_xchg(orchfs_oi_spare, NULL);
+
+	if (oi)
+		oi_destroy(oi);
+}
+
+/**
+ * orchfs_gate_trim() - free what is kept for the next open
+ *
+ * Done when rcu_barrier() returns.
+ */
+void orchfs_gate_trim(void)
+{
+	on_each_cpu(oi_trim, NULL, 1);
+}
+
 void orchfs_gate_exit(void)
 {
 	int cpu;
 
+	/* CPUs may have gone since they put something aside. */
 	for_each_possible_cpu(cpu) {
 		struct orchfs_open_inode *oi = per_cpu(orchfs_oi_spare, cpu);
 

@@ -144,6 +144,7 @@ void orchfs_layout_exit(void)
  */
 void orchfs_layout_quiesce(void)
 {
+	orchfs_gate_trim();
 	/* Gates that were retired put layouts. */
 	rcu_barrier();
 	layout_flush_dead();

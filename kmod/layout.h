@@ -144,6 +144,7 @@ struct orchfs_open_inode {
 /* gate.c: publish, drain, put back. Needs no inode. */
 int orchfs_gate_init(void);
 void orchfs_gate_exit(void);
+void orchfs_gate_trim(void);
 struct orchfs_open_inode *orchfs_oi_alloc(void);
 void orchfs_oi_start(struct orchfs_open_inode *oi, struct inode *inode,
 		     struct orchfs_layout *lay);
