@@ -23,8 +23,11 @@ slab_objects() {
 }
 
 no_objects() {
+	local cache
 	echo 2 >/proc/sys/vm/drop_caches
-	echo 1 >/sys/kernel/slab/orchfs_inode/shrink 2>/dev/null || :
+	for cache in /sys/kernel/slab/orchfs_*/shrink; do
+		echo 1 >"$cache"
+	done
 	[ "$(slab_objects)" = 0 ]
 }
 
@@ -37,8 +40,8 @@ for ((i = 0; i < rounds; i++)); do
 	mount -t orchfs "$ORCH_NAMESPACE" "$ORCH_MNT"
 done
 umount "$ORCH_MNT"
-wait_until 60 "the module's objects to go: $(grep ^orchfs /proc/slabinfo)" \
-	no_objects
+wait_until 60 "the module's objects to go" no_objects ||
+	fail "$(grep ^orchfs /proc/slabinfo)"
 mount -t orchfs "$ORCH_NAMESPACE" "$ORCH_MNT"
 
 note "everything up and down"
