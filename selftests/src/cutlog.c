@@ -56,7 +56,7 @@ struct stamp {
 static struct {
 	const char *dir, *journal, *mark, *log, *base, *tail, *hook, *marks;
 	uint64_t seed;
-	unsigned int ops, procs, cuts;
+	unsigned int ops, procs, cuts, lose;
 } opt = { .ops = 250, .procs = 4, .cuts = 10, .tail = "/dev/mapper/cutsnap" };
 
 static void stamp_fill(struct stamp *s, uint32_t proc, uint32_t id,
@@ -544,11 +544,16 @@ static void hook(const char *what, uint64_t cut)
 		    (unsigned long long)cut, (unsigned long long)opt.seed, cmd);
 }
 
+struct cut {
+	uint64_t at;
+	bool drop;
+};
+
 static int compare(const void *a, const void *b)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	const struct cut *x = a, *y = b;
 
-	return x < y ? -1 : x > y;
+	return x->at < y->at ? -1 : x->at > y->at;
 }
 
 /* What follows the last flush: all of it or any part. FUA writes are there. */
@@ -574,11 +579,39 @@ static unsigned int apply_tail(uint64_t from, uint64_t cut, struct rng *rng,
 	return dropped;
 }
 
+/*
+ * Every other cut falls where several writes wait for a flush, as far as there
+ * are such places.
+ */
+static uint64_t pick_cut(struct rng *rng, uint64_t begin, uint64_t end,
+			 bool busy)
+{
+	unsigned int tries, waiting = 0;
+	uint64_t cut, i;
+
+	for (tries = 0; tries < 1000; tries++) {
+		cut = begin + 1 + rnd(rng) % (end - begin);
+		for (i = cut, waiting = 0; busy && i > begin; i--) {
+			if (items[i - 1].e.flags & LOG_FLUSH)
+				break;
+			waiting += !(items[i - 1].e.flags &
+				     (LOG_MARK | LOG_FUA));
+		}
+		if (!busy || waiting > 2)
+			break;
+	}
+	return cut;
+}
+
+/*
+ * Every other of the cuts drops a part of the writes that were not flushed.
+ * With --lose it drops writes that were flushed, too, and must be noticed.
+ */
 static int cmd_cuts(void)
 {
-	uint64_t *cut = xalloc(opt.cuts * sizeof(*cut)), pos = 0, flush, i;
+	uint64_t pos = 0, flush, i, begin, end;
+	struct cut *cut = xalloc(opt.cuts * sizeof(*cut));
 	struct rng rng = { opt.seed };
-	uint64_t begin, end;
 	unsigned int k, dropped;
 	int base;
 
@@ -588,15 +621,17 @@ static int cmd_cuts(void)
 	printf("cutlog: seed %llu, log of %llu entries, cuts between %llu and %llu\n",
 	       (unsigned long long)opt.seed, (unsigned long long)nr_items,
 	       (unsigned long long)begin, (unsigned long long)end);
-	for (k = 0; k < opt.cuts; k++)
-		cut[k] = begin + 1 + rnd(&rng) % (end - begin);
+	for (k = 0; k < opt.cuts; k++) {
+		cut[k].drop = k % 2;
+		cut[k].at = pick_cut(&rng, begin, end, cut[k].drop);
+	}
 	qsort(cut, opt.cuts, sizeof(*cut), compare);
 	for (k = 0; k < opt.cuts; k++) {
 		base = open(opt.base, O_RDWR);
 		if (base < 0)
 			die("cutlog: %s: %m", opt.base);
 		flush = pos;
-		for (i = pos; i < cut[k]; i++)
+		for (i = pos; i + opt.lose < cut[k].at; i++)
 			if (items[i].e.flags & LOG_FLUSH)
 				flush = i + 1;
 		for (; pos < flush; pos++)
@@ -604,13 +639,14 @@ static int cmd_cuts(void)
 		if (fsync(base) < 0)
 			die("cutlog: fsync %s: %m", opt.base);
 		close(base);
-		write_marks(cut[k]);
-		hook("prepare", cut[k]);
-		dropped = apply_tail(pos, cut[k], &rng, k % 2);
+		write_marks(cut[k].at);
+		hook("prepare", cut[k].at);
+		dropped = apply_tail(pos, cut[k].at, &rng,
+				     cut[k].drop || opt.lose);
 		printf("cutlog: cut %u of %u before entry %llu, %llu not flushed, %u of them dropped\n",
-		       k + 1, opt.cuts, (unsigned long long)cut[k],
-		       (unsigned long long)(cut[k] - pos), dropped);
-		hook("check", cut[k]);
+		       k + 1, opt.cuts, (unsigned long long)cut[k].at,
+		       (unsigned long long)(cut[k].at - pos), dropped);
+		hook("check", cut[k].at);
 	}
 	printf("cutlog: %u cuts passed\n", opt.cuts);
 	return 0;
@@ -996,13 +1032,14 @@ static const struct option longopts[] = {
 	{ "seed", required_argument, NULL, 's' },
 	{ "ops", required_argument, NULL, 'n' },
 	{ "procs", required_argument, NULL, 'p' },
+	{ "lose", required_argument, NULL, 'L' },
 	{ "cuts", required_argument, NULL, 'c' },
 	{ }
 };
 
 static const char usage[] =
 	"usage: cutlog run --dir DIR --journal DIR [--mark DM-NAME] [--ops N] [--procs N]\n"
-	"       cutlog cuts --log DEV --base DEV --tail DEV --hook CMD --marks FILE [--cuts N]\n"
+	"       cutlog cuts --log DEV --base DEV --tail DEV --hook CMD --marks FILE [--cuts N] [--lose N]\n"
 	"       cutlog verify --dir DIR --journal DIR --marks FILE [--procs N]\n"
 	"all with [--seed N]";
 
@@ -1025,6 +1062,7 @@ int main(int argc, char **argv)
 		case 's': opt.seed = parse_num("--seed", optarg); break;
 		case 'n': opt.ops = parse_num("--ops", optarg); break;
 		case 'p': opt.procs = parse_num("--procs", optarg); break;
+		case 'L': opt.lose = parse_num("--lose", optarg); break;
 		case 'c': opt.cuts = parse_num("--cuts", optarg); break;
 		default: die("%s", usage);
 		}
