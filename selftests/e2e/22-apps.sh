@@ -30,8 +30,8 @@ git -C clone commit -q -a -m more
 git -C clone gc -q
 git -C clone fsck --strict --no-progress
 is "$(git -C clone status --porcelain)" "" "git status"
-diff -r --exclude .git "$origin" clone | grep -q file1.txt ||
-	fail "the clone lacks the change"
+differences=$(diff -rq --exclude .git "$origin" clone || :)
+[[ $differences == *file1.txt* ]] || fail "the clone lacks the change"
 
 note "SQLite: WAL, four writers"
 cat >writer.py <<'EOP'
