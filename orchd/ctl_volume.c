@@ -26,6 +26,7 @@ struct volume_job {
 	struct stat st;		/* of the directory, where it exists */
 	struct volume *volume;
 	bool again;		/* the name and path of a refused volume */
+	bool busy;		/* with a round that began before */
 	uint64_t rounds;
 };
 
@@ -220,12 +221,10 @@ static int again_begin(struct served *sv, struct job *job)
 	if (!v || volume_online(v) || v->removing)
 		return 0;
 	j->again = true;
-	pthread_mutex_lock(&sv->lock);
-	/* of a round under way the answer may be an old one */
-	j->rounds = sv->readmit.rounds + (sv->readmit.busy ? 2 : 1);
-	pthread_mutex_unlock(&sv->lock);
+	j->busy = sv->readmit.busy;
+	j->rounds = sv->readmit.rounds;
 	readmit_kick(sv);
-	return 0;
+	return 1;
 }
 
 static int again_end(struct served *sv, struct job *job)
@@ -254,15 +253,22 @@ static int add_again(struct volume_job *j, struct served *sv, const char *path)
 
 	if (!realpath(path, j->rec.path))
 		snprintf(j->rec.path, sizeof(j->rec.path), "%.4000s", path);
-	rc = run(j, sv, again_begin);
-	if (rc < 0 || !j->again)
-		return rc;
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += AGAIN_MS / 1000;
-	pthread_mutex_lock(&sv->lock);
-	while (!rc && !sv->closing && sv->readmit.rounds < j->rounds)
-		rc = -pthread_cond_timedwait(&sv->changed, &sv->lock, &end);
-	pthread_mutex_unlock(&sv->lock);
+	/* of a round that was under way the answer may be an old one */
+	do {
+		rc = run(j, sv, again_begin);
+		if (rc <= 0)
+			break;
+		rc = 0;
+		pthread_mutex_lock(&sv->lock);
+		while (!rc && !sv->closing && sv->readmit.rounds == j->rounds)
+			rc = -pthread_cond_timedwait(&sv->changed, &sv->lock,
+						     &end);
+		pthread_mutex_unlock(&sv->lock);
+	} while (!rc && j->busy);
+	if (!j->again)
+		return rc;
 	rc = run(j, sv, again_end);
 	if (!rc && j->c->resp.volume)
 		count_instances(sv, j->c->resp.volume);

@@ -85,7 +85,7 @@ struct flusher {
 	struct flush_wait *waits;	/* for the next round */
 };
 
-/* readmit.c; rounds is guarded by served.lock */
+/* readmit.c; rounds is written under served.lock */
 struct readmit {
 	bool busy;
 	uint64_t next, rounds;
