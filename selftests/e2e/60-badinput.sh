@@ -51,7 +51,9 @@ volume_refused "" '' $work/v
 is "$(orchctl volume list --json | python3 -c 'import json,sys
 print(len(json.load(sys.stdin)))')" 1 "number of volumes"
 refused "" orchctl volume remove nosuch
-refused "" orchctl volume remove "$ORCH_VOLUME"
+echo here >file
+refused "$ORCH_VOLUME" orchctl volume remove "$ORCH_VOLUME"
+is "$(cat file)" here "content after a refused removal"
 
 note "another namespace's volume"
 orchctl init other >/dev/null
