@@ -67,7 +67,16 @@ refused_soon 30 "" orchctl init "$(printf 'n%.0s' {1..64})"
 
 note "a second daemon"
 refused_soon 30 "$ORCHD_SOCKET" orchd -f
-refused_soon 30 "" orchd -f --socket /run/second.sock
+: >/tmp/second.log
+orchd -f --socket /run/second.sock >>/tmp/second.log 2>&1 &
+daemon=$!
+wait_until 60 "a word of the second daemon" grep -q "stop that one" \
+	/tmp/second.log
+wait_until 20 "its socket" test -S /run/second.sock
+orchctl status --socket /run/second.sock | grep -q "stop that one" ||
+	fail "status of the second daemon does not tell"
+kill $daemon
+wait_until 60 "the second daemon to end" ended $daemon
 soon 10 orchctl status >/dev/null
 mkdir /tmp/state2
 refused_soon 30 "" orchctl init "$ORCH_NAMESPACE" --state-dir /tmp/state2 \

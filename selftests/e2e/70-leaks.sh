@@ -70,7 +70,12 @@ orch-start
 note "a daemon without mounts"
 soon 20 umount "$ORCH_MNT"
 orch-stop
+nlfuzz --hold >/tmp/hold 2>&1 &
+holder=$!
+wait_until 30 "a daemon without mounts" grep -q . /tmp/hold
 soon 20 rmmod orchfs
+kill $holder
+wait $holder || :
 orch-start
 busy_work 300
 fsck_clean
