@@ -48,7 +48,10 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
 		return 0;
 	ret = orchfs_upcall(sb, &args, &res);
 	orchfs_result_free(&res);
-	trace_orchfs_inode_op(ORCHFS_TRACE_SYNC_FS, d_inode(sb->s_root), ret);
+	/* umount has taken the root away when it asks for the last time */
+	if (sb->s_root)
+		trace_orchfs_inode_op(ORCHFS_TRACE_SYNC_FS,
+				      d_inode(sb->s_root), ret);
 	return ret;
 }
 
