@@ -90,6 +90,7 @@ struct orchfs_channel *orchfs_channel_new(struct net *net, const u8 *uuid,
 	INIT_LIST_HEAD(&ch->notes);
 	INIT_LIST_HEAD(&ch->events);
 	init_waitqueue_head(&ch->wq);
+	init_waitqueue_head(&ch->slot_wq);
 	INIT_WORK(&ch->notes_work, orchfs_note_work);
 	INIT_WORK(&ch->sb_work, orchfs_channel_sb_work);
 	atomic64_set(&ch->epoch, 1);
@@ -429,6 +430,7 @@ void orchfs_channel_unbind(struct orchfs_channel *ch)
 		WRITE_ONCE(ch->state, ORCHFS_DEAD);
 	spin_unlock(&ch->lock);
 	wake_up_all(&ch->wq);
+	wake_up_all(&ch->slot_wq);
 	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_UNBIND, ch->name,
 			     READ_ONCE(ch->portid));
 }

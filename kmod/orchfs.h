@@ -95,7 +95,8 @@ struct orchfs_channel {
 	u32 nr_events;
 	struct super_block *sb;		/* NULL while none is mounted */
 
-	wait_queue_head_t wq;		/* slot, table space or state changed */
+	wait_queue_head_t wq;		/* table space or state changed */
+	wait_queue_head_t slot_wq;	/* the same, or a slot */
 	struct work_struct notes_work;
 	struct work_struct sb_work;	/* drops sb_last's reference */
 	struct super_block *sb_last;

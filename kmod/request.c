@@ -88,20 +88,30 @@ out:
 	return ret;
 }
 
+/* Those that need a slot wait apart from those that need only room. */
+static wait_queue_head_t *orchfs_admit_queue(struct orchfs_channel *ch,
+					     const struct orchfs_request *req)
+{
+	return orchfs_kind_mutates(req->kind) ? &ch->slot_wq : &ch->wq;
+}
+
 /*
- * Waiters are exclusive, or each freed slot would wake all of them. Whoever
- * leaves the queue passes the wake-up on: room in the table and slots wait on
- * the same queue, and a killed waiter may have been the one that was woken.
+ * Waiters are exclusive, or each freed slot would wake all of them. A request
+ * that ends wakes one in each queue, since the first waiter for a slot may have
+ * no use for the room that it leaves. Whoever leaves a queue passes the wake-up
+ * on: a killed waiter may have been the one that was woken.
  */
 static int orchfs_wait_admit(struct orchfs_channel *ch,
 			     struct orchfs_request *req,
 			     unsigned long deadline)
 {
+	wait_queue_head_t *wq = orchfs_admit_queue(ch, req);
 	DEFINE_WAIT(wait);
+	long left;
 	int ret;
 
 	for (;;) {
-		prepare_to_wait_exclusive(&ch->wq, &wait, TASK_KILLABLE);
+		prepare_to_wait_exclusive(wq, &wait, TASK_KILLABLE);
 		ret = orchfs_try_admit(ch, req);
 		if (ret != -EAGAIN)
 			break;
@@ -109,12 +119,13 @@ static int orchfs_wait_admit(struct orchfs_channel *ch,
 		if (fatal_signal_pending(current))
 			break;
 		ret = -ETIME;
-		if (time_after_eq(jiffies, deadline))
+		left = (long)(deadline - jiffies);
+		if (left <= 0)
 			break;
-		schedule_timeout(deadline - jiffies);
+		schedule_timeout(left);
 	}
-	finish_wait(&ch->wq, &wait);
-	wake_up(&ch->wq);
+	finish_wait(wq, &wait);
+	wake_up(wq);
 	return ret;
 }
 
@@ -173,6 +184,8 @@ static void orchfs_wake_waiters(struct orchfs_channel *ch)
 {
 	if (wq_has_sleeper(&ch->wq))
 		wake_up(&ch->wq);
+	if (wq_has_sleeper(&ch->slot_wq))
+		wake_up(&ch->slot_wq);
 }
 
 /**
@@ -467,6 +480,7 @@ void orchfs_request_drop_list(struct orchfs_channel *ch,
 		orchfs_request_put(req);
 	}
 	wake_up_all(&ch->wq);
+	wake_up_all(&ch->slot_wq);
 }
 
 /* Deliver and wait; the caller still has its reference afterwards. */
