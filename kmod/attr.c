@@ -210,14 +210,21 @@ int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 	return ret;
 }
 
+/* Those that nothing but memory knows: of a regular file the volume does. */
+static bool orchfs_time_untold(const struct inode *inode, int flags)
+{
+	return (flags & S_ATIME) || special_file(inode->i_mode);
+}
+
 /**
  * orchfs_update_time() - times move in the kernel alone
  * @inode: the inode
  * @flags: S_ATIME and the like
  *
- * The access time goes to the daemon when the inode leaves, or with a later
- * notice; nothing is lost but its last change where the machine dies. The
- * other times of a regular file are those of its backing file.
+ * The access time, and all times of a FIFO or device, go to the daemon when
+ * the inode leaves, or with a later notice; nothing is lost but their last
+ * change where the machine dies. The other times of a regular file are those
+ * of its backing file.
  *
  * Return: 0; -EAGAIN never, as nothing here waits.
  */
@@ -227,7 +234,7 @@ int orchfs_update_time(struct inode *inode, int flags)
 	struct orchfs_note *note;
 
 	inode_update_timestamps(inode, flags);
-	if (!(flags & S_ATIME) || !inode->i_nlink)
+	if (!orchfs_time_untold(inode, flags) || !inode->i_nlink)
 		return 0;
 	if (!READ_ONCE(oi->note_attr)) {
 		note = orchfs_note_alloc(GFP_NOWAIT | __GFP_NOWARN);

@@ -65,7 +65,6 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->note_attr = NULL;
 	oi->note_forget = NULL;
 	oi->lru_used = false;
-	oi->lru_used = false;
 	oi->attr_dirty = false;
 	return &oi->vfs_inode;
 }
@@ -81,11 +80,25 @@ void orchfs_free_inode(struct inode *inode)
 	kmem_cache_free(orchfs_inode_cache, oi);
 }
 
+/* The daemon takes an mtime that goes back, and a ctime only forward. */
+static void orchfs_note_special(const struct inode *inode,
+				struct orchfs_note *note)
+{
+	struct timespec64 mtime = inode_get_mtime(inode);
+	struct timespec64 ctime = inode_get_ctime(inode);
+
+	note->valid |= ORCHFS_SET_MTIME | ORCHFS_SET_CTIME;
+	note->attr.mtime = mtime.tv_sec;
+	note->attr.mtime_nsec = mtime.tv_nsec;
+	note->attr.ctime = ctime.tv_sec;
+	note->attr.ctime_nsec = ctime.tv_nsec;
+}
+
 /*
- * The access time of a file without layout is told here; layout.c tells what
- * it knows of the others.
+ * The access time of a file without layout is told here, and the times of FIFOs
+ * and devices; layout.c tells what it knows of the others.
  */
-static void orchfs_note_atime(struct inode *inode)
+static void orchfs_note_times(struct inode *inode)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 	struct timespec64 atime = inode_get_atime(inode);
@@ -102,6 +115,8 @@ static void orchfs_note_atime(struct inode *inode)
 	note->attr.change = oi->change;
 	note->attr.atime = atime.tv_sec;
 	note->attr.atime_nsec = atime.tv_nsec;
+	if (special_file(inode->i_mode))
+		orchfs_note_special(inode, note);
 	orchfs_note_queue(orchfs_channel_of(inode), note);
 }
 
@@ -137,7 +152,7 @@ void orchfs_evict_inode(struct inode *inode)
 	trace_orchfs_inode_op(ORCHFS_TRACE_EVICT, inode, inode->i_nlink);
 	if (S_ISREG(inode->i_mode))
 		orchfs_layout_evict(inode);
-	orchfs_note_atime(inode);
+	orchfs_note_times(inode);
 	orchfs_note_forgotten(inode);
 }
 
@@ -239,8 +254,9 @@ static void orchfs_apply_times_locked(struct inode *inode,
 
 	lockdep_assert_held(&inode->i_lock);
 
-	forward = S_ISREG(inode->i_mode) &&
-		  (rcu_access_pointer(oi->layout) || oi->attr_dirty);
+	forward = rcu_access_pointer(oi->layout) ||
+		  (oi->attr_dirty && (S_ISREG(inode->i_mode) ||
+				      special_file(inode->i_mode)));
 	if ((explicit & ORCHFS_SET_ATIME) ||
 	    orchfs_time_after(atime, inode_get_atime(inode)))
 		inode_set_atime_to_ts(inode, atime);
