@@ -191,6 +191,29 @@ static int orchfs_setattr_upcall(struct inode *inode,
 	return ret;
 }
 
+/*
+ * The contents change when the privileges of the old ones are gone, as at a
+ * write. Times that were given come last, as cutting moves them.
+ */
+static int orchfs_setattr_size(struct dentry *dentry, struct iattr *iattr)
+{
+	unsigned int owner = ATTR_MODE | ATTR_UID | ATTR_GID;
+	struct inode *inode = d_inode(dentry);
+	struct iattr part = *iattr;
+	int ret;
+
+	part.ia_valid &= owner | ATTR_SIZE | ATTR_CTIME;
+	ret = orchfs_setattr_upcall(inode, &part);
+	if (ret)
+		return ret;
+	ret = orchfs_truncate(dentry, iattr);
+	trace_orchfs_inode_op(ORCHFS_TRACE_TRUNCATE, inode, ret);
+	if (ret)
+		return ret;
+	part.ia_valid = iattr->ia_valid & ~owner;
+	return orchfs_setattr_upcall(inode, &part);
+}
+
 int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 		   struct iattr *iattr)
 {
@@ -200,11 +223,9 @@ int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 	ret = orchfs_inode_stale(inode) ? orchfs_inode_revalidate(inode) : 0;
 	if (!ret)
 		ret = setattr_prepare(idmap, dentry, iattr);
-	if (!ret && (iattr->ia_valid & ATTR_SIZE)) {
-		ret = orchfs_truncate(dentry, iattr);
-		trace_orchfs_inode_op(ORCHFS_TRACE_TRUNCATE, inode, ret);
-	}
-	if (!ret)
+	if (!ret && (iattr->ia_valid & ATTR_SIZE))
+		ret = orchfs_setattr_size(dentry, iattr);
+	else if (!ret)
 		ret = orchfs_setattr_upcall(inode, iattr);
 	trace_orchfs_inode_op(ORCHFS_TRACE_SETATTR, inode, ret);
 	return ret;
