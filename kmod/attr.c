@@ -28,7 +28,7 @@ struct orchfs_time orchfs_now(struct inode *inode)
  */
 int orchfs_inode_revalidate(struct inode *inode)
 {
-	u64 epoch = orchfs_epoch(inode->i_sb);
+	struct orchfs_stamp stamp = orchfs_stamp_take(inode);
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_GETATTR,
 		.node = inode->i_ino,
@@ -42,10 +42,8 @@ int orchfs_inode_revalidate(struct inode *inode)
 	if (!ret && (res.attr.ino != inode->i_ino ||
 		     res.attr.generation != ORCHFS_I(inode)->generation))
 		ret = -ESTALE;
-	if (!ret) {
-		orchfs_inode_apply(inode, &res.attr, 0);
-		orchfs_inode_valid(inode, epoch);
-	}
+	if (!ret)
+		orchfs_inode_update(inode, &res.attr, 0, 0, &stamp);
 	orchfs_result_free(&res);
 	return ret;
 }
@@ -147,7 +145,7 @@ static u32 orchfs_setattr_args(const struct inode *inode,
 static int orchfs_setattr_upcall(struct inode *inode,
 				 const struct iattr *iattr)
 {
-	u64 epoch = orchfs_epoch(inode->i_sb);
+	struct orchfs_stamp stamp = orchfs_stamp_take(inode);
 	struct orchfs_attr attr = { .ino = inode->i_ino };
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_SETATTR,
@@ -184,8 +182,8 @@ static int orchfs_setattr_upcall(struct inode *inode,
 					     iattr->ia_mtime);
 		orchfs_attr_put_time(&res.attr.ctime, &res.attr.ctime_nsec,
 				     iattr->ia_ctime);
-		orchfs_inode_apply_set(inode, &res.attr, res.txn, args.valid);
-		orchfs_inode_valid(inode, epoch);
+		orchfs_inode_update(inode, &res.attr, res.txn, args.valid,
+				    &stamp);
 	}
 	orchfs_result_free(&res);
 	return ret;

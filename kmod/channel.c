@@ -267,6 +267,7 @@ out:
  */
 int orchfs_channel_ready(struct orchfs_channel *ch, u32 portid, u64 durable)
 {
+	u64 epoch;
 	bool renewed;
 	int ret = 0;
 
@@ -275,11 +276,17 @@ int orchfs_channel_ready(struct orchfs_channel *ch, u32 portid, u64 durable)
 		ret = -ENOTCONN;
 	} else if (ch->state == ORCHFS_ATTACHING) {
 		renewed = ch->incarnation != ch->seen_incarnation;
-		if (renewed || ch->unsure)
-			atomic64_inc(&ch->epoch);
-		/* A store that was restored may know less than the last did. */
-		if (renewed)
-			atomic64_set(&ch->durable, durable);
+		if (renewed || ch->unsure) {
+			epoch = atomic64_inc_return(&ch->epoch);
+			/*
+			 * A store that was restored may know less than the last
+			 * did, and counts on from lower transactions.
+			 */
+			if (renewed) {
+				WRITE_ONCE(ch->renewed, epoch);
+				atomic64_set(&ch->durable, durable);
+			}
+		}
 		ch->seen_incarnation = ch->incarnation;
 		ch->unsure = false;
 		WRITE_ONCE(ch->state, ORCHFS_READY);

@@ -45,11 +45,9 @@ static struct inode *orchfs_result_inode(struct super_block *sb,
 	struct inode *inode;
 
 	inode = orchfs_iget(sb, &res->attr, res->target,
-			    res->target ? strlen(res->target) : 0);
-	if (!IS_ERR(inode)) {
+			    res->target ? strlen(res->target) : 0, stamp);
+	if (!IS_ERR(inode))
 		orchfs_inode_txn(inode, res->txn);
-		orchfs_inode_valid(inode, stamp->epoch);
-	}
 	return inode;
 }
 

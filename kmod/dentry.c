@@ -14,20 +14,29 @@
 #include "vfs.h"
 #include "trace.h"
 
+/* The same where no directory is there yet. */
+struct orchfs_stamp orchfs_stamp_sb(const struct super_block *sb)
+{
+	struct orchfs_stamp stamp = {
+		.epoch = orchfs_epoch(sb),
+		.mark = atomic64_read(&ORCHFS_SB(sb)->channel->marks),
+	};
+
+	return stamp;
+}
+
 /**
- * orchfs_stamp_take() - what a name that is asked for now will be stamped with
- * @dir: the directory
+ * orchfs_stamp_take() - what is asked for now will be stamped with this
+ * @dir: the directory of the names, or any inode where none are asked for
  *
  * To be called before the request is made: an invalidation that comes while it
  * is under way makes the answer old.
  */
 struct orchfs_stamp orchfs_stamp_take(const struct inode *dir)
 {
-	struct orchfs_stamp stamp = {
-		.epoch = orchfs_epoch(dir->i_sb),
-		.names = READ_ONCE(ORCHFS_I(dir)->names),
-	};
+	struct orchfs_stamp stamp = orchfs_stamp_sb(dir->i_sb);
 
+	stamp.names = READ_ONCE(ORCHFS_I(dir)->names);
 	return stamp;
 }
 
@@ -97,10 +106,8 @@ static int orchfs_revalidate_upcall(struct inode *dir, struct dentry *dentry)
 		ret = inode && inode->i_ino == res.attr.ino &&
 		      ORCHFS_I(inode)->generation == res.attr.generation &&
 		      !inode_wrong_type(inode, res.attr.mode);
-		if (ret) {
-			orchfs_inode_apply(inode, &res.attr, 0);
-			orchfs_inode_valid(inode, stamp.epoch);
-		}
+		if (ret)
+			orchfs_inode_update(inode, &res.attr, 0, 0, &stamp);
 	}
 	orchfs_result_free(&res);
 	if (ret > 0)
@@ -224,25 +231,12 @@ static void orchfs_prune_queue(struct orchfs_sb *sbi, u64 node)
 void orchfs_super_invalidate(struct super_block *sb, u64 node,
 			     const struct qstr *name)
 {
-	struct inode *inode;
-
 	if (!node) {
 		atomic64_inc(&ORCHFS_SB(sb)->channel->epoch);
 		orchfs_prune_queue(ORCHFS_SB(sb), 0);
 		return;
 	}
 
-	rcu_read_lock();
-	inode = find_inode_by_ino_rcu(sb, node);
-	if (inode) {
-		spin_lock(&inode->i_lock);
-		if (!name)
-			WRITE_ONCE(ORCHFS_I(inode)->epoch, 0);
-		WRITE_ONCE(ORCHFS_I(inode)->names, ORCHFS_I(inode)->names + 1);
-		spin_unlock(&inode->i_lock);
-		trace_orchfs_namei(ORCHFS_TRACE_INVALIDATE, inode, name, 0);
-	}
-	rcu_read_unlock();
-	if (inode)
+	if (orchfs_super_mark(sb, node, !name))
 		orchfs_prune_queue(ORCHFS_SB(sb), node);
 }

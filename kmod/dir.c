@@ -57,8 +57,7 @@ static bool orchfs_prime_same(struct dentry *dentry,
 	if (!inode || inode->i_ino != de->attr.ino ||
 	    ORCHFS_I(inode)->generation != de->attr.generation)
 		return false;
-	orchfs_inode_apply(inode, &de->attr, 0);
-	orchfs_inode_valid(inode, stamp->epoch);
+	orchfs_inode_update(inode, &de->attr, 0, 0, stamp);
 	orchfs_stamp_set(dentry, stamp);
 	return true;
 }
@@ -85,11 +84,10 @@ static void orchfs_prime(struct dentry *parent, const struct orchfs_dirent *de,
 		return;
 	if (d_in_lookup(dentry)) {
 		inode = orchfs_iget(parent->d_sb, &de->attr, de->target,
-				    de->target_len);
+				    de->target_len, stamp);
 		if (IS_ERR(inode)) {
 			d_lookup_done(dentry);
 		} else {
-			orchfs_inode_valid(inode, stamp->epoch);
 			alias = orchfs_splice(inode, dentry, stamp);
 			d_lookup_done(dentry);
 			if (!IS_ERR(alias))

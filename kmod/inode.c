@@ -4,7 +4,8 @@
  *
  * Attributes come in replies that may overtake each other. The record of an
  * inode carries the transaction that last wrote it (attr.change), and a reply
- * that is older than what the inode has is not applied. Names and attributes
+ * that is older than what the inode has is not applied, unless what it has is
+ * from an earlier daemon: the store may have gone back. Names and attributes
  * are valid as long as the channel's epoch is the one in which they were asked
  * for. What a regular file's backing file knows (size, blocks, times) comes
  * from there while a layout is held, see Documentation/vfs.md.
@@ -40,6 +41,14 @@ void orchfs_inode_exit(void)
 	kmem_cache_destroy(orchfs_inode_cache);
 }
 
+static void orchfs_raise64(atomic64_t *v, u64 to)
+{
+	s64 old = atomic64_read(v);
+
+	while ((u64)old < to && !atomic64_try_cmpxchg(v, &old, to))
+		;
+}
+
 struct inode *orchfs_alloc_inode(struct super_block *sb)
 {
 	struct orchfs_inode *oi;
@@ -50,6 +59,8 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->change = 0;
 	atomic64_set(&oi->txn, 0);
 	oi->epoch = 0;
+	oi->asked = 0;
+	oi->mark = 0;
 	oi->generation = 0;
 	oi->flags = 0;
 	oi->version = 0;
@@ -147,6 +158,8 @@ void orchfs_evict_inode(struct inode *inode)
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	orchfs_listing_drop(inode);
+	/* an answer that is under way may bring it back */
+	orchfs_raise64(&orchfs_channel_of(inode)->absent, ORCHFS_I(inode)->mark);
 	if (is_bad_inode(inode))
 		return;
 	trace_orchfs_inode_op(ORCHFS_TRACE_EVICT, inode, inode->i_nlink);
@@ -180,14 +193,6 @@ int orchfs_inode_may_forget(struct inode *inode)
 	return 0;
 }
 
-static void orchfs_raise64(atomic64_t *v, u64 to)
-{
-	s64 old = atomic64_read(v);
-
-	while ((u64)old < to && !atomic64_try_cmpxchg(v, &old, to))
-		;
-}
-
 /**
  * orchfs_inode_txn() - a later fsync of inode must find txn durable
  * @inode: the inode, or the directory whose names changed
@@ -212,23 +217,71 @@ bool orchfs_inode_stale(const struct inode *inode)
 	return READ_ONCE(ORCHFS_I(inode)->epoch) < orchfs_epoch(inode->i_sb);
 }
 
-void orchfs_inode_valid(struct inode *inode, u64 epoch)
+/* Epochs count from 1, so 0 is older than any. */
+static void orchfs_mark_locked(struct inode *inode)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 
-	spin_lock(&inode->i_lock);
-	if (oi->epoch < epoch)
-		WRITE_ONCE(oi->epoch, epoch);
-	spin_unlock(&inode->i_lock);
+	lockdep_assert_held(&inode->i_lock);
+	oi->mark = atomic64_inc_return(&orchfs_channel_of(inode)->marks);
+	WRITE_ONCE(oi->epoch, 0);
 }
 
-/* Epochs count from 1, so 0 is older than any. */
 void orchfs_inode_mark_stale(struct inode *inode)
 {
 	spin_lock(&inode->i_lock);
-	WRITE_ONCE(ORCHFS_I(inode)->epoch, 0);
+	orchfs_mark_locked(inode);
 	spin_unlock(&inode->i_lock);
 	trace_orchfs_inode_op(ORCHFS_TRACE_STALE, inode, 0);
+}
+
+/**
+ * orchfs_super_mark() - names in a directory are unknown, or all of an inode is
+ * @sb: its inodes don't go away as a whole meanwhile
+ * @node: inode number
+ * @attr: the attributes are unknown too
+ *
+ * May be called by the handler of a message. Answers that are under way don't
+ * make valid what is marked, not even where the inode comes to memory with
+ * them.
+ *
+ * Return: whether the inode is in memory.
+ */
+bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr)
+{
+	struct orchfs_channel *ch = ORCHFS_SB(sb)->channel;
+	struct inode *inode;
+	bool found = false;
+
+	rcu_read_lock();
+	inode = find_inode_by_ino_rcu(sb, node);
+	if (inode) {
+		spin_lock(&inode->i_lock);
+		found = !(inode->i_state & (I_FREEING | I_WILL_FREE));
+		if (found && attr)
+			orchfs_mark_locked(inode);
+		WRITE_ONCE(ORCHFS_I(inode)->names, ORCHFS_I(inode)->names + 1);
+		spin_unlock(&inode->i_lock);
+		trace_orchfs_namei(ORCHFS_TRACE_INVALIDATE, inode, NULL, attr);
+	}
+	rcu_read_unlock();
+	if (!found)
+		orchfs_raise64(&ch->absent, atomic64_inc_return(&ch->marks));
+	return found;
+}
+
+/* Attributes that were asked for at that time were applied. */
+static void orchfs_valid_locked(struct inode *inode,
+				const struct orchfs_stamp *stamp)
+{
+	struct orchfs_channel *ch = orchfs_channel_of(inode);
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+	if (oi->mark <= stamp->mark &&
+	    (u64)atomic64_read(&ch->absent) <= stamp->mark &&
+	    oi->epoch < stamp->epoch)
+		WRITE_ONCE(oi->epoch, stamp->epoch);
 }
 
 static bool orchfs_time_after(struct timespec64 a, struct timespec64 b)
@@ -283,12 +336,15 @@ static void orchfs_apply_size_locked(struct inode *inode,
 }
 
 static void orchfs_apply_locked(struct inode *inode,
-				const struct orchfs_attr *attr, u32 explicit)
+				const struct orchfs_attr *attr, u32 explicit,
+				const struct orchfs_stamp *stamp)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 
 	lockdep_assert_held(&inode->i_lock);
 
+	if (stamp)
+		oi->asked = max(oi->asked, stamp->epoch);
 	/*
 	 * What wrote the record is what an fsync must find durable, also when
 	 * this inode was in memory before, and forgotten, or when the reply of
@@ -311,16 +367,37 @@ static void orchfs_apply_locked(struct inode *inode,
 		inode_set_flags(inode, 0, S_NOSEC);
 }
 
+/*
+ * Is that what the inode has, or later? Transactions tell, among those of one
+ * store: what is here from before the last daemon of another incarnation gives
+ * way to whatever that one says, and its answers don't come back.
+ */
+static bool orchfs_attr_news_locked(const struct inode *inode,
+				    const struct orchfs_attr *attr,
+				    const struct orchfs_stamp *stamp)
+{
+	u64 renewed = READ_ONCE(orchfs_channel_of(inode)->renewed);
+	const struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+	if (stamp && (oi->asked < renewed) != (stamp->epoch < renewed))
+		return oi->asked < renewed;
+	return attr->change >= oi->change;
+}
+
 /**
- * orchfs_inode_apply_set() - apply a reply's attributes after a setattr
+ * orchfs_inode_update() - apply a reply's attributes
  * @inode: whose attributes they are
  * @attr: of a reply
  * @txn: transaction of the operation, 0 if it wrote nothing
  * @explicit: ORCHFS_SET_ATIME, _MTIME, _CTIME: these were set by the caller
  *	and may go back
+ * @stamp: taken before the daemon was asked, the attributes are valid as of
+ *	then; NULL: they aren't
  */
-void orchfs_inode_apply_set(struct inode *inode, const struct orchfs_attr *attr,
-			    u64 txn, u32 explicit)
+void orchfs_inode_update(struct inode *inode, const struct orchfs_attr *attr,
+			 u64 txn, u32 explicit,
+			 const struct orchfs_stamp *stamp)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 
@@ -331,15 +408,17 @@ void orchfs_inode_apply_set(struct inode *inode, const struct orchfs_attr *attr,
 		return;
 	}
 	spin_lock(&inode->i_lock);
-	if (attr->change >= oi->change)
-		orchfs_apply_locked(inode, attr, explicit);
+	if (orchfs_attr_news_locked(inode, attr, stamp))
+		orchfs_apply_locked(inode, attr, explicit, stamp);
+	if (stamp)
+		orchfs_valid_locked(inode, stamp);
 	spin_unlock(&inode->i_lock);
 }
 
 void orchfs_inode_apply(struct inode *inode, const struct orchfs_attr *attr,
 			u64 txn)
 {
-	orchfs_inode_apply_set(inode, attr, txn, 0);
+	orchfs_inode_update(inode, attr, txn, 0, NULL);
 }
 
 /**
@@ -389,7 +468,8 @@ static int orchfs_init_symlink(struct inode *inode, const char *target, u32 len)
 }
 
 static int orchfs_init_new(struct inode *inode, const struct orchfs_attr *attr,
-			   const char *target, u32 target_len)
+			   const char *target, u32 target_len,
+			   const struct orchfs_stamp *stamp)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 	int ret = 0;
@@ -417,7 +497,8 @@ static int orchfs_init_new(struct inode *inode, const struct orchfs_attr *attr,
 	oi->generation = attr->generation;
 	inode->i_generation = attr->generation;
 	spin_lock(&inode->i_lock);
-	orchfs_apply_locked(inode, attr, ORCHFS_SET_ATIME);
+	orchfs_apply_locked(inode, attr, ORCHFS_SET_ATIME, stamp);
+	orchfs_valid_locked(inode, stamp);
 	spin_unlock(&inode->i_lock);
 	return 0;
 }
@@ -429,15 +510,14 @@ static int orchfs_init_new(struct inode *inode, const struct orchfs_attr *attr,
  *	than what the inode has
  * @target: of a symlink, not NUL-terminated; needed for a new inode only
  * @target_len: its length
- *
- * The caller says with orchfs_inode_valid() from which epoch the attributes
- * are.
+ * @stamp: taken before the daemon was asked
  *
  * Return: the inode with a reference; -EPROTO for a symlink without target,
  * -ESTALE when the number belongs to another inode, -ENOMEM.
  */
 struct inode *orchfs_iget(struct super_block *sb, const struct orchfs_attr *attr,
-			  const char *target, u32 target_len)
+			  const char *target, u32 target_len,
+			  const struct orchfs_stamp *stamp)
 {
 	struct inode *inode;
 	int ret;
@@ -447,7 +527,7 @@ struct inode *orchfs_iget(struct super_block *sb, const struct orchfs_attr *attr
 		return ERR_PTR(-ENOMEM);
 
 	if (inode->i_state & I_NEW) {
-		ret = orchfs_init_new(inode, attr, target, target_len);
+		ret = orchfs_init_new(inode, attr, target, target_len, stamp);
 		trace_orchfs_inode_op(ORCHFS_TRACE_IGET, inode, ret);
 		if (ret) {
 			iget_failed(inode);
@@ -464,6 +544,6 @@ struct inode *orchfs_iget(struct super_block *sb, const struct orchfs_attr *attr
 		iput(inode);
 		return ERR_PTR(-ESTALE);
 	}
-	orchfs_inode_apply(inode, attr, 0);
+	orchfs_inode_update(inode, attr, 0, 0, stamp);
 	return inode;
 }

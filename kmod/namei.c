@@ -92,12 +92,10 @@ struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
 
 	ret = orchfs_upcall(dir->i_sb, &args, &res);
 	trace_orchfs_namei(ORCHFS_TRACE_LOOKUP, dir, &dentry->d_name, ret);
-	if (!ret) {
+	if (!ret)
 		inode = orchfs_iget(dir->i_sb, &res.attr, res.target,
-				    res.target ? strlen(res.target) : 0);
-		if (!IS_ERR(inode))
-			orchfs_inode_valid(inode, stamp.epoch);
-	}
+				    res.target ? strlen(res.target) : 0,
+				    &stamp);
 	orchfs_result_free(&res);
 	if (ret && ret != -ENOENT) {
 		orchfs_name_failed(dir, dentry, ret);
@@ -126,7 +124,7 @@ static int orchfs_link(struct dentry *old_dentry, struct inode *dir,
 	ret = orchfs_upcall(dir->i_sb, &args, &res);
 	trace_orchfs_namei(ORCHFS_TRACE_LINK, dir, &dentry->d_name, ret);
 	if (!ret) {
-		orchfs_inode_apply(inode, &res.attr, res.txn);
+		orchfs_inode_update(inode, &res.attr, res.txn, 0, &stamp);
 		orchfs_dir_changed(dir, &args.now, res.txn, 0);
 		ihold(inode);
 		/* only directories have aliases that could come back */

@@ -31,6 +31,7 @@ struct nlattr;
 struct orchfs_layout;
 struct orchfs_listing;
 struct orchfs_open_inode;
+struct orchfs_stamp;
 struct sk_buff;
 
 #define ORCHFS_SLOTS		64
@@ -104,6 +105,11 @@ struct orchfs_channel {
 	atomic64_t next_id;
 	atomic64_t epoch;		/* names and attributes older than this
 					 * are revalidated */
+	atomic64_t marks;		/* inodes made unknown one by one */
+	atomic64_t absent;		/* the last mark of one that is not in
+					 * memory */
+	u64 renewed;			/* epoch of another incarnation's start;
+					 * lock to write */
 	atomic64_t durable;
 	struct orchfs_counter counters[ORCHFS_NR_KINDS];
 	struct rcu_head rcu;
@@ -153,6 +159,8 @@ struct orchfs_sb {
  * @change: transaction that last wrote its record, as far as known (i_lock)
  * @txn: what an fsync must find durable
  * @epoch: channel epoch in which the attributes were valid
+ * @asked: channel epoch in which those were asked for that are here (i_lock)
+ * @mark: orchfs_channel.marks when they were made unknown last (i_lock)
  * @flags: ORCHFS_ATTR_NO_XATTR, ORCHFS_ATTR_NO_CAP
  * @names: of a directory: generation of the names below it; a name of another
  *	generation is looked up again (i_lock for writing)
@@ -171,6 +179,8 @@ struct orchfs_inode {
 	u64 change;
 	atomic64_t txn;
 	u64 epoch;
+	u64 asked;
+	u64 mark;
 	u32 generation;
 	u32 flags;
 	u64 version;
@@ -324,7 +334,8 @@ void orchfs_free_inode(struct inode *inode);
 void orchfs_evict_inode(struct inode *inode);
 /* Find or make the inode that attr describes and apply attr to it. */
 struct inode *orchfs_iget(struct super_block *sb, const struct orchfs_attr *attr,
-			  const char *target, u32 target_len);
+			  const char *target, u32 target_len,
+			  const struct orchfs_stamp *stamp);
 /* Newer attributes and the transaction behind them. */
 void orchfs_inode_apply(struct inode *inode, const struct orchfs_attr *attr,
 			u64 txn);

@@ -151,7 +151,7 @@ static const struct super_operations orchfs_super_ops = {
 
 static struct dentry *orchfs_make_root(struct super_block *sb)
 {
-	u64 epoch = orchfs_epoch(sb);
+	struct orchfs_stamp stamp = orchfs_stamp_sb(sb);
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_MOUNT,
 		.node = ORCHFS_ROOT_INO,
@@ -164,13 +164,12 @@ static struct dentry *orchfs_make_root(struct super_block *sb)
 	if (!ret && res.attr.ino != ORCHFS_ROOT_INO)
 		ret = -EPROTO;
 	if (!ret) {
-		inode = orchfs_iget(sb, &res.attr, NULL, 0);
+		inode = orchfs_iget(sb, &res.attr, NULL, 0, &stamp);
 		ret = PTR_ERR_OR_ZERO(inode);
 	}
 	orchfs_result_free(&res);
 	if (ret)
 		return ERR_PTR(ret);
-	orchfs_inode_valid(inode, epoch);
 	trace_orchfs_inode_op(ORCHFS_TRACE_MOUNT, inode, 0);
 	return d_make_root(inode) ?: ERR_PTR(-ENOMEM);
 }

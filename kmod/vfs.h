@@ -41,14 +41,25 @@ int orchfs_get_tree(struct fs_context *fc);
 int orchfs_show_options(struct seq_file *m, struct dentry *root);
 int orchfs_options_agree(struct fs_context *fc, const struct super_block *sb);
 
+/**
+ * struct orchfs_stamp - when something was asked for
+ * @epoch: of the channel
+ * @mark: of the channel
+ * @names: of the directory
+ */
+struct orchfs_stamp {
+	u64 epoch;
+	u64 mark;
+	unsigned long names;
+};
+
 /* inode.c */
-/* The same after a setattr: times in explicit (ORCHFS_SET_*) may go back. */
-void orchfs_inode_apply_set(struct inode *inode, const struct orchfs_attr *attr,
-			    u64 txn, u32 explicit);
-/* Attributes that were asked for at @epoch were applied: valid from then. */
-void orchfs_inode_valid(struct inode *inode, u64 epoch);
+void orchfs_inode_update(struct inode *inode, const struct orchfs_attr *attr,
+			 u64 txn, u32 explicit,
+			 const struct orchfs_stamp *stamp);
 /* Make the next use ask the daemon. */
 void orchfs_inode_mark_stale(struct inode *inode);
+bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr);
 /* Memory for note-forget, before an operation that may leave no link. */
 int orchfs_inode_may_forget(struct inode *inode);
 /* A name below dir was made, removed or moved by transaction txn at now. */
@@ -57,16 +68,7 @@ void orchfs_dir_changed(struct inode *dir, const struct orchfs_time *now,
 
 /* dentry.c */
 
-/**
- * struct orchfs_stamp - when names of a directory were asked for
- * @epoch: of the channel
- * @names: of the directory
- */
-struct orchfs_stamp {
-	u64 epoch;
-	unsigned long names;
-};
-
+struct orchfs_stamp orchfs_stamp_sb(const struct super_block *sb);
 struct orchfs_stamp orchfs_stamp_take(const struct inode *dir);
 void orchfs_stamp_set(struct dentry *dentry, const struct orchfs_stamp *stamp);
 bool orchfs_stamp_current(const struct inode *dir,
