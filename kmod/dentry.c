@@ -115,6 +115,10 @@ static int orchfs_revalidate_upcall(struct inode *dir, struct dentry *dentry)
 	return ret;
 }
 
+/*
+ * LOOKUP_REVAL, which comes after ESTALE, asks for nothing more: names have no
+ * timeout, and whoever met the ESTALE marked what was contradicted.
+ */
 static int orchfs_d_revalidate(struct dentry *dentry, unsigned int flags)
 {
 	struct dentry *parent;
@@ -123,15 +127,14 @@ static int orchfs_d_revalidate(struct dentry *dentry, unsigned int flags)
 
 	if (flags & LOOKUP_RCU) {
 		dir = d_inode_rcu(READ_ONCE(dentry->d_parent));
-		if (!dir || (flags & LOOKUP_REVAL) ||
-		    !orchfs_stamp_valid(dir, dentry))
+		if (!dir || !orchfs_stamp_valid(dir, dentry))
 			return -ECHILD;
 		return 1;
 	}
 
 	parent = dget_parent(dentry);
 	dir = d_inode(parent);
-	if (!(flags & LOOKUP_REVAL) && orchfs_stamp_valid(dir, dentry)) {
+	if (orchfs_stamp_valid(dir, dentry)) {
 		ret = 1;
 	} else if (d_really_is_negative(dentry) &&
 		   (flags & (LOOKUP_CREATE | LOOKUP_RENAME_TARGET))) {

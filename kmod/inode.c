@@ -227,10 +227,18 @@ static void orchfs_mark_locked(struct inode *inode)
 	WRITE_ONCE(oi->epoch, 0);
 }
 
+/**
+ * orchfs_inode_mark_stale() - the daemon contradicts what is cached
+ * @inode: its attributes, and the names that lead to it, are asked for again
+ */
 void orchfs_inode_mark_stale(struct inode *inode)
 {
+	struct dentry *alias;
+
 	spin_lock(&inode->i_lock);
 	orchfs_mark_locked(inode);
+	hlist_for_each_entry(alias, &inode->i_dentry, d_u.d_alias)
+		orchfs_stamp_clear(alias);
 	spin_unlock(&inode->i_lock);
 	trace_orchfs_inode_op(ORCHFS_TRACE_STALE, inode, 0);
 }

@@ -57,7 +57,6 @@ struct orchfs_stamp {
 void orchfs_inode_update(struct inode *inode, const struct orchfs_attr *attr,
 			 u64 txn, u32 explicit,
 			 const struct orchfs_stamp *stamp);
-/* Make the next use ask the daemon. */
 void orchfs_inode_mark_stale(struct inode *inode);
 bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr);
 /* Memory for note-forget, before an operation that may leave no link. */

@@ -333,6 +333,17 @@ static void o_rename_over(void)
 	OK(rename("f", "g"));
 }
 
+/* Only the target is cold. */
+static void p_rename_onto_cold(void)
+{
+	struct stat st;
+
+	put("f", 10);
+	put("g", 10);
+	cold();
+	OK(stat("f", &st));
+}
+
 static void o_rename_cold(void)
 {
 	OK(renameat(dirfd_, "f", dirfd_, "renamed"));
@@ -510,6 +521,8 @@ static const struct row rows[] = {
 	{ "rename", p_file, o_rename, 1 },
 	{ "rename over a file", p_rename_over, o_rename_over, 1 },
 	{ "rename of a cold file", p_cold, o_rename_cold, 2 },
+	/* The target is found to exist, looked up and checked, replaced. */
+	{ "rename over a cold file", p_rename_onto_cold, o_rename_over, 3 },
 	{ "fsync of a new file", p_open, o_fsync, 1 },
 	{ "rewrite and fsync of a durable file", p_durable, o_rewrite_fsync,
 	  0 },
