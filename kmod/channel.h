@@ -53,6 +53,8 @@ enum orchfs_request_state {
  * @id: key in the table, never used again
  * @kind: ORCHFS_KIND_*
  * @flags: ORCHFS_REQ_FLAG_* that the caller asked
+ * @nodes: inodes that it may change, those missing 0; without any it may be
+ *	all
  * @slot: slot of the session, or ORCHFS_NO_SLOT
  * @sequence: of the slot
  * @msg: the message; deliveries are clones of it
@@ -70,6 +72,7 @@ struct orchfs_request {
 	u64 id;
 	u32 kind;
 	u32 flags;
+	u64 nodes[4];
 	int slot;
 	u64 sequence;
 	struct sk_buff *msg;

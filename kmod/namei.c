@@ -39,7 +39,7 @@ struct dentry *orchfs_splice(struct inode *inode, struct dentry *dentry,
  * @ret: what the daemon said
  *
  * Where the answer contradicts the cache, the name is looked up again at its
- * next use. A request that was given up has changed the epoch already.
+ * next use. A request that was given up has marked what it concerns already.
  */
 void orchfs_name_failed(struct inode *dir, struct dentry *dentry, int ret)
 {
@@ -246,6 +246,7 @@ static int orchfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 		.name = &old_dentry->d_name,
 		.node2 = new_dir->i_ino,
 		.name2 = &new_dentry->d_name,
+		.changed = { inode->i_ino, target ? target->i_ino : 0 },
 		.has_now = true,
 		.now = orchfs_now(old_dir),
 	};

@@ -229,6 +229,7 @@ struct orchfs_args {
 	const struct qstr *name;
 	u64 node2;
 	const struct qstr *name2;
+	u64 changed[2];			/* inodes that it changes beside those */
 	u32 mode;
 	u32 uid, gid;
 	dev_t rdev;
@@ -323,6 +324,7 @@ void orchfs_super_exit(void);
 /* Called with a reference to sb held by the caller (message handlers). */
 void orchfs_super_invalidate(struct super_block *sb, u64 node,
 			     const struct qstr *name);
+bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr);
 extern const struct fs_parameter_spec orchfs_fs_parameters[];
 int orchfs_init_fs_context(struct fs_context *fc);
 

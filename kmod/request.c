@@ -344,6 +344,39 @@ struct orchfs_request *orchfs_request_expect(struct orchfs_channel *ch, u64 id)
 	return req;
 }
 
+/* It was carried out, or may have been, and its caller doesn't know. */
+static void orchfs_request_doubt(struct orchfs_channel *ch,
+				 struct super_block *sb,
+				 const struct orchfs_request *req)
+{
+	unsigned int i;
+
+	if (!req->nodes[0]) {
+		atomic64_inc(&ch->epoch);
+		return;
+	}
+	for (i = 0; sb && i < ARRAY_SIZE(req->nodes); i++)
+		if (req->nodes[i])
+			orchfs_super_mark(sb, req->nodes[i], true);
+}
+
+/*
+ * A change was carried out after its caller had gone: what it concerns was
+ * marked before, so it is marked again.
+ */
+static void orchfs_request_late(struct orchfs_channel *ch,
+				const struct orchfs_request *req)
+{
+	struct super_block *sb = NULL;
+
+	if (!orchfs_kind_mutates(req->kind))
+		return;
+	if (req->nodes[0])
+		sb = orchfs_channel_sb_get(ch);
+	orchfs_request_doubt(ch, sb, req);
+	orchfs_channel_sb_put(ch, sb);
+}
+
 /**
  * orchfs_request_complete() - an answer arrived
  * @ch: the channel
@@ -377,9 +410,8 @@ bool orchfs_request_complete(struct orchfs_channel *ch,
 
 	if (won)
 		complete(&req->done);
-	else if (orchfs_kind_mutates(req->kind))
-		/* Done after the names had been marked: mark them again. */
-		atomic64_inc(&ch->epoch);
+	else
+		orchfs_request_late(ch, req);
 	orchfs_wake_waiters(ch);
 	orchfs_request_put(req);
 	return won;
@@ -388,11 +420,11 @@ bool orchfs_request_complete(struct orchfs_channel *ch,
 /**
  * orchfs_request_give_up() - signal or deadline
  * @ch: the channel
- * @req: a reference is held by the caller
+ * @req: a reference is held by the caller, and its superblock
  *
  * Given up doesn't mean not done. When a change may have been carried out,
- * everything cached is revalidated before its next use: this is rare, and
- * the names concerned by the daemon's half of it are not all known here.
+ * the inodes that it concerns and all names in them are revalidated before
+ * their next use.
  *
  * Return: true when it was given up, false when an answer came first.
  */
@@ -400,6 +432,7 @@ bool orchfs_request_give_up(struct orchfs_channel *ch,
 			    struct orchfs_request *req)
 {
 	bool removed = false, unsure;
+	struct super_block *sb;
 
 	spin_lock(&ch->lock);
 	if (req->state == ORCHFS_REQ_DONE) {
@@ -413,10 +446,11 @@ bool orchfs_request_give_up(struct orchfs_channel *ch,
 	} else {
 		req->state = ORCHFS_REQ_GIVEN_UP;
 	}
+	sb = ch->sb;
 	spin_unlock(&ch->lock);
 
 	if (unsure && orchfs_kind_mutates(req->kind))
-		atomic64_inc(&ch->epoch);
+		orchfs_request_doubt(ch, sb, req);
 	if (removed) {
 		orchfs_wake_waiters(ch);
 		orchfs_request_put(req);
@@ -519,6 +553,10 @@ static int orchfs_upcall_run(struct super_block *sb,
 		ret = PTR_ERR(req);
 		return ret == -ETIME ? sbi->upcall_errno : ret;
 	}
+	req->nodes[0] = args->node;
+	req->nodes[1] = args->node2;
+	req->nodes[2] = args->changed[0];
+	req->nodes[3] = args->changed[1];
 	ret = orchfs_message_request(ch, args, req);
 	if (!ret)
 		ret = orchfs_request_enter(ch, req);

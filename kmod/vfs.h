@@ -58,7 +58,6 @@ void orchfs_inode_update(struct inode *inode, const struct orchfs_attr *attr,
 			 u64 txn, u32 explicit,
 			 const struct orchfs_stamp *stamp);
 void orchfs_inode_mark_stale(struct inode *inode);
-bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr);
 /* Memory for note-forget, before an operation that may leave no link. */
 int orchfs_inode_may_forget(struct inode *inode);
 /* A name below dir was made, removed or moved by transaction txn at now. */

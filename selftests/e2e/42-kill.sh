@@ -58,6 +58,9 @@ rmdir late 2>/dev/null || :
 mkdir late
 
 note "a daemon that does not answer"
+mkdir apart
+echo apart >apart/file
+stat apart/file >/dev/null
 mount -o remount,upcall_timeout=3 "$ORCH_MNT"
 daemon=$(daemon_pid)
 kill -STOP "$daemon"
@@ -73,6 +76,12 @@ mount -o remount,upcall_timeout=60 "$ORCH_MNT"
 mkdir -p given-up killed-too
 wait_until 20 "no request under way" kernel_says_is waiting 0
 rmdir given-up killed-too
+
+note "what a killed change doesn't concern stays cached"
+(
+	cd apart
+	costs 0 stat file >/dev/null
+)
 
 note "many at once, killed in the middle"
 for i in {1..8}; do
