@@ -142,6 +142,9 @@ int orchfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir,
 	if (!ret) {
 		inode = orchfs_result_inode(dir->i_sb, &res, &stamp);
 		ret = PTR_ERR_OR_ZERO(inode);
+		if (ret)
+			orchfs_note_forget(orchfs_channel_of(dir),
+					   res.attr.ino);
 	}
 	if (!ret) {
 		/* without memory now, eviction tries once more */

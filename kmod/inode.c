@@ -278,6 +278,35 @@ bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr)
 	return found;
 }
 
+/**
+ * orchfs_super_unlinked() - an inode lost its last link unseen
+ * @sb: its inodes don't go away as a whole meanwhile
+ * @attr: the inode's, nlink is 0
+ *
+ * May be called by the handler of a message. Eviction tells the daemon then.
+ *
+ * Return: whether the inode is in memory.
+ */
+bool orchfs_super_unlinked(struct super_block *sb,
+			   const struct orchfs_attr *attr)
+{
+	struct inode *inode;
+	bool found = false;
+
+	rcu_read_lock();
+	inode = find_inode_by_ino_rcu(sb, attr->ino);
+	if (inode) {
+		spin_lock(&inode->i_lock);
+		found = !(inode->i_state & (I_FREEING | I_WILL_FREE)) &&
+			ORCHFS_I(inode)->generation == attr->generation;
+		if (found && inode->i_nlink)
+			clear_nlink(inode);
+		spin_unlock(&inode->i_lock);
+	}
+	rcu_read_unlock();
+	return found;
+}
+
 /* Attributes that were asked for at that time were applied. */
 static void orchfs_valid_locked(struct inode *inode,
 				const struct orchfs_stamp *stamp)

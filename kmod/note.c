@@ -132,6 +132,28 @@ out:
 }
 
 /**
+ * orchfs_note_forget() - tell that nobody holds an inode without links
+ * @ch: the channel
+ * @node: an inode that isn't in memory, so none was reserved with it
+ *
+ * May sleep to allocate. Where that fails the daemon reads the handles.
+ */
+void orchfs_note_forget(struct orchfs_channel *ch, u64 node)
+{
+	struct orchfs_note *note = orchfs_note_alloc(GFP_KERNEL);
+
+	if (!note) {
+		spin_lock(&ch->lock);
+		ch->notes_lost = true;
+		spin_unlock(&ch->lock);
+		return;
+	}
+	note->kind = ORCHFS_KIND_NOTE_FORGET;
+	note->node = node;
+	orchfs_note_queue(ch, note);
+}
+
+/**
  * orchfs_layout_done() - tell the daemon the end of a layout-set
  * @sb: the superblock; the caller keeps it alive
  * @request_id: as the daemon gave it

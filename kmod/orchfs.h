@@ -315,6 +315,8 @@ ssize_t orchfs_result_value(const struct orchfs_result *res, void *buf,
 int orchfs_barrier(struct super_block *sb, u64 node, u64 txn);
 /* Queue a notice; never sleeps, never fails. */
 void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note);
+/* Tell that nobody holds an inode without links. May sleep to allocate. */
+void orchfs_note_forget(struct orchfs_channel *ch, u64 node);
 struct orchfs_note *orchfs_note_alloc(gfp_t gfp);
 void orchfs_note_free(struct orchfs_note *note);
 
@@ -325,6 +327,8 @@ void orchfs_super_exit(void);
 void orchfs_super_invalidate(struct super_block *sb, u64 node,
 			     const struct qstr *name);
 bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr);
+bool orchfs_super_unlinked(struct super_block *sb,
+			   const struct orchfs_attr *attr);
 extern const struct fs_parameter_spec orchfs_fs_parameters[];
 int orchfs_init_fs_context(struct fs_context *fc);
 

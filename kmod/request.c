@@ -360,12 +360,29 @@ static void orchfs_request_doubt(struct orchfs_channel *ch,
 			orchfs_super_mark(sb, req->nodes[i], true);
 }
 
+/* The daemon keeps inodes without links until it hears that nobody has them. */
+static void orchfs_late_orphan(struct orchfs_channel *ch,
+			       struct super_block *sb,
+			       const struct orchfs_request *req,
+			       const struct orchfs_result *res)
+{
+	if ((req->flags & ORCHFS_REQ_FLAG_TMPFILE) && res->has_attr)
+		orchfs_note_forget(ch, res->attr.ino);
+	if (!sb || !res->has_attr2 || res->attr2.nlink)
+		return;
+	if (orchfs_super_unlinked(sb, &res->attr2))
+		orchfs_super_invalidate(sb, res->attr2.ino, NULL);
+	else
+		orchfs_note_forget(ch, res->attr2.ino);
+}
+
 /*
  * A change was carried out after its caller had gone: what it concerns was
  * marked before, so it is marked again.
  */
 static void orchfs_request_late(struct orchfs_channel *ch,
-				const struct orchfs_request *req)
+				const struct orchfs_request *req,
+				const struct orchfs_result *res)
 {
 	struct super_block *sb = NULL;
 
@@ -374,6 +391,7 @@ static void orchfs_request_late(struct orchfs_channel *ch,
 	if (req->nodes[0])
 		sb = orchfs_channel_sb_get(ch);
 	orchfs_request_doubt(ch, sb, req);
+	orchfs_late_orphan(ch, sb, req, res);
 	orchfs_channel_sb_put(ch, sb);
 }
 
@@ -411,7 +429,7 @@ bool orchfs_request_complete(struct orchfs_channel *ch,
 	if (won)
 		complete(&req->done);
 	else
-		orchfs_request_late(ch, req);
+		orchfs_request_late(ch, req, res);
 	orchfs_wake_waiters(ch);
 	orchfs_request_put(req);
 	return won;

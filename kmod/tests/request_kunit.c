@@ -211,6 +211,34 @@ static void test_signal_beats_answer(struct kunit *test)
 	expect_empty(test);
 }
 
+/* Nobody has the file that a late answer to O_TMPFILE brings. */
+static void test_late_tmpfile(struct kunit *test)
+{
+	struct fake *f = test->priv;
+	struct orchfs_request *req = enter(test, ORCHFS_KIND_CREATE);
+	struct orchfs_result res = { .has_attr = true, .attr.ino = 77 };
+	u64 epoch = atomic64_read(&f->ch->epoch);
+	struct orchfs_note *note;
+
+	req->flags = ORCHFS_REQ_FLAG_TMPFILE;
+	req->nodes[0] = 1;
+	orchfs_request_deliver(f->ch);
+	spin_lock(&f->ch->lock);
+	f->ch->sb = NULL;
+	/* Notices wait for the daemon to be ready. */
+	f->ch->state = ORCHFS_ATTACHING;
+	spin_unlock(&f->ch->lock);
+	KUNIT_EXPECT_TRUE(test, orchfs_request_give_up(f->ch, req));
+	KUNIT_EXPECT_FALSE(test, orchfs_request_complete(f->ch, req, 0, &res));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&f->ch->epoch), epoch);
+	KUNIT_ASSERT_EQ(test, f->ch->nr_notes, 1);
+	note = list_first_entry(&f->ch->notes, struct orchfs_note, link);
+	KUNIT_EXPECT_EQ(test, note->kind, ORCHFS_KIND_NOTE_FORGET);
+	KUNIT_EXPECT_EQ(test, note->node, 77);
+	orchfs_request_put(req);
+	expect_empty(test);
+}
+
 /* What the daemon never got is simply gone. */
 static void test_withdrawn(struct kunit *test)
 {
@@ -577,6 +605,7 @@ static struct kunit_case request_cases[] = {
 	KUNIT_CASE(test_answered_twice),
 	KUNIT_CASE(test_answer_beats_signal),
 	KUNIT_CASE(test_signal_beats_answer),
+	KUNIT_CASE(test_late_tmpfile),
 	KUNIT_CASE(test_withdrawn),
 	KUNIT_CASE(test_socket_full),
 	KUNIT_CASE(test_answer_before_send_returns),
