@@ -29,8 +29,6 @@
 unsigned int orchfs_net_id;
 u8 orchfs_boot_id[16];
 struct workqueue_struct *orchfs_channel_wq;
-/* Ends superblocks, which may flush works of ordinary queues. */
-static struct workqueue_struct *orchfs_sb_wq;
 
 /**
  * orchfs_net_of() - what orchfs keeps for a network namespace
@@ -47,19 +45,6 @@ static int orchfs_channel_send(struct orchfs_channel *ch, struct sk_buff *skb,
 			       u32 portid)
 {
 	return genlmsg_unicast(ch->net, skb, portid);
-}
-
-/*
- * Drop a superblock's active reference that turned out to be the last one:
- * ending a superblock may wait, which a message handler must not.
- */
-static void orchfs_channel_sb_work(struct work_struct *work)
-{
-	struct orchfs_channel *ch = container_of(work, struct orchfs_channel,
-						 sb_work);
-
-	deactivate_super(ch->sb_last);
-	orchfs_channel_put(ch);
 }
 
 /**
@@ -92,7 +77,6 @@ struct orchfs_channel *orchfs_channel_new(struct net *net, const u8 *uuid,
 	init_waitqueue_head(&ch->wq);
 	init_waitqueue_head(&ch->slot_wq);
 	INIT_WORK(&ch->notes_work, orchfs_note_work);
-	INIT_WORK(&ch->sb_work, orchfs_channel_sb_work);
 	atomic64_set(&ch->epoch, 1);
 	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_NEW, ch->name, 0);
 	return ch;
@@ -423,16 +407,49 @@ int orchfs_channel_bind(struct orchfs_channel *ch, struct super_block *sb)
 	return ret;
 }
 
+static bool orchfs_channel_sb_idle(struct orchfs_channel *ch)
+{
+	bool idle;
+
+	spin_lock(&ch->lock);
+	idle = !ch->sb_users;
+	spin_unlock(&ch->lock);
+	return idle;
+}
+
+/**
+ * orchfs_channel_sb_end() - the superblock is about to end
+ * @ch: the channel
+ * @sb: the superblock; nothing of it is gone yet
+ *
+ * Waits for the handlers that use it, so that it ends before umount returns.
+ * They wait for nothing themselves. May be called twice, and for a superblock
+ * that is not bound.
+ */
+void orchfs_channel_sb_end(struct orchfs_channel *ch, struct super_block *sb)
+{
+	bool bound;
+
+	spin_lock(&ch->lock);
+	bound = ch->sb == sb;
+	if (bound)
+		ch->sb_ending = true;
+	spin_unlock(&ch->lock);
+	if (bound)
+		wait_event(ch->wq, orchfs_channel_sb_idle(ch));
+}
+
 /**
  * orchfs_channel_unbind() - the superblock has ended
  * @ch: the superblock's reference is still to be put
  *
- * Never waits. Upcalls after it fail with -EIO unless a daemon is there.
+ * After orchfs_channel_sb_end(). Never waits. Upcalls after it fail with -EIO unless a daemon is there.
  */
 void orchfs_channel_unbind(struct orchfs_channel *ch)
 {
 	spin_lock(&ch->lock);
 	ch->sb = NULL;
+	ch->sb_ending = false;
 	if (ch->state == ORCHFS_DETACHED)
 		WRITE_ONCE(ch->state, ORCHFS_DEAD);
 	spin_unlock(&ch->lock);
@@ -446,17 +463,19 @@ void orchfs_channel_unbind(struct orchfs_channel *ch)
  * orchfs_channel_sb_get() - the superblock, for a message handler
  * @ch: the channel
  *
- * Return: the superblock with an active reference, for
- * orchfs_channel_sb_put(); NULL when none is bound or it is ending.
+ * It holds up umount until orchfs_channel_sb_put(), so nothing that takes long
+ * may be waited for.
+ *
+ * Return: the superblock; NULL when none is bound or it is ending.
  */
 struct super_block *orchfs_channel_sb_get(struct orchfs_channel *ch)
 {
 	struct super_block *sb;
 
 	spin_lock(&ch->lock);
-	sb = ch->sb;
-	if (sb && !atomic_inc_not_zero(&sb->s_active))
-		sb = NULL;
+	sb = ch->sb_ending ? NULL : ch->sb;
+	if (sb)
+		ch->sb_users++;
 	spin_unlock(&ch->lock);
 	return sb;
 }
@@ -465,19 +484,18 @@ struct super_block *orchfs_channel_sb_get(struct orchfs_channel *ch)
  * orchfs_channel_sb_put() - undo orchfs_channel_sb_get()
  * @ch: the channel
  * @sb: the superblock, may be NULL
- *
- * When the last mount went away meanwhile, a work item ends the superblock.
- * There is only one last reference, so one work item is enough; it is queued
- * again by a later handler only after it has run.
  */
 void orchfs_channel_sb_put(struct orchfs_channel *ch, struct super_block *sb)
 {
-	if (!sb || atomic_add_unless(&sb->s_active, -1, 1))
+	bool wake;
+
+	if (!sb)
 		return;
-	ch->sb_last = sb;
-	orchfs_channel_get(ch);
-	if (WARN_ON_ONCE(!queue_work(orchfs_sb_wq, &ch->sb_work)))
-		orchfs_channel_put(ch);
+	spin_lock(&ch->lock);
+	wake = !--ch->sb_users && ch->sb_ending;
+	spin_unlock(&ch->lock);
+	if (wake)
+		wake_up(&ch->wq);
 }
 
 static int orchfs_netlink_notify(struct notifier_block *nb,
@@ -538,7 +556,6 @@ static void __net_exit orchfs_net_exit(struct net *net)
 		orchfs_channel_put(ch);
 	}
 	/* Works hold references. */
-	flush_workqueue(orchfs_sb_wq);
 	flush_workqueue(orchfs_channel_wq);
 	WARN_ON_ONCE(!list_empty(&on->channels));
 	mutex_destroy(&on->lock);
@@ -561,15 +578,10 @@ int orchfs_channel_init(void)
 	int ret;
 
 	generate_random_uuid(orchfs_boot_id);
-	orchfs_sb_wq = alloc_workqueue("orchfs-sb", WQ_UNBOUND, 0);
-	if (!orchfs_sb_wq)
-		return -ENOMEM;
 	orchfs_channel_wq = alloc_workqueue("orchfs-channel",
 					    WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
-	if (!orchfs_channel_wq) {
-		ret = -ENOMEM;
-		goto err_destroy_sb_wq;
-	}
+	if (!orchfs_channel_wq)
+		return -ENOMEM;
 	ret = register_pernet_subsys(&orchfs_net_ops);
 	if (ret)
 		goto err_destroy_channel_wq;
@@ -587,8 +599,6 @@ err_unregister_pernet:
 	unregister_pernet_subsys(&orchfs_net_ops);
 err_destroy_channel_wq:
 	destroy_workqueue(orchfs_channel_wq);
-err_destroy_sb_wq:
-	destroy_workqueue(orchfs_sb_wq);
 	return ret;
 }
 
@@ -604,5 +614,4 @@ void orchfs_channel_exit(void)
 	netlink_unregister_notifier(&orchfs_netlink_notifier);
 	unregister_pernet_subsys(&orchfs_net_ops);
 	destroy_workqueue(orchfs_channel_wq);
-	destroy_workqueue(orchfs_sb_wq);
 }

@@ -95,12 +95,12 @@ struct orchfs_channel {
 	struct list_head events;	/* layout-done messages */
 	u32 nr_events;
 	struct super_block *sb;		/* NULL while none is mounted */
+	u32 sb_users;			/* handlers that use it */
+	bool sb_ending;			/* no more of them */
 
-	wait_queue_head_t wq;		/* table space or state changed */
+	wait_queue_head_t wq;		/* table space, state, no sb_users */
 	wait_queue_head_t slot_wq;	/* the same, or a slot */
 	struct work_struct notes_work;
-	struct work_struct sb_work;	/* drops sb_last's reference */
-	struct super_block *sb_last;
 	u64 session;			/* 0 before the first mount */
 	atomic64_t next_id;
 	atomic64_t epoch;		/* names and attributes older than this
@@ -287,6 +287,7 @@ struct orchfs_channel *orchfs_channel_find(struct net *net, const char *name,
 void orchfs_channel_put(struct orchfs_channel *ch);
 /* Bind and unbind the superblock; bind makes a new session. */
 int orchfs_channel_bind(struct orchfs_channel *ch, struct super_block *sb);
+void orchfs_channel_sb_end(struct orchfs_channel *ch, struct super_block *sb);
 void orchfs_channel_unbind(struct orchfs_channel *ch);
 
 /* request.c: life of a request */

@@ -221,6 +221,7 @@ static int orchfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	return 0;
 
 err_session_end:
+	orchfs_channel_sb_end(sbi->channel, sb);
 	orchfs_session_end(sbi);
 err_layout_exit:
 	orchfs_layout_sb_exit(sb);
@@ -391,6 +392,7 @@ static void orchfs_kill_sb(struct super_block *sb)
 	sbi->dying = true;
 	spin_unlock(&sbi->lock);
 	cancel_work_sync(&sbi->prune_work);
+	orchfs_channel_sb_end(sbi->channel, sb);
 
 	if (sb->s_root)
 		trace_orchfs_inode_op(ORCHFS_TRACE_UMOUNT, d_inode(sb->s_root),
