@@ -3,9 +3,9 @@
  * Core structures of orchfs and one prototype block per file.
  *
  * Lock order, outermost first; Documentation/locking.md tells why:
- *   VFS locks (i_rwsem, s_umount) > orchfs_inode.open_lock >
- *   orchfs_file.lock > orchfs_net.lock > orchfs_channel.lock >
- *   orchfs_inode.vfs_inode.i_lock
+ *   VFS locks (i_rwsem, s_umount, mmap_lock) > orchfs_inode.open_lock >
+ *   orchfs_file.lock > orchfs_net.lock > orchfs_channel.lock or i_lock
+ * mmap waits for open_lock, and so for the daemon, under mmap_lock.
  * Nobody waits for the daemon under any of orchfs's own locks but open_lock,
  * which no message handler and no reclaim path takes.
  */
