@@ -34,6 +34,7 @@ struct request {
 	const char *spec;
 	const char *dir;
 	bool fake, verbose, remount;
+	bool rw_told, sync_told;
 	uint64_t attr_set;	/* of the mount */
 	uint64_t attr_clr;
 	struct param params[MAX_PARAMS];	/* of the superblock */
@@ -120,12 +121,27 @@ static int one_option(struct request *r, char *opt)
 		r->remount = true;
 		return 0;
 	}
+	r->rw_told |= !strcmp(opt, "rw") || !strcmp(opt, "ro");
+	r->sync_told |= !strcmp(opt, "sync") || !strcmp(opt, "async");
 	if ((!value && mount_attr(r, opt)) || for_user_space(opt))
 		return 0;
 	if (r->nr_params == MAX_PARAMS)
 		return error(EX_USAGE, opt, "too many options");
 	r->params[r->nr_params++] = (struct param){ opt, value };
 	return 0;
+}
+
+/*
+ * At a remount mount(8) names all options that are to stay, "rw" or "ro" always,
+ * but never "async": it leaves out "sync" instead.
+ */
+static int end_sync(struct request *r)
+{
+	static char async[] = "async";
+
+	if (!r->remount || !r->rw_told || r->sync_told)
+		return 0;
+	return one_option(r, async);
 }
 
 /* Splits at commas that are not inside double quotes (SELinux contexts). */
@@ -336,6 +352,9 @@ int main(int argc, char **argv)
 	}
 	if (argc - optind != 2)
 		return usage();
+	rc = end_sync(&r);
+	if (rc)
+		return rc;
 	r.spec = argv[optind];
 	r.dir = argv[optind + 1];
 	if (!*r.spec || *r.spec == '/' || *r.spec == ':')

@@ -79,6 +79,16 @@ refused upcall_timeout mount.orchfs -o upcall_timeout=44 "$ORCH_NAMESPACE" \
 	$second
 mount -o remount,upcall_timeout=60,upcall_errno=EIO "$ORCH_MNT"
 
+synchronous() {
+	grep " $ORCH_MNT " /proc/mounts | grep -q '[ ,]sync[, ]'
+}
+mount -o remount,sync "$ORCH_MNT"
+synchronous || fail "remount,sync has no effect"
+mount -o remount,upcall_timeout=60 "$ORCH_MNT"
+synchronous || fail "a remount that doesn't speak of it ends sync"
+mount -o remount,async "$ORCH_MNT"
+! synchronous || fail "remount,async has no effect"
+
 note "who may mount"
 refused "" as_user mount.orchfs "$ORCH_NAMESPACE" $second
 refused "" unshare -Urm mount.orchfs "$ORCH_NAMESPACE" $second
