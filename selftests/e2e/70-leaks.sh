@@ -72,7 +72,7 @@ soon 20 umount "$ORCH_MNT"
 orch-stop
 nlfuzz --hold >/tmp/hold 2>&1 &
 holder=$!
-wait_until 30 "a daemon without mounts" grep -q . /tmp/hold
+wait_until 30 "a daemon without mounts" grep -q attached /tmp/hold
 soon 20 rmmod orchfs
 kill $holder
 wait $holder || :
