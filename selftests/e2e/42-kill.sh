@@ -7,13 +7,14 @@ at_exit "orch-start >/dev/null"
 
 note "open files and what is cached go on"
 echo before >file
-mkdir dir
+# a directory each: the VFS holds its lock while one request waits
+mkdir dir dir1 dir2 dir3
 sync
 exec 3<>file
 head -c 100000 /dev/urandom >data
 sum=$(sha256sum <data)
 exec 4<data
-ls -l . dir >/dev/null
+ls -l . dir* >/dev/null
 orch-kill --no-restart
 is "$(kernel_says state)" detached "state of the channel"
 soon 10 stat file dir >/dev/null
@@ -23,15 +24,15 @@ soon 10 flock 4
 soon 10 flock -u 4
 
 note "what needs the daemon waits and then goes on"
-mkdir waiting1 &
+mkdir dir1/waiting &
 first=$!
-sh -c 'echo made >waiting2' &
+sh -c 'echo made >dir2/waiting' &
 second=$!
 request_waits 2
 ! ended $first || fail "mkdir did not wait"
 
 note "waiting can be killed"
-mkdir killed &
+mkdir dir3/killed &
 third=$!
 request_waits 3
 kill -KILL $third
@@ -40,11 +41,12 @@ wait $third || :
 orch-start
 wait $first || fail "mkdir that waited"
 wait $second || fail "create that waited"
-[ -d waiting1 ] && is "$(cat waiting2)" made "content"
+[ -d dir1/waiting ] || fail "no directory was made"
+is "$(cat dir2/waiting)" made "content"
 is "$(cat file)" "written while detached" "content written while detached"
 exec 3>&- 4<&-
-mkdir killed || rmdir killed
-rmdir killed 2>/dev/null || :
+rmdir dir3/killed 2>/dev/null || :
+mkdir dir3/killed
 
 note "the deadline"
 mount -o remount,upcall_timeout=3,upcall_errno=ETIMEDOUT "$ORCH_MNT"
@@ -64,8 +66,8 @@ stat apart/file >/dev/null
 mount -o remount,upcall_timeout=3 "$ORCH_MNT"
 daemon=$(daemon_pid)
 kill -STOP "$daemon"
-refused_soon 40 "nput/output error" mkdir given-up
-mkdir killed-too &
+refused_soon 40 "nput/output error" mkdir dir1/given-up
+mkdir dir2/killed-too &
 job=$!
 request_waits
 kill -KILL $job
@@ -73,9 +75,9 @@ wait_until 10 "the killed mkdir to end" ended $job
 wait $job || :
 kill -CONT "$daemon"
 mount -o remount,upcall_timeout=60 "$ORCH_MNT"
-mkdir -p given-up killed-too
+mkdir -p dir1/given-up dir2/killed-too
 wait_until 20 "no request under way" kernel_says_is waiting 0
-rmdir given-up killed-too
+rmdir dir1/given-up dir2/killed-too
 
 note "what a killed change doesn't concern stays cached"
 (
