@@ -248,6 +248,29 @@ static void layout_commit(struct inode *inode, struct orchfs_layout *lay)
 		orchfs_layout_put(old);
 }
 
+/*
+ * An mmap leaves its gate before its area is linked to the backing file, but
+ * not before the area holds that file. So a backing file that somebody beside
+ * its opener holds may be about to be mapped. A mistake costs an EBUSY.
+ */
+static bool layout_mapping_made(struct orchfs_open_inode *oi,
+				const struct orchfs_layout *old,
+				const struct orchfs_layout *new)
+{
+	const struct orchfs_backing *b;
+	struct orchfs_file *of;
+	bool held = false;
+
+	if (old->instance == new->instance && new->writable >= old->writable)
+		return false;
+	spin_lock(&oi->files_lock);
+	list_for_each_entry(of, &oi->files, node)
+		list_for_each_entry(b, &of->backings, node)
+			held |= file_count(b->file) > 1;
+	spin_unlock(&oi->files_lock);
+	return held;
+}
+
 static int layout_swap_open(struct inode *inode, struct orchfs_open_inode *oi,
 			    struct orchfs_layout *lay, unsigned long deadline)
 {
@@ -265,8 +288,7 @@ static int layout_swap_open(struct inode *inode, struct orchfs_open_inode *oi,
 	if (ret)
 		goto out_put_old;
 	ret = orchfs_swap_drain(oi, &swap, deadline);
-	/* An mmap that was under way has come to its end by now. */
-	if (!ret && layout_pinned(old, lay))
+	if (!ret && (layout_pinned(old, lay) || layout_mapping_made(oi, old, lay)))
 		ret = -EBUSY;
 	if (ret) {
 		orchfs_swap_abandon(oi, &swap);
@@ -478,7 +500,8 @@ layout_attach_locked(struct inode *inode, struct orchfs_open_inode *fresh,
 
 	if (!oi) {
 		orchfs_oi_start(fresh, inode, lay);
-		oi = ii->open = fresh;
+		oi = fresh;
+		ii->open = oi;
 	}
 	if (open) {
 		ret = orchfs_iomode_get(&oi->mode, ORCHFS_IOMODE_PASSTHROUGH,

@@ -41,6 +41,7 @@ struct orchfs_mirror {
  * @refs: memory and anchors live as long; readers under RCU may look at all
  *	members until a grace period after the last put
  * @nr_segs: 0 blocks all I/O
+ * @nr_mirrors: of all segments together
  * @writable: writing is granted
  * @serial: tells layouts apart in traces
  * @generation: grows with each layout of an inode
@@ -48,6 +49,10 @@ struct orchfs_mirror {
  * @instance: that holds all segments; 0 without segments
  * @inode: backing inode of that instance, or NULL
  * @cred: the daemon's; backing files are opened with it
+ * @segs: in order, after the mirrors in the same memory
+ * @rcu: from the last put to the end of a grace period
+ * @dead: from there to the worker that frees it
+ * @mirrors: those of a segment follow each other
  */
 struct orchfs_layout {
 	refcount_t refs;
@@ -105,6 +110,7 @@ enum {
  * @held: nobody may enter yet: the gate before this one is still drained
  * @end: of an abandoned gate: which came first, its last I/O or the end of
  *	the open inode; the second frees it
+ * @rcu: whoever leaves last may be looking at it
  */
 struct orchfs_gate {
 	struct percpu_ref io;

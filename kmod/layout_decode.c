@@ -11,10 +11,6 @@
 #include "layout.h"
 #include "nl_gen.h"
 
-#define decode_for_each(nla, nest, what, rem) \
-	nla_for_each_nested(nla, nest, rem) \
-		if (nla_type(nla) == (what))
-
 static int decode_refuse(struct netlink_ext_ack *extack,
 			 const struct nlattr *nla, const char *why)
 {
@@ -107,7 +103,7 @@ static int decode_segment(const struct nlattr *nest, struct orchfs_layout *lay,
 	seg->offset = nla_get_u64(tb[ORCHFS_A_SEGMENT_OFFSET]);
 	seg->length = nla_get_u64(tb[ORCHFS_A_SEGMENT_LENGTH]);
 	seg->first_mirror = *at;
-	decode_for_each(nla, nest, ORCHFS_A_SEGMENT_MIRROR, rem) {
+	nla_for_each_nested_type(nla, ORCHFS_A_SEGMENT_MIRROR, nest, rem) {
 		ret = decode_mirror(nla, lay->writable, &lay->mirrors[*at],
 				    extack);
 		if (ret)
@@ -157,7 +153,7 @@ static int decode_segments(const struct nlattr *nest,
 	u32 seg = 0, mirror = 0;
 	int ret, rem;
 
-	decode_for_each(nla, nest, ORCHFS_A_LAYOUT_SEGMENT, rem) {
+	nla_for_each_nested_type(nla, ORCHFS_A_LAYOUT_SEGMENT, nest, rem) {
 		ret = decode_segment(nla, lay, &lay->segs[seg++], &mirror,
 				     extack);
 		if (ret)
@@ -176,11 +172,12 @@ static int decode_count(const struct nlattr *nest, u32 *segs, u32 *mirrors,
 	const struct nlattr *seg, *nla;
 	int rem, rem2;
 
-	decode_for_each(seg, nest, ORCHFS_A_LAYOUT_SEGMENT, rem) {
-		if (++*segs > ORCHFS_SEGMENTS_MAX)
+	nla_for_each_nested_type(seg, ORCHFS_A_LAYOUT_SEGMENT, nest, rem) {
+		if (++(*segs) > ORCHFS_SEGMENTS_MAX)
 			return decode_refuse(extack, seg, "too many segments");
-		decode_for_each(nla, seg, ORCHFS_A_SEGMENT_MIRROR, rem2)
-			++*mirrors;
+		nla_for_each_nested_type(nla, ORCHFS_A_SEGMENT_MIRROR, seg,
+					 rem2)
+			(*mirrors)++;
 		if (*mirrors > *segs * ORCHFS_MIRRORS_MAX)
 			return decode_refuse(extack, seg, "too many mirrors");
 	}

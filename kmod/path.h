@@ -18,6 +18,7 @@
  * @layout: counted; the last one that @file was good for. I/O that passes the
  *	gate with the same one may use @file (files_lock; read under RCU)
  * @node: on orchfs_file.backings (files_lock)
+ * @rcu: orchfs_io_begin() may be looking at it
  */
 struct orchfs_backing {
 	struct file *file;

@@ -37,7 +37,7 @@ static struct orchfs_layout *make(struct kunit *test, u64 generation,
 
 /* What orchfs_layout_swap() does, without an inode. Consumes lay. */
 static int swap_to(struct orchfs_open_inode *oi, struct orchfs_layout *lay,
-		unsigned long deadline)
+		   unsigned long deadline)
 {
 	struct orchfs_swap s;
 	int ret;
@@ -140,7 +140,7 @@ static void test_put_back_again_and_again(struct kunit *test)
 	for (i = 0; i < 5; i++) {
 		/* Time for the gate of the swap before, none for I/O. */
 		KUNIT_EXPECT_EQ(test, swap_to(oi, make(test, 2 + i, 7, true),
-					   jiffies + HZ / 10), -ETIMEDOUT);
+					      jiffies + HZ / 10), -ETIMEDOUT);
 		KUNIT_EXPECT_EQ(test, current_generation(oi), 1);
 	}
 	orchfs_gate_leave(io);
@@ -421,7 +421,7 @@ static void race_swaps(struct kunit *test, struct race *r)
 	}
 	if (blocked)
 		KUNIT_EXPECT_EQ(test, swap_to(r->oi, make(test, g, 7, true),
-					   FOREVER), 0);
+					      FOREVER), 0);
 	kunit_info(test, "%u of %u swaps done, %lld I/Os", done,
 		   RACE_SWAPS, atomic64_read(&r->ios));
 }
