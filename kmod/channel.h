@@ -2,7 +2,8 @@
 /*
  * Shared by the files that make up the channel: channel.c (daemons come and
  * go), handler.c (the commands they send), dump.c, request.c, message.c and
- * note.c. Nothing else includes this but tests.
+ * note.c. Nothing else includes this but tests, and layout.c for users of the
+ * superblock.
  *
  * Lock order: orchfs_net.lock > orchfs_channel.lock. Nothing is sent,
  * allocated or freed under orchfs_channel.lock.

@@ -10,13 +10,15 @@
 #include <linux/fs.h>
 #include <linux/slab.h>
 
+#include "channel.h"
 #include "layout.h"
 #include "path.h"
 #include "trace.h"
 
 struct orchfs_layout_work {
 	struct work_struct work;
-	struct super_block *sb;		/* an active reference */
+	struct orchfs_channel *ch;	/* a reference */
+	struct super_block *sb;		/* a user of it */
 	struct orchfs_layout *lay;
 	u64 node;
 	u64 request_id;
@@ -288,7 +290,8 @@ static int layout_swap_open(struct inode *inode, struct orchfs_open_inode *oi,
 	if (ret)
 		goto out_put_old;
 	ret = orchfs_swap_drain(oi, &swap, deadline);
-	if (!ret && (layout_pinned(old, lay) || layout_mapping_made(oi, old, lay)))
+	if (!ret && (layout_pinned(old, lay) ||
+		     layout_mapping_made(oi, old, lay)))
 		ret = -EBUSY;
 	if (ret) {
 		orchfs_swap_abandon(oi, &swap);
@@ -646,7 +649,8 @@ static void layout_set_work(struct work_struct *work)
 	orchfs_layout_done(w->sb, w->request_id, w->node, w->lay->generation,
 			   ret);
 	orchfs_layout_put(w->lay);
-	deactivate_super(w->sb);
+	orchfs_channel_sb_put(w->ch, w->sb);
+	orchfs_channel_put(w->ch);
 	kfree(w);
 }
 
@@ -658,9 +662,10 @@ static void layout_set_work(struct work_struct *work)
  * @request_id: for orchfs_layout_done()
  * @timeout_ms: deadline of the drain, from now
  *
- * Doesn't sleep on anything but memory. After 0, orchfs_layout_done() is
- * called exactly once: with 0, with errors of orchfs_layout_swap(), or with
- * -ENOENT when the inode holds no layout here.
+ * Doesn't sleep on anything but memory. The end of the super block waits for
+ * the swap; no I/O is left then, so that isn't for long. After 0,
+ * orchfs_layout_done() is called exactly once: with 0, with errors of
+ * orchfs_layout_swap(), or with -ENOENT when the inode holds no layout here.
  *
  * Return: 0; -ENOENT when the super block is on its way out; -ENOMEM.
  */
@@ -668,6 +673,7 @@ int orchfs_layout_set(struct super_block *sb, u64 node,
 		      struct orchfs_layout *lay, u64 request_id,
 		      unsigned int timeout_ms)
 {
+	struct orchfs_channel *ch = ORCHFS_SB(sb)->channel;
 	struct orchfs_layout_work *w;
 	int ret;
 
@@ -676,10 +682,11 @@ int orchfs_layout_set(struct super_block *sb, u64 node,
 	if (!w)
 		goto err_put_layout;
 	ret = -ENOENT;
-	if (!atomic_inc_not_zero(&sb->s_active))
+	w->sb = orchfs_channel_sb_get(ch);
+	if (!w->sb)
 		goto err_free_work;
+	w->ch = orchfs_channel_get(ch);
 	INIT_WORK(&w->work, layout_set_work);
-	w->sb = sb;
 	w->lay = lay;
 	w->node = node;
 	w->request_id = request_id;
