@@ -333,8 +333,10 @@ static bool gate_drained(struct orchfs_gate *gate, unsigned long deadline)
 static bool swap_needs_hold(const struct orchfs_layout *old,
 			    const struct orchfs_layout *new)
 {
-	return old->instance != new->instance &&
-	       (old->writable || new->writable);
+	/* A writer that is refused must find the swap at its end. */
+	if (old->writable && !new->writable)
+		return true;
+	return old->instance != new->instance && new->writable;
 }
 
 /**

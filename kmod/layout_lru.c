@@ -90,7 +90,9 @@ static void layout_tell(struct inode *inode, u64 generation)
 
 /*
  * Drop the layout if nobody uses it. A mapping outlives the file that made it
- * and keeps its layout, as the instance must stay where it is.
+ * and keeps its layout, as the instance must stay where it is. At eviction no
+ * such mapping can be left, as it holds the dentry; what is mapped then was
+ * mapped on the volume itself.
  */
 static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 {
@@ -103,7 +105,8 @@ static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 	lay = rcu_dereference_protected(ii->layout,
 					lockdep_is_held(&inode->i_lock));
 	if (!lay || ii->open ||
-	    (lay->inode && mapping_mapped(lay->inode->i_mapping))) {
+	    (why != ORCHFS_TRACE_LAYOUT_EVICT && lay->inode &&
+	     mapping_mapped(lay->inode->i_mapping))) {
 		spin_unlock(&inode->i_lock);
 		return false;
 	}
@@ -140,13 +143,30 @@ static struct inode *lru_take(struct orchfs_sb *sbi, unsigned long *scan)
 }
 
 /* The super block is kept active by the caller. */
+/* It can't go yet, but it counts. */
+static void lru_return(struct inode *inode)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+	struct orchfs_sb *sbi = ORCHFS_SB(inode->i_sb);
+
+	spin_lock(&sbi->lru_lock);
+	if (list_empty(&ii->lru) && rcu_access_pointer(ii->layout)) {
+		list_add_tail(&ii->lru, &sbi->lru);
+		sbi->nr_lru++;
+	}
+	spin_unlock(&sbi->lru_lock);
+}
+
 static unsigned long lru_trim(struct super_block *sb, unsigned long scan)
 {
 	unsigned long dropped = 0;
 	struct inode *inode;
 
 	while ((inode = lru_take(ORCHFS_SB(sb), &scan))) {
-		dropped += layout_drop(inode, ORCHFS_TRACE_LAYOUT_SHRINK);
+		if (layout_drop(inode, ORCHFS_TRACE_LAYOUT_SHRINK))
+			dropped++;
+		else
+			lru_return(inode);
 		iput(inode);
 		cond_resched();
 	}

@@ -4,6 +4,7 @@
  * clone and deduplicate.
  */
 #include <linux/cred.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/splice.h>
 
 #include "path.h"
@@ -66,6 +67,48 @@ static ssize_t splice_written(struct file *out, struct orchfs_io *io,
 	return err ? err : ret;
 }
 
+static bool splice_pipe_ready(const struct pipe_inode_info *pipe)
+{
+	return !pipe_empty(READ_ONCE(pipe->head), READ_ONCE(pipe->tail)) ||
+	       !READ_ONCE(pipe->writers);
+}
+
+/*
+ * Wait for something to write, or the end. In a gate nobody may wait for what
+ * a user may never do.
+ */
+static int splice_wait_pipe(struct pipe_inode_info *pipe, unsigned int flags)
+{
+	if (splice_pipe_ready(pipe) || (flags & SPLICE_F_NONBLOCK))
+		return 0;
+	return wait_event_interruptible(pipe->rd_wait,
+					splice_pipe_ready(pipe));
+}
+
+static ssize_t splice_write_ready(struct pipe_inode_info *pipe,
+				  struct file *out, loff_t *ppos, size_t len,
+				  unsigned int flags)
+{
+	struct orchfs_file *of = out->private_data;
+	struct orchfs_io io;
+	ssize_t ret;
+
+	ret = orchfs_io_begin(of, ORCHFS_IO_WRITE, &io);
+	if (ret)
+		return ret;
+	orchfs_mark_written(of);
+	ret = -EINVAL;
+	if (io.file->f_op->splice_write) {
+		file_start_write(io.file);
+		ret = io.file->f_op->splice_write(pipe, io.file, ppos, len,
+						  flags | SPLICE_F_NONBLOCK);
+		file_end_write(io.file);
+	}
+	ret = splice_written(out, &io, ret);
+	orchfs_io_end(&io);
+	return ret;
+}
+
 /**
  * orchfs_splice_write() - ->splice_write of regular files
  * @pipe: not locked
@@ -82,26 +125,20 @@ static ssize_t splice_written(struct file *out, struct orchfs_io *io,
 ssize_t orchfs_splice_write(struct pipe_inode_info *pipe, struct file *out,
 			    loff_t *ppos, size_t len, unsigned int flags)
 {
-	struct orchfs_file *of = out->private_data;
 	loff_t pos = *ppos;
-	struct orchfs_io io;
 	ssize_t ret;
 
 	ret = splice_prepare_write(out);
-	if (!ret)
-		ret = orchfs_io_begin(of, ORCHFS_IO_WRITE, &io);
-	if (ret)
-		return ret;
-	orchfs_mark_written(of);
-	ret = -EINVAL;
-	if (io.file->f_op->splice_write) {
-		file_start_write(io.file);
-		ret = io.file->f_op->splice_write(pipe, io.file, ppos, len,
-						  flags);
-		file_end_write(io.file);
+	while (!ret) {
+		ret = splice_wait_pipe(pipe, flags);
+		if (ret)
+			break;
+		ret = splice_write_ready(pipe, out, ppos, len, flags);
+		/* Somebody else emptied the pipe first. */
+		if (ret != -EAGAIN || (flags & SPLICE_F_NONBLOCK))
+			break;
+		ret = 0;
 	}
-	ret = splice_written(out, &io, ret);
-	orchfs_io_end(&io);
 	trace_orchfs_io(ORCHFS_TRACE_SPLICE_WRITE, file_inode(out), pos, len,
 			ret);
 	return ret;
