@@ -97,7 +97,7 @@ daemon_start() {
 	exec 7<>"$fifo"
 	# one process from here to orchd, so that $! is its number
 	exec_in_node "$ORCH_NODE" setsid orchd -f --ready-fd 8 \
-		8>"$fifo" 7>&- >>"$ORCH_LOG" 2>&1 </dev/null &
+		8>&7 7>&- >>"$ORCH_LOG" 2>&1 </dev/null &
 	pid=$!
 	exec 6<"$fifo" 7>&-
 	rm -f "$fifo"
