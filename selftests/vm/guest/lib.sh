@@ -128,9 +128,11 @@ namespace_create() {
 }
 
 volume_add() {
-	orchctl volume show "$ORCH_VOLUME" >/dev/null 2>&1 && return 0
+	orchctl volume show "$ORCH_VOLUME" --namespace "$ORCH_NAMESPACE" \
+		>/dev/null 2>&1 && return 0
 	mkdir -p "$ORCH_VOLUME_MNT/orch"
 	orchctl volume add "$ORCH_VOLUME" "$ORCH_VOLUME_MNT/orch" \
+		--namespace "$ORCH_NAMESPACE" \
 		>>"$ORCH_LOG" 2>&1 || { tail -n 20 "$ORCH_LOG" >&2; return 1; }
 }
 
