@@ -96,7 +96,7 @@ fsck_clean() {
 
 # What the kernel says of the namespace: state, waiting, opens.
 kernel_says() {
-	orchctl mounts --json --namespace "${2:-$ORCH_NAMESPACE}" | python3 -c '
+	orchctl mounts --json --namespace "${2:-$ORCH_NAMESPACE}" | python3 -I -c '
 import json, sys
 print(json.load(sys.stdin)[0][sys.argv[1]])' "$1"
 }
