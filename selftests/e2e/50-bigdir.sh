@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: --cpus 2 --timeout 1500
-# timeout: 1200
+# vm: --cpus 2 --timeout 2700
+# timeout: 2400
 # A directory with many entries: listing, stable positions, removal.
 . "$(dirname "$0")/lib.sh"
 cd /
