@@ -48,7 +48,7 @@ umount $work/ro
 volume_refused "" 'a/b' $work/v
 volume_refused "" "$(printf 'n%.0s' {1..64})" $work/v
 volume_refused "" '' $work/v
-is "$(orchctl volume list --json | python3 -c 'import json,sys
+is "$(orchctl volume list --json | python3 -I -c 'import json,sys
 print(len(json.load(sys.stdin)))')" 1 "number of volumes"
 refused "" orchctl volume remove nosuch
 echo here >file
@@ -93,7 +93,7 @@ note "the control socket and an ordinary user"
 refused_soon 20 "" as_user orchctl status
 refused_soon 20 "" as_user orchctl stop
 refused_soon 20 "" as_user orchctl volume remove "$ORCH_VOLUME"
-as_user python3 - "$ORCHD_SOCKET" <<'EOP'
+as_user python3 -I - "$ORCHD_SOCKET" <<'EOP'
 import socket, sys
 for i in range(300):
     s = socket.socket(socket.AF_UNIX)
@@ -114,7 +114,7 @@ EOP
 soon 10 orchctl status >/dev/null
 
 note "the control socket and garbage"
-python3 - "$ORCHD_SOCKET" "$SEED" <<'EOP'
+python3 -I - "$ORCHD_SOCKET" "$SEED" <<'EOP'
 import random, socket, struct, sys
 random.seed(int(sys.argv[2]))
 keep = []
@@ -177,7 +177,7 @@ mount /dev/few /mnt/few
 orchctl init few >/dev/null
 orchctl volume add few /mnt/few/v --namespace few >/dev/null
 mount -t orchfs few /mnt/s
-python3 - <<'EOP'
+python3 -I - <<'EOP'
 import errno
 made = 0
 try:
@@ -205,7 +205,7 @@ mount -t orchfs cramped /mnt/s
 echo kept >/mnt/s/kept
 mkdir /mnt/s/d
 dd if=/dev/zero of=/mnt/store/fill bs=1M status=none 2>/dev/null || :
-soon 240 python3 - <<'EOP'
+soon 240 python3 -I - <<'EOP'
 import errno
 try:
     for i in range(100000):

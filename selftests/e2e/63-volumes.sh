@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 state_of() {
-	orchctl volume list --json | python3 -c '
+	orchctl volume list --json | python3 -I -c '
 import json, sys
 print([v["state"] for v in json.load(sys.stdin) if v["name"] == sys.argv[1]][0])' "$1"
 }
@@ -22,7 +22,7 @@ delayed() {
 
 note "syncfs writes the volume back, fsync of a directory does not"
 head -c 4000000 /dev/urandom >big
-backing=$(orchctl where --json big | python3 -c '
+backing=$(orchctl where --json big | python3 -I -c '
 import json, sys
 def find(x):
     if isinstance(x, dict):

@@ -14,7 +14,7 @@ for i in {1..20}; do
 done
 sync
 backing() {
-	orchctl where "$1" --json | python3 -c '
+	orchctl where "$1" --json | python3 -I -c '
 import json, sys
 print(json.load(sys.stdin)["instances"][0]["backing"])'
 }
@@ -22,7 +22,7 @@ lost=$(backing d1/file)
 short=$(backing d2/file)
 [ -f "$lost" ] && [ -f "$short" ] || fail "where: no backing file '$lost'"
 cmp "$short" d2/file || fail "the backing file differs from the file"
-is "$(orchctl where d1/file --json | python3 -c '
+is "$(orchctl where d1/file --json | python3 -I -c '
 import json, sys
 print(len(json.load(sys.stdin)["paths"]))')" 2 "names that where gives"
 fsck_clean

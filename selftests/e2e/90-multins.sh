@@ -16,7 +16,7 @@ umount $second
 orchctl volume add vol2 "$ORCH_VOLUME_MNT/second" --namespace second >/dev/null
 mount -t orchfs second $second
 refused "" orchctl volume list
-is "$(orchctl volume list --namespace second --json | python3 -c '
+is "$(orchctl volume list --namespace second --json | python3 -I -c '
 import json, sys
 print(json.load(sys.stdin)[0]["name"])')" vol2 "volume of the second"
 
