@@ -58,9 +58,8 @@ assert os.getxattr("big", "user.large") == b"y" * 65536
 assert os.getxattr("big", "user.small") == b"x" * 100'
 
 note "a drive that comes late"
-drive=$(memory_drive 400)
-# null_blk names a drive by its folder or by its number
-[ -b "$drive" ] || drive=/dev/$(basename /sys/kernel/config/nullb/*.400.*)
+memory_drive late 400
+drive=/dev/late
 mkfs.xfs -q "$drive"
 mkdir -p /mnt/late
 mount "$drive" /mnt/late
