@@ -6,6 +6,8 @@
 . "$(dirname "$0")/lib.sh"
 cd /
 
-bigdir --dir "$TEST_DIR/big" --count "$(long_or 1000000 100000)" \
+# not in the test's folder, which is removed afterwards: that takes minutes
+
+bigdir --dir "$ORCH_MNT/big" --count "$(long_or 1000000 100000)" \
 	--remove "$(long_or 9999999 20000)" --seed "$SEED" --between 'orch-stop && orch-start'
 fsck_clean
