@@ -62,8 +62,9 @@ mkdir late
 note "a daemon that does not answer"
 mkdir apart
 echo apart >apart/file
-stat apart/file >/dev/null
+# a remount empties the cache of names
 mount -o remount,upcall_timeout=3 "$ORCH_MNT"
+stat apart/file >/dev/null
 daemon=$(daemon_pid)
 kill -STOP "$daemon"
 refused_soon 40 "nput/output error" mkdir dir1/given-up
@@ -74,16 +75,15 @@ kill -KILL $job
 wait_until 10 "the killed mkdir to end" ended $job
 wait $job || :
 kill -CONT "$daemon"
-mount -o remount,upcall_timeout=60 "$ORCH_MNT"
-mkdir -p dir1/given-up dir2/killed-too
 wait_until 20 "no request under way" kernel_says_is waiting 0
-rmdir dir1/given-up dir2/killed-too
-
 note "what a killed change doesn't concern stays cached"
 (
 	cd apart
 	costs 0 stat file >/dev/null
 )
+mount -o remount,upcall_timeout=60 "$ORCH_MNT"
+mkdir -p dir1/given-up dir2/killed-too
+rmdir dir1/given-up dir2/killed-too
 
 note "many at once, killed in the middle"
 for i in {1..8}; do
