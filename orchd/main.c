@@ -157,16 +157,25 @@ static int watch_rest(struct daemon *d)
 	return loop_add(&d->loop, &d->queue_source, EPOLLIN);
 }
 
+/* What lies beside the database tells a store that has lost it. */
+static bool is_store(const char *dir)
+{
+	char db[PATH_MAX + 8], synced[PATH_MAX + 8];
+
+	snprintf(db, sizeof(db), "%s/db", dir);
+	snprintf(synced, sizeof(synced), "%s/synced", dir);
+	return !access(db, F_OK) || !access(synced, F_OK);
+}
+
 static int serve_one(const char *dir)
 {
-	char real[PATH_MAX], db[PATH_MAX + 4];
+	char real[PATH_MAX];
 	struct served *sv;
 	int rc;
 
 	if (!realpath(dir, real))
 		return -errno;
-	snprintf(db, sizeof(db), "%s/db", real);
-	if (access(db, F_OK) < 0 || served_find_dir(real))
+	if (!is_store(real) || served_find_dir(real))
 		return 0;
 	sv = served_new(real);
 	if (!sv)
