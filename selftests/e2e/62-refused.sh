@@ -95,11 +95,13 @@ all_well "the store was moved back"
 note "a store that lost its end"
 last=$(ls -t "$store"/db/*.log 2>/dev/null | head -n 1)
 if [ -n "$last" ] && [ -s "$last" ]; then
-	cp -a "$last" /tmp/saved
+	# opening it lets RocksDB tidy up what it finds
+	cp -a "$store" /var/tmp/whole
 	: >"$last"
 	refused_start "$store"
-	cp -a /tmp/saved "$last"
-	all_well "the log was put back"
+	rm -rf "${store:?}"
+	mv /var/tmp/whole "$store"
+	all_well "the store was put back"
 fi
 
 note "the same volume twice, on a cloned drive"
