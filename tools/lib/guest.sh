@@ -4,8 +4,8 @@
 # shellcheck shell=bash
 
 GUEST_PACKAGES=(acl attr bash cpio dmsetup e2fsprogs fio git iproute2 kmod
-	libcap2-bin procps python3-minimal python3 rsync sqlite3 strace stress-ng
-	util-linux xfsprogs xz-utils zstd)
+	libcap2-bin nfs-kernel-server procps python3-minimal python3 rsync sqlite3
+	strace stress-ng util-linux xfsprogs xz-utils zstd)
 
 GUEST_MIB=2048
 GUEST_ROOT=PARTUUID=6f726368-01
