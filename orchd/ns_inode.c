@@ -258,6 +258,17 @@ static int delete_prefix(struct txn *t, const struct key *prefix)
 	return scan_end(&s, 0);
 }
 
+/* Most files have one version; that of others is found by a scan. */
+static int delete_versions(struct txn *t, const struct inode *i)
+{
+	struct key k;
+
+	if (i->version != 1)
+		return delete_prefix(t, key_num(&k, 'V', i->ino));
+	txn_del(t, key_num2(&k, 'V', i->ino, 1));
+	return 0;
+}
+
 /* Every instance of every version becomes a deletion. */
 static int delete_instances(struct txn *t, uint64_t ino)
 {
@@ -287,13 +298,14 @@ static int delete_instances(struct txn *t, uint64_t ino)
 int inode_remove(struct txn *t, struct tnode *n)
 {
 	struct key k;
-	int rc;
+	int rc = 0;
 
-	rc = delete_prefix(t, key_num(&k, 'X', n->i.ino));
+	if (n->i.flags & ORCHFS__STORE__INODE_FLAG__INODE_HAS_XATTR)
+		rc = delete_prefix(t, key_num(&k, 'X', n->i.ino));
 	if (rc)
 		return rc;
 	if (S_ISREG(n->i.mode)) {
-		rc = delete_prefix(t, key_num(&k, 'V', n->i.ino));
+		rc = delete_versions(t, &n->i);
 		if (!rc)
 			rc = delete_instances(t, n->i.ino);
 		if (!rc && live_dirty(t->ns, n->i.ino))

@@ -113,6 +113,11 @@ int store_dir_write_synced(struct store *st, uint64_t seq);
 int store_dir_room(struct store *st, size_t bytes, bool urgent);
 int store_dir_mark(const char *path, uint64_t seq);
 
+/* store_prefix.c: length of the part of a key that names its group */
+size_t store_prefix_len(struct store_key k);
+/* All keys of [lo, hi) are of lo's group; an empty hi is the end. */
+bool store_range_is_group(struct store_key lo, struct store_key hi);
+
 /*
  * For a back end: what is on the drive is no longer known. A log that could
  * not be synced would seem clean at the next attempt, and a record whose

@@ -23,6 +23,10 @@
 #define LOG_BYTES	(16UL << 20)	/* then a new log and memtable */
 #define WRITE_BUFFER	(4 * LOG_BYTES)
 #define LEVELS		7
+/* The memtable: groups of store_prefix.c, each a skip list. */
+#define GROUPS		(1UL << 18)
+#define GROUP_HEIGHT	8
+#define GROUP_BRANCHING	4
 
 struct rdb {
 	rocksdb_t *db;
@@ -97,6 +101,47 @@ static void set_tables(struct rdb *r)
 	rocksdb_block_based_options_destroy(t);
 }
 
+static char *prefix_transform(void *ctx, const char *key, size_t len,
+			      size_t *out)
+{
+	(void)ctx;
+	*out = store_prefix_len((struct store_key){ key, len });
+	return (char *)key;
+}
+
+static unsigned char prefix_in_domain(void *ctx, const char *key, size_t len)
+{
+	(void)ctx;
+	(void)key;
+	(void)len;
+	return 1;
+}
+
+static const char *prefix_name(void *ctx)
+{
+	(void)ctx;
+	return "orchfs.group.1";
+}
+
+static void prefix_destroy(void *ctx)
+{
+	(void)ctx;
+}
+
+/* No part of the format: tables made with other prefixes can be read. */
+static void set_memtable(rocksdb_options_t *p)
+{
+	rocksdb_options_set_prefix_extractor(p,
+		rocksdb_slicetransform_create(NULL, prefix_destroy,
+					      prefix_transform,
+					      prefix_in_domain,
+					      prefix_in_domain, prefix_name));
+	/* one thread writes, and this memtable could not take two */
+	rocksdb_options_set_allow_concurrent_memtable_write(p, 0);
+	rocksdb_options_set_hash_skip_list_rep(p, GROUPS, GROUP_HEIGHT,
+					       GROUP_BRANCHING);
+}
+
 static void set_options(struct rdb *r, const struct store_opts *o, bool zstd)
 {
 	rocksdb_options_t *p = r->options;
@@ -121,6 +166,7 @@ static void set_options(struct rdb *r, const struct store_opts *o, bool zstd)
 	rocksdb_options_set_info_log_level(p, 2);
 	rocksdb_options_set_max_log_file_size(p, 1 << 20);
 	rocksdb_options_set_keep_log_file_num(p, 2);
+	set_memtable(p);
 	set_tables(r);
 }
 
@@ -301,6 +347,10 @@ static struct store_iter *rdb_scan(struct store *st, struct store_snap *sn,
 	it->read = rocksdb_readoptions_create();
 	if (sn)
 		rocksdb_readoptions_set_snapshot(it->read, sn->snap);
+	if (store_range_is_group(lo, hi))
+		rocksdb_readoptions_set_prefix_same_as_start(it->read, 1);
+	else
+		rocksdb_readoptions_set_total_order_seek(it->read, 1);
 	if (hi.len) {
 		it->hi_len = hi.len;
 		memcpy(it->hi, hi.p, hi.len);

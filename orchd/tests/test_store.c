@@ -294,12 +294,103 @@ static void test_failures(void **state)
 	done(st);
 }
 
+/* Both stores tell the same of [lo, hi); returns the number of keys. */
+static size_t compare_range(struct store *const st[2], struct store_key lo,
+			    struct store_key hi)
+{
+	struct store_iter *it[2];
+	size_t n = 0;
+
+	for (int j = 0; j < 2; j++)
+		it[j] = store_scan(st[j], NULL, lo, hi);
+	for (; store_iter_valid(it[0]); store_iter_next(it[0]), n++) {
+		struct store_key k[2], v[2];
+
+		assert_true(store_iter_valid(it[1]));
+		for (int j = 0; j < 2; j++) {
+			k[j] = store_iter_key(it[j]);
+			v[j] = store_iter_value(it[j]);
+		}
+		assert_int_equal(k[0].len, k[1].len);
+		assert_memory_equal(k[0].p, k[1].p, k[0].len);
+		assert_int_equal(v[0].len, v[1].len);
+		assert_memory_equal(v[0].p, v[1].p, v[0].len);
+		store_iter_next(it[1]);
+	}
+	assert_false(store_iter_valid(it[1]));
+	for (int j = 0; j < 2; j++)
+		store_iter_free(it[j]);
+	return n;
+}
+
+/* As the tables have them: a byte and one to three small numbers. */
+static struct store_key random_key(uint8_t *buf)
+{
+	static const char tables[] = "SALPMDOWIERVNXTCHU";
+	size_t numbers = (size_t)(rand() % 4);
+
+	memset(buf, 0, 1 + 3 * 8);
+	buf[0] = (uint8_t)tables[rand() % (int)(sizeof(tables) - 1)];
+	for (size_t i = 0; i < numbers; i++) {
+		/* with ends of the range of a byte, so that they carry */
+		buf[8 * (i + 1)] = (uint8_t)(254 + rand() % 4);
+		buf[8 * (i + 1) - 1] = (uint8_t)(rand() % 2 * 255);
+	}
+	return (struct store_key){ buf, 1 + numbers * 8 };
+}
+
+static void test_ranges(void **state)
+{
+	void *memory = (void *)"memory", *rocksdb = (void *)"rocksdb";
+	uint8_t a[25], c[25];
+	struct store *st[2];
+	size_t found = 0;
+	uint64_t seq;
+
+	(void)state;
+	srand(2);
+	st[1] = open_new(&memory);
+	rmdir(dir);
+	st[0] = open_new(&rocksdb);
+	for (int i = 0; i < 4000; i++) {
+		struct store_key lo = random_key(a), hi = random_key(c);
+		bool del = rand() % 3 == 0;
+
+		for (int j = 0; j < 2; j++) {
+			struct store_batch *b = store_batch_new(st[j]);
+
+			if (del)
+				store_del(b, lo);
+			else
+				store_put(b, lo, &i, sizeof(i));
+			assert_int_equal(store_commit(b, &seq), 0);
+			store_batch_free(b);
+		}
+		if (rand() % 2) {
+			/* what begins with lo */
+			memcpy(c, a, lo.len);
+			hi.len = lo.len;
+			while (hi.len && ++c[hi.len - 1] == 0)
+				hi.len--;
+		}
+		found += compare_range(st, lo, hi);
+		/* half of it from table files */
+		if (i == 2000) {
+			store_close(st[0]);
+			assert_int_equal(store_open("rocksdb", dir, NULL,
+						    &st[0], NULL), 0);
+		}
+	}
+	assert_true(found > 4000);
+	store_close(st[1]);
+	done(st[0]);
+}
+
 /* Random puts and deletes in both, compared key by key. */
 static void test_against_each_other(void **state)
 {
 	struct store *st[2];
 	void *memory = (void *)"memory", *rocksdb = (void *)"rocksdb";
-	struct store_iter *it[2];
 	uint64_t seq;
 
 	(void)state;
@@ -332,25 +423,7 @@ static void test_against_each_other(void **state)
 			store_batch_free(b[j]);
 		}
 	}
-	for (int j = 0; j < 2; j++)
-		it[j] = store_scan(st[j], NULL, sk(""), sk(""));
-	for (; store_iter_valid(it[0]); store_iter_next(it[0])) {
-		struct store_key k[2], v[2];
-
-		assert_true(store_iter_valid(it[1]));
-		for (int j = 0; j < 2; j++) {
-			k[j] = store_iter_key(it[j]);
-			v[j] = store_iter_value(it[j]);
-		}
-		assert_int_equal(k[0].len, k[1].len);
-		assert_memory_equal(k[0].p, k[1].p, k[0].len);
-		assert_int_equal(v[0].len, v[1].len);
-		assert_memory_equal(v[0].p, v[1].p, v[0].len);
-		store_iter_next(it[1]);
-	}
-	assert_false(store_iter_valid(it[1]));
-	for (int j = 0; j < 2; j++)
-		store_iter_free(it[j]);
+	assert_true(compare_range(st, sk(""), sk("")) > 0);
 	store_close(st[1]);
 	done(st[0]);
 }
@@ -631,6 +704,7 @@ int main(void)
 		BOTH(test_failures),
 		BOTH(test_checkpoint),
 		ROCKS(test_against_each_other),
+		ROCKS(test_ranges),
 		ROCKS(test_reopen),
 		ROCKS(test_sigkill_loses_nothing),
 		ROCKS(test_lost_tail),
