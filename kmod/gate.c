@@ -283,6 +283,29 @@ int orchfs_gate_wait(struct orchfs_open_inode *oi)
 	return 0;
 }
 
+static bool gate_unsettled(struct orchfs_open_inode *oi)
+{
+	bool unsettled;
+
+	rcu_read_lock();
+	unsettled = READ_ONCE(rcu_dereference(oi->gate)->unsettled);
+	rcu_read_unlock();
+	return unsettled;
+}
+
+/**
+ * orchfs_gate_wait_settled() - wait until it is known which instance stays
+ * @oi: kept alive by the caller, who is in no gate
+ *
+ * Return: 0, or -EINTR when the task was killed.
+ */
+int orchfs_gate_wait_settled(struct orchfs_open_inode *oi)
+{
+	if (wait_var_event_killable(&oi->gate, !gate_unsettled(oi)))
+		return -EINTR;
+	return 0;
+}
+
 /**
  * orchfs_gate_layout() - the layout that counts now
  * @oi: kept alive by the caller
@@ -375,6 +398,7 @@ int orchfs_swap_begin(struct orchfs_open_inode *oi, struct orchfs_layout *lay,
 		return -ENOMEM;
 	RCU_INIT_POINTER(gate->layout, orchfs_layout_get(lay));
 	gate->held = swap_needs_hold(old_lay, lay);
+	gate->unsettled = old_lay->instance != lay->instance;
 	swap->old = old;
 	swap->new = gate;
 	rcu_assign_pointer(oi->gate, gate);
@@ -416,6 +440,7 @@ void orchfs_swap_commit(struct orchfs_open_inode *oi, struct orchfs_swap *swap)
 	lockdep_assert_held(&oi->swap_lock);
 
 	WRITE_ONCE(swap->new->held, false);
+	WRITE_ONCE(swap->new->unsettled, false);
 	gate_wake(oi);
 	gate_retire(swap->old);
 }

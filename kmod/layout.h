@@ -108,6 +108,8 @@ enum {
  * @io: one reference for each I/O in flight; killed to drain
  * @layout: counted; replaced in place only by one of the same instance
  * @held: nobody may enter yet: the gate before this one is still drained
+ * @unsettled: of another instance than the gate before this one, which may
+ *	still come back: nothing may be mapped yet
  * @end: of an abandoned gate: which came first, its last I/O or the end of
  *	the open inode; the second frees it
  * @rcu: whoever leaves last may be looking at it
@@ -116,6 +118,7 @@ struct orchfs_gate {
 	struct percpu_ref io;
 	struct orchfs_layout __rcu *layout;
 	bool held;
+	bool unsettled;
 	atomic_t end;
 	struct rcu_head rcu;
 };
@@ -158,6 +161,7 @@ void orchfs_oi_free(struct orchfs_open_inode *oi);
 struct orchfs_gate *orchfs_gate_enter(struct orchfs_open_inode *oi,
 				      struct orchfs_layout **lay);
 int orchfs_gate_wait(struct orchfs_open_inode *oi);
+int orchfs_gate_wait_settled(struct orchfs_open_inode *oi);
 struct orchfs_layout *orchfs_gate_layout(struct orchfs_open_inode *oi);
 
 /**

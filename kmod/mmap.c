@@ -16,6 +16,26 @@ static void mmap_accessed(struct file *file)
 	file_accessed(file);
 }
 
+/*
+ * An area that is mapped stays with its instance. While a swap may still be
+ * abandoned it isn't known which one that is.
+ */
+static int mmap_begin(struct orchfs_file *of, unsigned int how,
+		      struct orchfs_io *io)
+{
+	int ret;
+
+	for (;;) {
+		ret = orchfs_io_begin(of, how, io);
+		if (ret || !READ_ONCE(io->gate->unsettled))
+			return ret;
+		orchfs_io_end(io);
+		ret = orchfs_gate_wait_settled(of->oi);
+		if (ret)
+			return ret;
+	}
+}
+
 /**
  * orchfs_mmap() - ->mmap of regular files
  * @file: of orchfs
@@ -45,7 +65,7 @@ int orchfs_mmap(struct file *file, struct vm_area_struct *vma)
 	if (write)
 		ret = orchfs_durable_names(inode, false);
 	if (!ret)
-		ret = orchfs_io_begin(of, write ? ORCHFS_IO_WRITE : 0, &io);
+		ret = mmap_begin(of, write ? ORCHFS_IO_WRITE : 0, &io);
 	if (ret)
 		return ret;
 	if (write)

@@ -262,6 +262,50 @@ static void test_held_while_draining(struct kunit *test)
 	orchfs_gate_leave(gate);
 }
 
+static int second_settles(void *arg)
+{
+	struct second *s = arg;
+
+	complete(&s->begun);
+	s->ret = orchfs_gate_wait_settled(s->oi);
+	complete(&s->ended);
+	return 0;
+}
+
+/* Reads go on while a sealed version moves, but nothing is mapped meanwhile. */
+static void test_unsettled_while_draining(struct kunit *test)
+{
+	struct orchfs_open_inode *oi = test->priv;
+	struct orchfs_gate *io, *gate;
+	struct second swapper = { .oi = oi, .lay = make(test, 3, 9, false) };
+	struct second waiter = { .oi = oi };
+
+	KUNIT_ASSERT_EQ(test, swap_to(oi, make(test, 2, 8, false), FOREVER), 0);
+	io = enter(test, oi, 2);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(io->unsettled));
+	second_start(test, &swapper, second_swaps);
+	while (current_generation(oi) != 3)
+		schedule_timeout_uninterruptible(1);
+	gate = enter(test, oi, 3);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(gate->held));
+	KUNIT_EXPECT_TRUE(test, READ_ONCE(gate->unsettled));
+	orchfs_gate_leave(gate);
+	second_start(test, &waiter, second_settles);
+	KUNIT_EXPECT_FALSE(test, completion_done(&waiter.ended));
+	orchfs_gate_leave(io);
+	wait_for_completion(&swapper.ended);
+	wait_for_completion(&waiter.ended);
+	KUNIT_EXPECT_EQ(test, swapper.ret, 0);
+	KUNIT_EXPECT_EQ(test, waiter.ret, 0);
+	gate = enter(test, oi, 3);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(gate->unsettled));
+	/* One that is abandoned leaves what was there, settled. */
+	KUNIT_EXPECT_EQ(test, swap_to(oi, make(test, 4, 8, false), NOW),
+			-ETIMEDOUT);
+	KUNIT_EXPECT_EQ(test, orchfs_gate_wait_settled(oi), 0);
+	orchfs_gate_leave(gate);
+}
+
 static void test_sealed_isnt_held(struct kunit *test)
 {
 	struct orchfs_open_inode *oi = test->priv;
@@ -461,6 +505,7 @@ static struct kunit_case layout_cases[] = {
 	KUNIT_CASE(test_abandoned_then_closed),
 	KUNIT_CASE(test_held_while_draining),
 	KUNIT_CASE(test_sealed_isnt_held),
+	KUNIT_CASE(test_unsettled_while_draining),
 	KUNIT_CASE(test_blocked),
 	KUNIT_CASE(test_upgrade),
 	KUNIT_CASE(test_references),
