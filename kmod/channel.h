@@ -144,7 +144,8 @@ bool orchfs_attr_valid(const struct orchfs_attr *attr);
 bool orchfs_name_valid(const void *name, size_t len);
 struct sk_buff *orchfs_message_notes(struct list_head *notes);
 struct sk_buff *orchfs_message_layout_done(u64 request_id, u64 node,
-					   u64 generation, int status);
+					   u64 generation, int status,
+					   u32 writers);
 
 /* note.c */
 int orchfs_note_init(void);

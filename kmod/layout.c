@@ -253,22 +253,28 @@ static void layout_commit(struct inode *inode, struct orchfs_layout *lay)
 /*
  * An mmap leaves its gate before its area is linked to the backing file, but
  * not before the area holds that file. So a backing file that somebody beside
- * its opener holds may be about to be mapped. A mistake costs an EBUSY.
+ * its opener holds may be about to be mapped. A mistake costs an EBUSY. Where
+ * only the right to write goes, only a file that can write matters.
  */
 static bool layout_mapping_made(struct orchfs_open_inode *oi,
 				const struct orchfs_layout *old,
 				const struct orchfs_layout *new)
 {
+	fmode_t matters = FMODE_READ;
 	const struct orchfs_backing *b;
 	struct orchfs_file *of;
 	bool held = false;
 
-	if (old->instance == new->instance && new->writable >= old->writable)
-		return false;
+	if (old->instance == new->instance) {
+		if (new->writable >= old->writable)
+			return false;
+		matters = FMODE_WRITE;
+	}
 	spin_lock(&oi->files_lock);
 	list_for_each_entry(of, &oi->files, node)
 		list_for_each_entry(b, &of->backings, node)
-			held |= file_count(b->file) > 1;
+			held |= (b->file->f_mode & matters) &&
+				file_count(b->file) > 1;
 	spin_unlock(&oi->files_lock);
 	return held;
 }
@@ -307,6 +313,26 @@ out_put_old:
 	return ret;
 }
 
+static u64 layout_floor(struct super_block *sb)
+{
+	return atomic64_read(&ORCHFS_SB(sb)->layout_floor);
+}
+
+/*
+ * A swap found no layout. One that a reply brought before it may be on its way
+ * to the inode still, and must not arrive after it. Generations are counted
+ * for all inodes together, so others may have to ask again because of this.
+ */
+static void layout_raise_floor(struct super_block *sb, u64 generation)
+{
+	atomic64_t *floor = &ORCHFS_SB(sb)->layout_floor;
+	s64 old = atomic64_read(floor);
+
+	while ((u64)old < generation &&
+	       !atomic64_try_cmpxchg(floor, &old, generation))
+		;
+}
+
 /*
  * The open inode, with a user added; or NULL after the layout was replaced,
  * as nobody uses it. Consumes nothing.
@@ -325,7 +351,8 @@ layout_use_or_replace(struct inode *inode, struct orchfs_layout *lay, int *ret)
 		oi->users++;
 	} else {
 		old = layout_locked(ii);
-		if (old && old->generation >= lay->generation) {
+		if (old ? old->generation >= lay->generation :
+			  lay->generation < layout_floor(inode->i_sb)) {
 			*ret = -ESTALE;
 			old = NULL;
 		} else if (old && layout_pinned(old, lay)) {
@@ -446,19 +473,8 @@ static bool layout_granted(struct inode *inode, bool write)
 	return granted;
 }
 
-/**
- * orchfs_layout_want() - ask the daemon for a layout, unless there is one
- * @inode: a regular file
- * @write: it must grant writing
- *
- * The caller is in no gate: the daemon may want to swap before it answers.
- *
- * Return: 0; -EINTR; -EPROTO when the reply doesn't grant what was asked;
- * errors of orchfs_upcall() and orchfs_layout_install().
- */
-int orchfs_layout_want(struct inode *inode, bool write)
+static int layout_ask(struct inode *inode, bool write)
 {
-	struct orchfs_inode *ii = ORCHFS_I(inode);
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_OPEN,
 		.flags = write ? ORCHFS_REQ_FLAG_WRITE : 0,
@@ -468,23 +484,43 @@ int orchfs_layout_want(struct inode *inode, bool write)
 	struct orchfs_layout *lay;
 	int ret;
 
-	if (mutex_lock_killable(&ii->open_lock))
-		return -EINTR;
-	ret = 0;
-	if (layout_granted(inode, write))
-		goto out_unlock;
 	ret = orchfs_upcall(inode->i_sb, &args, &res);
 	if (ret)
-		goto out_unlock;
+		return ret;
 	lay = res.layout;
 	res.layout = NULL;
 	if (res.has_attr && res.attr.ino == inode->i_ino)
 		orchfs_inode_apply(inode, &res.attr, res.txn);
 	orchfs_result_free(&res);
-	ret = lay ? orchfs_layout_install(inode, lay) : -EPROTO;
-	if (!ret && !layout_granted(inode, write))
-		ret = -EPROTO;
-out_unlock:
+	if (!lay)
+		return -EPROTO;
+	if (!orchfs_layout_grants(lay, write)) {
+		orchfs_layout_put(lay);
+		return -EPROTO;
+	}
+	return orchfs_layout_install(inode, lay);
+}
+
+/**
+ * orchfs_layout_want() - ask the daemon for a layout, unless there is one
+ * @inode: a regular file
+ * @write: it must grant writing
+ *
+ * The caller is in no gate: the daemon may want to swap before it answers. If
+ * a swap overtook the answer the daemon is asked again.
+ *
+ * Return: 0; -EINTR; -EPROTO when the reply doesn't grant what was asked;
+ * errors of orchfs_upcall() and orchfs_layout_install().
+ */
+int orchfs_layout_want(struct inode *inode, bool write)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+	int ret = 0;
+
+	if (mutex_lock_killable(&ii->open_lock))
+		return -EINTR;
+	while (!ret && !layout_granted(inode, write))
+		ret = layout_ask(inode, write);
 	mutex_unlock(&ii->open_lock);
 	return ret;
 }
@@ -633,21 +669,37 @@ struct orchfs_gate *orchfs_layout_pass(struct inode *inode,
 	return gate;
 }
 
+static int layout_set_inode(struct orchfs_layout_work *w, u32 *writers)
+{
+	struct inode *inode = ilookup(w->sb, w->node);
+	int ret = -ENOENT;
+
+	if (!inode)
+		return ret;
+	if (S_ISREG(inode->i_mode) && orchfs_layout_generation(inode)) {
+		ret = orchfs_layout_swap(inode, w->lay, w->deadline);
+		/* Who opens it from now on finds the new layout. */
+		*writers = max(atomic_read(&inode->i_writecount), 0);
+	}
+	iput(inode);
+	return ret;
+}
+
 static void layout_set_work(struct work_struct *work)
 {
 	struct orchfs_layout_work *w =
 		container_of(work, struct orchfs_layout_work, work);
-	struct inode *inode;
-	int ret = -ENOENT;
+	u32 writers = 0;
+	int ret;
 
-	inode = ilookup(w->sb, w->node);
-	if (inode) {
-		if (S_ISREG(inode->i_mode) && orchfs_layout_generation(inode))
-			ret = orchfs_layout_swap(inode, w->lay, w->deadline);
-		iput(inode);
+	ret = layout_set_inode(w, &writers);
+	if (ret == -ENOENT) {
+		layout_raise_floor(w->sb, w->lay->generation);
+		/* Pairs with the i_lock of who installs one: seen by either. */
+		ret = layout_set_inode(w, &writers);
 	}
 	orchfs_layout_done(w->sb, w->request_id, w->node, w->lay->generation,
-			   ret);
+			   ret, writers);
 	orchfs_layout_put(w->lay);
 	orchfs_channel_sb_put(w->ch, w->sb);
 	orchfs_channel_put(w->ch);

@@ -563,17 +563,20 @@ err_free_skb:
  * @node: inode number
  * @generation: of the layout that is in use now
  * @status: 0 or a negative errno
+ * @writers: how often the file is open for writing
  *
  * Return: the message or NULL.
  */
 struct sk_buff *orchfs_message_layout_done(u64 request_id, u64 node,
-					   u64 generation, int status)
+					   u64 generation, int status,
+					   u32 writers)
 {
 	struct sk_buff *skb;
 	void *head;
 
 	skb = genlmsg_new(3 * nla_total_size(sizeof(u64)) +
-			  nla_total_size(sizeof(s32)), GFP_KERNEL);
+			  nla_total_size(sizeof(s32)) +
+			  nla_total_size(sizeof(u32)), GFP_KERNEL);
 	if (!skb)
 		return NULL;
 	head = genlmsg_put(skb, 0, 0, &orchfs_nl_family, 0,
@@ -581,7 +584,8 @@ struct sk_buff *orchfs_message_layout_done(u64 request_id, u64 node,
 	if (!head || orchfs_put_u64(skb, ORCHFS_A_MSG_REQUEST_ID, request_id) ||
 	    orchfs_put_u64(skb, ORCHFS_A_MSG_NODE, node) ||
 	    orchfs_put_u64(skb, ORCHFS_A_MSG_GENERATION, generation) ||
-	    nla_put_s32(skb, ORCHFS_A_MSG_STATUS, status)) {
+	    nla_put_s32(skb, ORCHFS_A_MSG_STATUS, status) ||
+	    nla_put_u32(skb, ORCHFS_A_MSG_OPENS, writers)) {
 		kfree_skb(skb);
 		return NULL;
 	}

@@ -160,12 +160,13 @@ void orchfs_note_forget(struct orchfs_channel *ch, u64 node)
  * @node: inode number
  * @generation: of the layout that is in use now
  * @status: 0, or -ETIMEDOUT when the old layout is back
+ * @writers: how often the file is open for writing
  *
  * May sleep to allocate. Dropped when the daemon has gone; the next one reads
  * the generation from the handles.
  */
 void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
-			u64 generation, int status)
+			u64 generation, int status, u32 writers)
 {
 	struct orchfs_channel *ch = ORCHFS_SB(sb)->channel;
 	struct orchfs_event *event;
@@ -175,7 +176,7 @@ void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
 	if (!event)
 		goto err_lost;
 	event->skb = orchfs_message_layout_done(request_id, node, generation,
-						status);
+						status, writers);
 	if (!event->skb)
 		goto err_free_event;
 

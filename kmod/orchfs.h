@@ -135,6 +135,8 @@ struct orchfs_sb {
 	int upcall_errno;		/* negative */
 	u32 generation;
 	atomic64_t txn;			/* highest that this mount was told */
+	atomic64_t layout_floor;	/* older ones aren't put on inodes that
+					 * hold none; layout.c */
 	bool written;			/* a regular file was open for writing */
 	bool dying;			/* umount began */
 	struct orchfs_note *note_umount;
@@ -383,7 +385,7 @@ int orchfs_layout_set(struct super_block *sb, u64 node,
 		      unsigned int timeout_ms);
 /* channel.c: tells the daemon the end of a layout-set. */
 void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
-			u64 generation, int status);
+			u64 generation, int status, u32 writers);
 /* For the handles dump. */
 u64 orchfs_layout_generation(struct inode *inode);
 u32 orchfs_open_count(struct inode *inode);
