@@ -260,7 +260,7 @@ bool orchfs_attr_valid(const struct orchfs_attr *attr)
 	       attr->uid != (u32)-1 && attr->gid != (u32)-1 &&
 	       attr->rdev_major < (1U << (32 - MINORBITS)) &&
 	       attr->rdev_minor <= MINORMASK && !attr->reserved &&
-	       !(attr->flags & ~(ORCHFS_ATTR_NO_XATTR | ORCHFS_ATTR_NO_CAP));
+	       !(attr->flags & ~ORCHFS_ATTR_ALL);
 }
 
 static int orchfs_get_attr(struct genl_info *info, int type,

@@ -66,9 +66,10 @@ static const struct nla_policy orchfs_ready_nl_policy[ORCHFS_A_MSG_DURABLE + 1] 
 static const struct nla_policy orchfs_reply_nl_policy[ORCHFS_A_MSG_STATFS + 1] = {
 	[ORCHFS_A_MSG_REQUEST_ID] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_STATUS] = { .type = NLA_S32, },
-	[ORCHFS_A_MSG_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0x1fff),
+	[ORCHFS_A_MSG_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0x3fff),
 	[ORCHFS_A_MSG_TXN] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_DURABLE] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_NAME] = { .type = NLA_BINARY, .len = ORCHFS_NAME_MAX, },
 	[ORCHFS_A_MSG_ATTR] = NLA_POLICY_EXACT_LEN(ORCHFS_ATTR_LEN),
 	[ORCHFS_A_MSG_ATTR2] = NLA_POLICY_EXACT_LEN(ORCHFS_ATTR_LEN),
 	[ORCHFS_A_MSG_TARGET] = { .type = NLA_BINARY, .len = ORCHFS_TARGET_MAX, },

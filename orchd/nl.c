@@ -77,6 +77,13 @@ static bool name_ok(const struct op_name *n)
 		 (n->len == 1 || (n->len == 2 && n->s[1] == '.')));
 }
 
+/* Where an inode is, is looked up under that name. */
+static bool is_dotdot(const struct op_req *op)
+{
+	return op->kind == ORCHFS_KIND_LOOKUP && op->name.len == 2 &&
+	       op->name.s[0] == '.' && op->name.s[1] == '.';
+}
+
 enum {
 	NEED_NODE = 1, NEED_NAME = 2, NEED_NODE2 = 4, NEED_NAME2 = 8,
 	NEED_NOW = 16, NEED_ATTR = 32, NEED_XNAME = 64, NEED_SESSION = 128,
@@ -119,7 +126,7 @@ static int check_needs(const struct op_req *op, struct nlattr **tb)
 	    (n & NEED_ATTR && !tb[ORCHFS_A_MSG_ATTR]) ||
 	    (n & NEED_SESSION && !op->session))
 		return -EPROTO;
-	if ((op->name.len && !name_ok(&op->name)) ||
+	if ((op->name.len && !name_ok(&op->name) && !is_dotdot(op)) ||
 	    (op->name2.len && !name_ok(&op->name2)))
 		return -EINVAL;
 	if (op->xattr_name.len &&
@@ -128,41 +135,96 @@ static int check_needs(const struct op_req *op, struct nlattr **tb)
 	return 0;
 }
 
-/* The value is the concatenation of all xattr-value attributes. */
-static int get_value(struct nlmsghdr *nlh, struct nl_request *r)
+static struct nlattr *first_attr(struct nlmsghdr *nlh, int *rem)
 {
-	size_t total = 0, nr = 0;
-	struct nlattr *a, *first = NULL;
-	char *buf;
+	*rem = genlmsg_attrlen(genlmsg_hdr(nlh), 0);
+	return genlmsg_attrdata(genlmsg_hdr(nlh), 0);
+}
+
+/* One more chunk of the value at hand, which may be the first. */
+static void add_chunk(struct op_xattr *x, const struct nlattr *a, char **buf)
+{
+	size_t len = (size_t)nla_len(a);
+
+	if (!*buf) {
+		x->value = nla_data(a);
+		x->len = len;
+		return;
+	}
+	if (!x->value)
+		x->value = *buf;
+	if (len)
+		memcpy(*buf, nla_data(a), len);
+	*buf += len;
+	x->len += len;
+}
+
+/* Space for the values if one of them comes in several chunks. */
+static int join_buffer(struct nlmsghdr *nlh, struct nl_request *r)
+{
+	size_t total = 0, names = 0, chunks = 0;
+	struct nlattr *a;
 	int rem;
 
-	nla_for_each_attr(a, genlmsg_attrdata(genlmsg_hdr(nlh), 0),
-			  genlmsg_attrlen(genlmsg_hdr(nlh), 0), rem) {
+	for (a = first_attr(nlh, &rem); nla_ok(a, rem);
+	     a = nla_next(a, &rem)) {
+		names += nla_type(a) == ORCHFS_A_MSG_XATTR_NAME;
 		if (nla_type(a) != ORCHFS_A_MSG_XATTR_VALUE)
 			continue;
-		first = first ? first : a;
 		total += (size_t)nla_len(a);
-		nr++;
+		chunks++;
 	}
-	if (total > NL_XATTR_MAX)
+	if (total > NL_XATTR_MAX * OP_XATTRS_MAX)
 		return -E2BIG;
-	r->op.xattr_len = total;
-	if (nr < 2) {
-		r->op.xattr_value = first ? nla_data(first) : NULL;
+	if (chunks <= names)
 		return 0;
-	}
-	buf = r->owned = malloc(total ? total : 1);
-	if (!buf)
-		return -ENOMEM;
-	r->op.xattr_value = buf;
-	nla_for_each_attr(a, genlmsg_attrdata(genlmsg_hdr(nlh), 0),
-			  genlmsg_attrlen(genlmsg_hdr(nlh), 0), rem) {
-		if (nla_type(a) != ORCHFS_A_MSG_XATTR_VALUE)
-			continue;
-		memcpy(buf, nla_data(a), (size_t)nla_len(a));
-		buf += nla_len(a);
+	r->owned = malloc(total ? total : 1);
+	return r->owned ? 0 : -ENOMEM;
+}
+
+/*
+ * A name, then its value, which is the concatenation of the xattr-value
+ * attributes that follow; then the next name.
+ */
+static int get_xattrs(struct nlmsghdr *nlh, struct nl_request *r)
+{
+	struct op_xattr *x = NULL;
+	struct nlattr *a;
+	char *buf;
+	int rem, rc;
+
+	rc = join_buffer(nlh, r);
+	if (rc)
+		return rc;
+	buf = r->owned;
+	for (a = first_attr(nlh, &rem); nla_ok(a, rem);
+	     a = nla_next(a, &rem)) {
+		if (nla_type(a) == ORCHFS_A_MSG_XATTR_NAME) {
+			if (r->op.nr_xattrs == OP_XATTRS_MAX)
+				return -E2BIG;
+			x = &r->op.xattrs[r->op.nr_xattrs++];
+			x->name.s = nla_data(a);
+			x->name.len = (size_t)nla_len(a);
+			if (!x->name.len ||
+			    memchr(x->name.s, 0, x->name.len))
+				return -EINVAL;
+		} else if (nla_type(a) == ORCHFS_A_MSG_XATTR_VALUE) {
+			if (!x)
+				return -EPROTO;
+			if (x->len + (size_t)nla_len(a) > NL_XATTR_MAX)
+				return -E2BIG;
+			add_chunk(x, a, &buf);
+		}
 	}
 	return 0;
+}
+
+/* Setxattr has one name and a value. */
+static void one_xattr(struct op_req *op)
+{
+	op->xattr_value = op->xattrs[0].value;
+	op->xattr_len = op->xattrs[0].len;
+	op->nr_xattrs = 0;
 }
 
 int nl_decode_request(struct nlmsghdr *nlh, struct nl_request *r)
@@ -203,8 +265,10 @@ int nl_decode_request(struct nlmsghdr *nlh, struct nl_request *r)
 		rc = get_time(tb[ORCHFS_A_MSG_NOW], &op->now);
 	if (!rc)
 		rc = check_needs(op, tb);
+	if (!rc && tb[ORCHFS_A_MSG_XATTR_NAME])
+		rc = get_xattrs(nlh, r);
 	if (!rc && op->kind == ORCHFS_KIND_SETXATTR)
-		rc = get_value(nlh, r);
+		one_xattr(op);
 	return rc;
 }
 
@@ -456,6 +520,9 @@ static int put_reply(struct nl_msg *m, const struct op_reply *rep, int fd,
 	    nla_put_u32(m, ORCHFS_A_MSG_FLAGS, rep->flags))
 		return -EMSGSIZE;
 	if (rep->txn && nla_put_u64(m, ORCHFS_A_MSG_TXN, rep->txn))
+		return -EMSGSIZE;
+	if (rep->name.len && nla_put(m, ORCHFS_A_MSG_NAME,
+				     (int)rep->name.len, rep->name.s))
 		return -EMSGSIZE;
 	if (rep->has_attr && nla_put(m, ORCHFS_A_MSG_ATTR, sizeof(rep->attr),
 				     &rep->attr))

@@ -187,6 +187,8 @@ const char *orchfs_req_flag_name(uint32_t flag)
 		return "durable";
 	case ORCHFS_REQ_FLAG_EXISTING:
 		return "existing";
+	case ORCHFS_REQ_FLAG_WHITEOUT:
+		return "whiteout";
 	default:
 		return NULL;
 	}

@@ -11,7 +11,8 @@
 
 #define SETTABLE	(ORCHFS_SET_MODE | ORCHFS_SET_UID | ORCHFS_SET_GID | \
 			 ORCHFS_SET_ATIME | ORCHFS_SET_MTIME | \
-			 ORCHFS_SET_CTIME)
+			 ORCHFS_SET_CTIME | ORCHFS_SET_FLAGS | \
+			 ORCHFS_SET_PROJID)
 #define NSEC_MAX	1000000000U
 
 static int check_request(const struct op_req *rq)
@@ -43,6 +44,11 @@ static void apply(struct inode *i, const struct op_req *rq)
 		i->mtime.sec = a->mtime;
 		i->mtime.nsec = a->mtime_nsec;
 	}
+	if (rq->valid & ORCHFS_SET_FLAGS)
+		i->flags = (i->flags & ~(uint32_t)ORCHFS_ATTR_SETTABLE) |
+			   (a->flags & ORCHFS_ATTR_SETTABLE);
+	if (rq->valid & ORCHFS_SET_PROJID)
+		i->projid = a->projid;
 	i->ctime = rq->now;
 }
 
@@ -79,6 +85,9 @@ static int do_setattr(struct txn *t, const struct op_req *rq,
 	if (!rq->valid)
 		return inode_reply(t->ns, &n->i, rep);
 	apply(&n->i, rq);
+	rc = xattrs_put(t, n, rq->xattrs, rq->nr_xattrs);
+	if (rc)
+		return rc;
 	n->i.change = t->seq;
 	n->dirty = true;
 	if (rq->valid & ORCHFS_SET_MTIME && live_dirty(t->ns, n->i.ino))

@@ -126,6 +126,21 @@ static uint32_t new_generation(const struct ns *ns, uint64_t ino)
 	return g ? g : 1;
 }
 
+/* What a new inode has of its directory beside the group. */
+static void inherit(const struct inode *dir, struct inode *i)
+{
+	uint32_t flags = 0;
+
+	if (S_ISDIR(i->mode) || S_ISREG(i->mode))
+		flags = ORCHFS_ATTR_NODUMP | ORCHFS_ATTR_NOATIME |
+			ORCHFS_ATTR_SYNC;
+	if (S_ISDIR(i->mode))
+		flags |= ORCHFS_ATTR_PROJINHERIT;
+	i->flags = dir->flags & flags;
+	if (dir->flags & ORCHFS_ATTR_PROJINHERIT)
+		i->projid = dir->projid;
+}
+
 static void fill_inode(const struct ns *ns, const struct op_req *rq,
 		       struct inode *i)
 {
@@ -148,6 +163,30 @@ static void fill_inode(const struct ns *ns, const struct op_req *rq,
 		i->rdev_major = rq->rdev_major;
 		i->rdev_minor = rq->rdev_minor;
 	}
+}
+
+bool project_fits(const struct inode *dir, const struct inode *i)
+{
+	return !(dir->flags & ORCHFS_ATTR_PROJINHERIT) ||
+	       dir->projid == i->projid;
+}
+
+/**
+ * whiteout_new() - the inode of a whiteout.
+ * @rq: the rename, with mode, uid and gid. The caller has made sure that
+ * there is an inode number. NULL without memory.
+ */
+struct tnode *whiteout_new(struct txn *t, const struct op_req *rq,
+			   const struct inode *dir)
+{
+	struct tnode *n = txn_new_inode(t, number_take(&t->ns->ino));
+
+	if (!n)
+		return NULL;
+	fill_inode(t->ns, rq, &n->i);
+	inherit(dir, &n->i);
+	n->i.change = t->seq;
+	return n;
 }
 
 /* Version 1, a head, with its only instance; and the layout, if asked. */
@@ -233,7 +272,10 @@ static int make(struct txn *t, struct creation *c)
 	if (!c->node)
 		return -ENOMEM;
 	fill_inode(ns, c->rq, &c->node->i);
+	inherit(&c->dir->i, &c->node->i);
 	rc = link_in(t, c);
+	if (!rc)
+		rc = xattrs_put(t, c->node, c->rq->xattrs, c->rq->nr_xattrs);
 	if (!rc && c->has_file)
 		rc = put_content(t, c);
 	if (rc)

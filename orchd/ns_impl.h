@@ -14,7 +14,7 @@
 #include "record.h"
 #include "store.h"
 
-#define NS_FORMAT	1
+#define NS_FORMAT	2
 #define NS_LINK_MAX	65000U		/* names of one file */
 #define NS_SLOTS	64
 #define NS_XATTR_MAX	65536U		/* a value; all names of an inode */
@@ -22,6 +22,9 @@
 #define NS_READDIR_MAX	1024U
 #define NS_READDIR_BYTES (200U << 10)
 #define NS_GENERATIONS	(1ULL << 40)	/* of layouts, for one run */
+/* Flags of an inode's record that tell of its xattrs. */
+#define NS_HAS_ALL	(ORCHFS_ATTR_NO_XATTR | ORCHFS_ATTR_NO_CAP | \
+			 ORCHFS_ATTR_NO_ACL | ORCHFS_ATTR_NO_DEFACL)
 #define NS_DIR_SIZE	4096
 #define NS_DIR_BLOCKS	8
 
@@ -227,6 +230,12 @@ void dir_touch(struct tnode *dir, const struct orchfs_time *now);
 void orphan_put(struct txn *t, uint64_t ino, uint64_t session);
 void orphan_del(struct txn *t, uint64_t ino);
 
+/* ns_create.c: what a rename leaves behind for overlayfs */
+struct tnode *whiteout_new(struct txn *t, const struct op_req *rq,
+			   const struct inode *dir);
+/* A directory that owns its projects takes no inode of another one. */
+bool project_fits(const struct inode *dir, const struct inode *i);
+
 /* ns_remove.c */
 int inode_drop_name(struct txn *t, struct tnode *n, struct tnode *dir,
 		    const struct op_req *rq);
@@ -234,6 +243,10 @@ int inode_drop_name(struct txn *t, struct tnode *n, struct tnode *dir,
 /* ns_layout.c */
 int layout_grant(struct ns *ns, const struct inode *i, bool write,
 		 struct op_reply *rep);
+
+/* ns_xattr.c: put xattrs on an inode of the transaction */
+int xattrs_put(struct txn *t, struct tnode *n, const struct op_xattr *x,
+	       size_t nr);
 
 /* ns_note.c */
 int node_settle(struct txn *t, struct tnode *n, bool from_backing);

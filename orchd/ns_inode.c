@@ -191,11 +191,10 @@ void inode_attr(const struct inode *i, struct orchfs_attr *a)
 		.nlink = i->nlink,
 		.rdev_major = i->rdev_major,
 		.rdev_minor = i->rdev_minor,
+		.projid = i->projid,
+		/* the record says "has", the attributes say "has none" */
+		.flags = (i->flags & ORCHFS_ATTR_ALL) ^ NS_HAS_ALL,
 	};
-	if (!(i->flags & ORCHFS__STORE__INODE_FLAG__INODE_HAS_XATTR))
-		a->flags |= ORCHFS_ATTR_NO_XATTR;
-	if (!(i->flags & ORCHFS__STORE__INODE_FLAG__INODE_HAS_CAP))
-		a->flags |= ORCHFS_ATTR_NO_CAP;
 }
 
 /**

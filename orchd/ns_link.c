@@ -29,6 +29,8 @@ static int do_link(struct txn *t, const struct op_req *rq,
 		rc = dir_get(t, rq->node2, &dir);
 	if (rc)
 		return rc;
+	if (!project_fits(&dir->i, &n->i))
+		return -EXDEV;
 	rc = entry_find_or_free(t->ns, rq->node2, &rq->name2, &e, &cookie);
 	if (rc != -ENOENT)
 		return rc ? rc : -EEXIST;

@@ -114,6 +114,9 @@ static int check(struct ns *ns, const struct renaming *r)
 		return -ENOENT;
 	if (r->dst && r->rq->flags & ORCHFS_REQ_FLAG_NOREPLACE)
 		return -EEXIST;
+	if (!project_fits(&r->ndir->i, &r->src->i) ||
+	    (r->exchange && !project_fits(&r->odir->i, &r->dst->i)))
+		return -EXDEV;
 	rc = check_ancestors(ns, r);
 	if (rc || !r->dst || r->exchange || r->src == r->dst)
 		return rc;
@@ -162,13 +165,31 @@ static int do_exchange(struct txn *t, struct renaming *r)
 	return move_parent(r->dst, r->ndir, r->odir);
 }
 
+/* The old name: gone, or a whiteout's. */
+static int leave(struct txn *t, struct renaming *r)
+{
+	const struct op_req *rq = r->rq;
+	struct tnode *w;
+
+	entry_del(t, rq->node, r->ocookie, r->src->i.ino);
+	if (!(rq->flags & ORCHFS_REQ_FLAG_WHITEOUT))
+		return 0;
+	w = whiteout_new(t, rq, &r->odir->i);
+	if (!w)
+		return -ENOMEM;
+	entry_put(t, rq->node, r->ocookie, &rq->name, &w->i);
+	return 0;
+}
+
 static int do_move(struct txn *t, struct renaming *r)
 {
 	const struct op_req *rq = r->rq;
 	struct key k;
 	int rc;
 
-	entry_del(t, rq->node, r->ocookie, r->src->i.ino);
+	rc = leave(t, r);
+	if (rc)
+		return rc;
 	if (r->dst) {
 		txn_del(t, key_num3(&k, 'R', r->dst->i.ino, rq->node2,
 				    r->ncookie));
@@ -216,11 +237,15 @@ int ns_op_rename(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
 	struct txn t;
 	int rc;
 
-	if (r.exchange && rq->flags & ORCHFS_REQ_FLAG_NOREPLACE)
+	if (r.exchange && rq->flags & (ORCHFS_REQ_FLAG_NOREPLACE |
+				       ORCHFS_REQ_FLAG_WHITEOUT))
 		return -EINVAL;
 	rc = name_check(&rq->name);
 	if (!rc)
 		rc = name_check(&rq->name2);
+	if (!rc && rq->flags & ORCHFS_REQ_FLAG_WHITEOUT)
+		rc = S_ISCHR(rq->mode) ? number_ensure(ns, &ns->ino, 1) :
+		     -EINVAL;
 	if (rc)
 		return rc;
 	txn_begin(&t, ns);

@@ -1,14 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Extended attributes: user., trusted. and security. */
+/* Extended attributes: user., trusted., security. and the ACLs of system. */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "ns_impl.h"
 
 #define HAS_XATTR	ORCHFS__STORE__INODE_FLAG__INODE_HAS_XATTR
-#define HAS_CAP		ORCHFS__STORE__INODE_FLAG__INODE_HAS_CAP
 
-static const char cap_name[] = "security.capability";
+/* Those that a flag of the inode tells of. */
+static const struct {
+	const char *name;
+	uint32_t flag;
+} known[] = {
+	{ "security.capability", ORCHFS__STORE__INODE_FLAG__INODE_HAS_CAP },
+	{ "system.posix_acl_access",
+	  ORCHFS__STORE__INODE_FLAG__INODE_HAS_ACL },
+	{ "system.posix_acl_default",
+	  ORCHFS__STORE__INODE_FLAG__INODE_HAS_DEFACL },
+};
+
+/* HAS_XATTR and what else the name means. */
+static uint32_t flags_of(const struct op_name *n)
+{
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (n->len == strlen(known[i].name) &&
+		    !memcmp(n->s, known[i].name, n->len))
+			return HAS_XATTR | known[i].flag;
+	return HAS_XATTR;
+}
 
 static bool has_prefix(const struct op_name *n, const char *prefix)
 {
@@ -23,6 +43,8 @@ static int check_name(const struct op_name *n)
 		return -EINVAL;
 	if (n->len > ORCHFS_NAME_MAX)
 		return -ERANGE;
+	if (has_prefix(n, "system."))
+		return flags_of(n) == HAS_XATTR ? -EOPNOTSUPP : 0;
 	if (!has_prefix(n, "user.") && !has_prefix(n, "trusted.") &&
 	    !has_prefix(n, "security."))
 		return -EOPNOTSUPP;
@@ -70,8 +92,8 @@ int ns_op_getxattr(struct ns *ns, const struct op_req *rq,
 
 /* What an inode has beside one name. */
 struct others {
-	size_t count, names, values;
-	bool cap;
+	size_t names, values;
+	uint32_t flags;
 	bool has_name;		/* the one left out is there */
 };
 
@@ -93,54 +115,76 @@ static int look_at_others(struct ns *ns, uint64_t ino,
 			o->has_name = true;
 			continue;
 		}
-		o->count++;
 		o->names += n.len + 1;
 		o->values += scan_value(&s).len;
-		if (n.len == strlen(cap_name) &&
-		    !memcmp(n.s, cap_name, n.len))
-			o->cap = true;
+		o->flags |= flags_of(&n);
 	}
 	return scan_end(&s, 0);
+}
+
+static int check_room(const struct op_xattr *x, const struct others *o)
+{
+	if (x->len > NS_XATTR_MAX)
+		return -E2BIG;
+	if (o->names + x->name.len + 1 > NS_XATTR_MAX ||
+	    o->values + x->len > NS_XATTR_TOTAL)
+		return -ENOSPC;
+	return 0;
 }
 
 static int check_set(const struct op_req *rq, const struct others *o)
 {
 	if (rq->flags & ORCHFS_REQ_FLAG_XATTR_REMOVE)
-		return o->has_name ? 0 : -ENODATA;
+		/* an ACL that the mode says all of: the mode is the point */
+		return o->has_name || rq->valid ? 0 : -ENODATA;
 	if (rq->flags & ORCHFS_REQ_FLAG_XATTR_CREATE && o->has_name)
 		return -EEXIST;
 	if (rq->flags & ORCHFS_REQ_FLAG_XATTR_REPLACE && !o->has_name)
 		return -ENODATA;
-	if (rq->xattr_len > NS_XATTR_MAX)
-		return -E2BIG;
-	if (o->names + rq->xattr_name.len + 1 > NS_XATTR_MAX ||
-	    o->values + rq->xattr_len > NS_XATTR_TOTAL)
-		return -ENOSPC;
 	return 0;
 }
 
-static uint32_t new_flags(const struct op_req *rq, const struct others *o)
+static int xattr_put(struct txn *t, struct tnode *n, const struct op_xattr *x,
+		     const struct others *o)
 {
-	const struct op_name *n = &rq->xattr_name;
-	uint32_t flags = 0;
-	bool cap = o->cap;
-	size_t count = o->count;
+	struct key k;
+	int rc = check_room(x, o);
 
-	if (!(rq->flags & ORCHFS_REQ_FLAG_XATTR_REMOVE)) {
-		count++;
-		cap |= n->len == strlen(cap_name) &&
-		       !memcmp(n->s, cap_name, n->len);
+	if (rc)
+		return rc;
+	txn_put(t, xattr_key(&k, n->i.ino, &x->name), x->value, x->len);
+	n->i.flags |= flags_of(&x->name);
+	n->dirty = true;
+	return 0;
+}
+
+/**
+ * xattrs_put() - put xattrs on an inode of the transaction.
+ * @n: a new one, or one that a setattr changes. No name comes twice.
+ */
+int xattrs_put(struct txn *t, struct tnode *n, const struct op_xattr *x,
+	       size_t nr)
+{
+	struct others o = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; i < nr && !rc; i++) {
+		rc = check_name(&x[i].name);
+		if (!rc && !n->is_new)
+			rc = look_at_others(t->ns, n->i.ino, &x[i].name, &o);
+		if (!rc)
+			rc = xattr_put(t, n, &x[i], &o);
+		o.names += x[i].name.len + 1;
+		o.values += x[i].len;
 	}
-	if (count)
-		flags |= HAS_XATTR;
-	if (cap)
-		flags |= HAS_CAP;
-	return flags;
+	return rc;
 }
 
 static int do_setxattr(struct txn *t, const struct op_req *rq,
 		       struct op_reply *rep)
 {
+	const struct op_xattr x = { rq->xattr_name, rq->xattr_value,
+				    rq->xattr_len };
 	struct others o;
 	struct tnode *n;
 	struct key k;
@@ -149,18 +193,20 @@ static int do_setxattr(struct txn *t, const struct op_req *rq,
 	rc = txn_inode(t, rq->node, &n);
 	if (rc)
 		return rc == -ENOENT ? -ESTALE : rc;
-	rc = look_at_others(t->ns, rq->node, &rq->xattr_name, &o);
+	rc = look_at_others(t->ns, rq->node, &x.name, &o);
 	if (!rc)
 		rc = check_set(rq, &o);
 	if (rc)
 		return rc;
-	xattr_key(&k, rq->node, &rq->xattr_name);
-	if (rq->flags & ORCHFS_REQ_FLAG_XATTR_REMOVE)
-		txn_del(t, &k);
-	else
-		txn_put(t, &k, rq->xattr_value, rq->xattr_len);
-	n->i.flags &= ~(uint32_t)(HAS_XATTR | HAS_CAP);
-	n->i.flags |= new_flags(rq, &o);
+	n->i.flags = (n->i.flags & ~(uint32_t)NS_HAS_ALL) | o.flags;
+	if (!(rq->flags & ORCHFS_REQ_FLAG_XATTR_REMOVE))
+		rc = xattr_put(t, n, &x, &o);
+	else if (o.has_name)
+		txn_del(t, xattr_key(&k, rq->node, &x.name));
+	if (rc)
+		return rc;
+	if (rq->valid & ORCHFS_SET_MODE)
+		n->i.mode = (n->i.mode & S_IFMT) | (rq->attr.mode & 07777);
 	n->i.ctime = rq->now;
 	n->i.change = t->seq;
 	n->dirty = true;
@@ -179,7 +225,7 @@ int ns_op_setxattr(struct ns *ns, const struct op_req *rq,
 	rc = check_name(&rq->xattr_name);
 	if (rc)
 		return rc;
-	if (rq->now.nsec >= 1000000000U)
+	if (rq->now.nsec >= 1000000000U || rq->valid & ~ORCHFS_SET_MODE)
 		return -EINVAL;
 	txn_begin(&t, ns);
 	if (rq->flags & ORCHFS_REQ_FLAG_XATTR_REMOVE)

@@ -20,6 +20,14 @@ struct op_name {
 	size_t len;
 };
 
+struct op_xattr {
+	struct op_name name;
+	const void *value;
+	size_t len;
+};
+
+#define OP_XATTRS_MAX	4
+
 struct op_req {
 	uint64_t id;
 	uint32_t kind;		/* enum orchfs_kind */
@@ -41,6 +49,9 @@ struct op_req {
 	struct op_name xattr_name;
 	const void *xattr_value;
 	size_t xattr_len;
+	/* create: it begins with these; setattr: they change with it */
+	struct op_xattr xattrs[OP_XATTRS_MAX];
+	size_t nr_xattrs;
 };
 
 /* One entry of a listing. name and target live in op_reply.arena. */
@@ -67,6 +78,7 @@ struct op_reply {
 	bool has_attr, has_attr2, has_layout, eof;
 	struct orchfs_attr attr, attr2;
 	struct op_name target;
+	struct op_name name;	/* of a lookup of ".." */
 	struct op_layout layout;
 	struct op_entry *entries;
 	size_t nr_entries;

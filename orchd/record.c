@@ -171,6 +171,7 @@ int record_pack_inode(struct arena *a, const struct inode *i, void **p,
 	m.version = i->version;
 	m.layout_generation = i->layout_generation;
 	m.parent = i->parent;
+	m.projid = i->projid;
 	return record_pack(a, &m.base, p, len);
 }
 
@@ -232,6 +233,7 @@ int record_unpack_inode(struct arena *a, uint64_t ino, struct store_key v,
 		.version = m->version,
 		.layout_generation = m->layout_generation,
 		.parent = m->parent,
+		.projid = m->projid,
 	};
 	if (unpack_time(&i->atime, m->atime) ||
 	    unpack_time(&i->mtime, m->mtime) ||

@@ -61,6 +61,7 @@ struct inode {
 	uint64_t version;
 	uint64_t layout_generation;
 	uint64_t parent;
+	uint32_t projid;
 };
 
 /* 'E' */

@@ -97,7 +97,7 @@ static int change_super(struct in *in, const uint8_t *val, size_t len)
 	char none[1] = "", *boot;
 
 	s = orchfs__store__super__unpack(NULL, len, val);
-	if (!s || s->format != 1 || strcmp(s->name, in->name)) {
+	if (!s || !s->format || s->format > 2 || strcmp(s->name, in->name)) {
 		orchfs__store__super__free_unpacked(s, NULL);
 		return fail(in, -EUCLEAN, "the backup's super record is "
 			    "damaged or newer than this orchd");

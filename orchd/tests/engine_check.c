@@ -124,7 +124,10 @@ static void check_content(struct check *c, const struct inode *i)
 
 static void check_xattrs(struct check *c, const struct inode *i)
 {
-	static const char cap[] = "security.capability";
+	static const char *const known[] = {
+		"security.capability", "system.posix_acl_access",
+		"system.posix_acl_default",
+	};
 	struct store_key v;
 	uint64_t n;
 	struct key k;
@@ -132,8 +135,11 @@ static void check_xattrs(struct check *c, const struct inode *i)
 	n = count(c, key_num(&k, 'X', i->ino));
 	c->rows['X'] += n;
 	assert_int_equal(n > 0, !!(i->flags & 1));
-	key_bytes(key_num(&k, 'X', i->ino), cap, strlen(cap));
-	assert_int_equal(get(c, &k, &v), !!(i->flags & 2));
+	for (int j = 0; j < 3; j++) {
+		key_bytes(key_num(&k, 'X', i->ino), known[j],
+			  strlen(known[j]));
+		assert_int_equal(get(c, &k, &v), !!(i->flags & 2U << j));
+	}
 }
 
 static void check_inode(struct check *c, const struct inode *i)

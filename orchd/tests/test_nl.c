@@ -111,7 +111,10 @@ static void test_request_refused(void **state)
 			 -EINVAL);
 	assert_int_equal(decode_one(ORCHFS_KIND_LOOKUP, 1, "a\0b", 3, 0),
 			 -EINVAL);
-	assert_int_equal(decode_one(ORCHFS_KIND_LOOKUP, 1, "..", 2, 0),
+	assert_int_equal(decode_one(ORCHFS_KIND_LOOKUP, 1, "..", 2, 0), 0);
+	assert_int_equal(decode_one(ORCHFS_KIND_LOOKUP, 1, ".", 1, 0),
+			 -EINVAL);
+	assert_int_equal(decode_one(ORCHFS_KIND_UNLINK, 1, "..", 2, 1),
 			 -EINVAL);
 	assert_int_equal(decode_one(ORCHFS_KIND_CREATE, 1, "a", 1, 0),
 			 -EPROTO);
@@ -123,6 +126,63 @@ static void test_request_refused(void **state)
 			 -EPROTO);
 	assert_int_equal(decode_one(UINT32_MAX, 1, "a", 1, 1), -EPROTO);
 	assert_int_equal(decode_one(ORCHFS_KIND_BARRIER, 0, NULL, 0, 0), 0);
+}
+
+static void put_xattr(struct nl_msg *m, const char *name, const void *value,
+		      int len)
+{
+	nla_put(m, ORCHFS_A_MSG_XATTR_NAME, (int)strlen(name), name);
+	nla_put(m, ORCHFS_A_MSG_XATTR_VALUE, len, value);
+}
+
+static int decode_xattrs(unsigned int nr, struct nl_request *r)
+{
+	struct nl_msg *m = event(ORCHFS_CMD_REQUEST);
+	char name[] = "user.0";
+	int rc;
+
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, 1);
+	nla_put_u32(m, ORCHFS_A_MSG_KIND, ORCHFS_KIND_CREATE);
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, 1);
+	nla_put(m, ORCHFS_A_MSG_NAME, 1, "a");
+	put_time(m);
+	for (; nr; nr--, name[5]++)
+		put_xattr(m, name, name + 4, 2);
+	rc = nl_decode_request(nlmsg_hdr(m), r);
+	nl_request_release(r);
+	nlmsg_free(m);
+	return rc;
+}
+
+/* A create takes several, some of them in pieces. */
+static void test_xattrs(void **state)
+{
+	struct nl_msg *m = event(ORCHFS_CMD_REQUEST);
+	struct nl_request r;
+
+	(void)state;
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, 1);
+	nla_put_u32(m, ORCHFS_A_MSG_KIND, ORCHFS_KIND_CREATE);
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, 1);
+	nla_put(m, ORCHFS_A_MSG_NAME, 1, "a");
+	put_time(m);
+	put_xattr(m, "user.a", "first", 5);
+	put_xattr(m, "user.b", "", 0);
+	put_xattr(m, "user.c", "thi", 3);
+	nla_put(m, ORCHFS_A_MSG_XATTR_VALUE, 2, "rd");
+	assert_int_equal(nl_decode_request(nlmsg_hdr(m), &r), 0);
+	assert_int_equal(r.op.nr_xattrs, 3);
+	assert_int_equal(r.op.xattrs[0].name.len, 6);
+	assert_int_equal(r.op.xattrs[0].len, 5);
+	assert_memory_equal(r.op.xattrs[0].value, "first", 5);
+	assert_int_equal(r.op.xattrs[1].len, 0);
+	assert_int_equal(r.op.xattrs[2].len, 5);
+	assert_memory_equal(r.op.xattrs[2].value, "third", 5);
+	assert_memory_equal(r.op.xattrs[2].name.s, "user.c", 6);
+	nl_request_release(&r);
+	nlmsg_free(m);
+	assert_int_equal(decode_xattrs(OP_XATTRS_MAX, &r), 0);
+	assert_int_equal(decode_xattrs(OP_XATTRS_MAX + 1, &r), -E2BIG);
 }
 
 /* A value of 64 KiB comes in two pieces. */
@@ -420,6 +480,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_request_refused),
+		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_xattr_pieces),
 		cmocka_unit_test(test_request_damage),
 		cmocka_unit_test(test_notices),

@@ -4,6 +4,7 @@
 
 #define REG	(S_IFREG | 0644)
 #define DIR_	(S_IFDIR | 0755)
+#define NO_ACLS	(ORCHFS_ATTR_NO_ACL | ORCHFS_ATTR_NO_DEFACL)
 
 static struct env e;
 
@@ -40,7 +41,7 @@ static void test_mount_and_lookup(void **state)
 	assert_int_equal(e.rep.attr.size, 4096);
 	assert_int_equal(e.rep.attr.blocks, 8);
 	assert_int_equal(e.rep.attr.flags,
-			 ORCHFS_ATTR_NO_XATTR | ORCHFS_ATTR_NO_CAP);
+			 ORCHFS_ATTR_NO_XATTR | ORCHFS_ATTR_NO_CAP | NO_ACLS);
 	d = make(ROOT, "d", DIR_);
 	f = make(d, "f", REG);
 	assert_int_equal(do_lookup(&e, ROOT, "d"), 0);
@@ -52,7 +53,7 @@ static void test_mount_and_lookup(void **state)
 	assert_int_equal(do_lookup(&e, 999999, "x"), -ESTALE);
 	assert_int_equal(do_lookup(&e, ROOT, ""), -EINVAL);
 	assert_int_equal(do_lookup(&e, ROOT, "."), -EINVAL);
-	assert_int_equal(do_lookup(&e, ROOT, ".."), -EINVAL);
+	assert_int_equal(do_lookup(&e, ROOT, ".."), -ENOENT);
 	assert_int_equal(do_lookup(&e, ROOT, "a/b"), -EINVAL);
 	assert_int_equal(do_getattr(&e, 999999), -ESTALE);
 	rq = env_req(&e, 99, 64);
@@ -428,6 +429,185 @@ static void test_readdir(void **state)
 	end();
 }
 
+/* Where an inode is, and under which name. */
+static void test_parent(void **state)
+{
+	struct op_req rq;
+	uint64_t a, b, f;
+
+	begin(state);
+	a = make(ROOT, "a", DIR_);
+	b = make(a, "b", DIR_);
+	f = make(b, "f", REG);
+	assert_int_equal(do_lookup(&e, b, ".."), 0);
+	assert_int_equal(e.rep.attr.ino, a);
+	assert_int_equal(e.rep.name.len, 1);
+	assert_memory_equal(e.rep.name.s, "b", 1);
+	assert_int_equal(do_link(&e, f, a, "link"), 0);
+	rq = env_req(&e, K(LOOKUP), 64);
+	rq.node = f;
+	rq.name = nm("..");
+	rq.node2 = a;
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.rep.attr.ino, a);
+	assert_memory_equal(e.rep.name.s, "link", 4);
+	rq.node2 = b;
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_memory_equal(e.rep.name.s, "f", 1);
+	rq.node2 = ROOT;
+	assert_int_equal(env_run(&e, &rq), -ENOENT);
+	assert_int_equal(do_lookup(&e, 12345678, ".."), -ENOENT);
+	end();
+}
+
+/* ACLs come with the mode that says the same, in one transaction. */
+static void test_acl(void **state)
+{
+	const char acc[] = "system.posix_acl_access";
+	const char def[] = "system.posix_acl_default";
+	struct op_req rq;
+	uint64_t d, f;
+
+	begin(state);
+	rq = env_req(&e, K(CREATE), 3);
+	rq.node = ROOT;
+	rq.name = nm("d");
+	rq.mode = S_IFDIR | 0770;
+	rq.flags = F(EXCL);
+	rq.xattrs[0] = (struct op_xattr){ nm(acc), "one", 3 };
+	rq.xattrs[1] = (struct op_xattr){ nm(def), "two", 3 };
+	rq.nr_xattrs = 2;
+	assert_int_equal(env_run(&e, &rq), 0);
+	d = e.rep.attr.ino;
+	assert_int_equal(e.rep.attr.flags, ORCHFS_ATTR_NO_CAP);
+	assert_int_equal(do_getxattr(&e, d, def), 0);
+	assert_memory_equal(e.rep.value, "two", 3);
+	env_check(&e);
+	/* chmod */
+	rq = env_req(&e, K(SETATTR), 3);
+	rq.node = d;
+	rq.valid = ORCHFS_SET_MODE;
+	rq.attr.mode = 0700;
+	rq.xattrs[0] = (struct op_xattr){ nm(acc), "three", 5 };
+	rq.nr_xattrs = 1;
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.rep.attr.mode, S_IFDIR | 0700);
+	assert_int_equal(do_getxattr(&e, d, acc), 0);
+	assert_int_equal(e.rep.value_len, 5);
+	/* setfacl: the mode alone says all of it */
+	f = make(d, "f", REG);
+	rq = env_req(&e, K(SETXATTR), 3);
+	rq.node = f;
+	rq.xattr_name = nm(acc);
+	rq.valid = ORCHFS_SET_MODE;
+	rq.attr.mode = 0604;
+	rq.flags = F(XATTR_REMOVE);
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.rep.attr.mode, S_IFREG | 0604);
+	assert_int_equal(e.rep.attr.flags, ORCHFS_ATTR_NO_XATTR |
+			 ORCHFS_ATTR_NO_CAP | NO_ACLS);
+	rq.valid = ORCHFS_SET_UID;
+	rq.sequence++;
+	assert_int_equal(env_run(&e, &rq), -EINVAL);
+	assert_int_equal(do_setxattr(&e, d, acc, NULL, 0, F(XATTR_REMOVE)), 0);
+	assert_int_equal(e.rep.attr.flags, ORCHFS_ATTR_NO_CAP |
+			 ORCHFS_ATTR_NO_ACL);
+	assert_int_equal(do_setxattr(&e, d, acc, NULL, 0, F(XATTR_REMOVE)),
+			 -ENODATA);
+	end();
+}
+
+static uint64_t in_project(uint32_t projid)
+{
+	char name[16];
+	struct op_req rq;
+	uint64_t d;
+
+	snprintf(name, sizeof(name), "p%u", projid);
+	d = make(ROOT, name, DIR_);
+	rq = env_req(&e, K(SETATTR), 3);
+	rq.node = d;
+	rq.valid = ORCHFS_SET_FLAGS | ORCHFS_SET_PROJID;
+	rq.attr.flags = ORCHFS_ATTR_PROJINHERIT | ORCHFS_ATTR_NODUMP |
+			ORCHFS_ATTR_IMMUTABLE | ORCHFS_ATTR_NO_CAP;
+	rq.attr.projid = projid;
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.rep.attr.projid, projid);
+	assert_int_equal(e.rep.attr.flags & ORCHFS_ATTR_SETTABLE,
+			 ORCHFS_ATTR_PROJINHERIT | ORCHFS_ATTR_NODUMP |
+			 ORCHFS_ATTR_IMMUTABLE);
+	return d;
+}
+
+/* What chattr sets, and what of it is inherited. */
+static void test_flags(void **state)
+{
+	uint64_t p, q, d, f;
+
+	begin(state);
+	p = in_project(7);
+	q = in_project(8);
+	d = make(p, "d", DIR_);
+	assert_int_equal(e.rep.attr.projid, 7);
+	assert_int_equal(e.rep.attr.flags & ORCHFS_ATTR_SETTABLE,
+			 ORCHFS_ATTR_PROJINHERIT | ORCHFS_ATTR_NODUMP);
+	f = make(d, "f", REG);
+	assert_int_equal(e.rep.attr.projid, 7);
+	assert_int_equal(e.rep.attr.flags & ORCHFS_ATTR_SETTABLE,
+			 ORCHFS_ATTR_NODUMP);
+	assert_int_equal(do_rename(&e, d, "f", q, "f", 0), -EXDEV);
+	assert_int_equal(do_link(&e, f, q, "f"), -EXDEV);
+	assert_int_equal(do_rename(&e, d, "f", p, "f", 0), 0);
+	assert_int_equal(do_rename(&e, p, "f", ROOT, "f", 0), 0);
+	assert_int_equal(do_setxattr(&e, f, "user.a", "v", 1, 0), 0);
+	assert_int_equal(e.rep.attr.flags & ORCHFS_ATTR_SETTABLE,
+			 ORCHFS_ATTR_NODUMP);
+	end();
+}
+
+/* A rename that leaves a whiteout. */
+static void test_whiteout(void **state)
+{
+	struct op_req rq;
+	uint64_t d, f;
+
+	begin(state);
+	d = make(ROOT, "d", DIR_);
+	f = make(ROOT, "f", REG);
+	rq = env_req(&e, K(RENAME), 3);
+	rq.node = ROOT;
+	rq.name = nm("f");
+	rq.node2 = d;
+	rq.name2 = nm("g");
+	rq.flags = F(WHITEOUT);
+	assert_int_equal(env_run(&e, &rq), -EINVAL);
+	rq.sequence++;
+	rq.mode = S_IFCHR;
+	rq.uid = 5;
+	rq.gid = 6;
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.rep.attr.ino, f);
+	assert_int_equal(do_lookup(&e, d, "g"), 0);
+	assert_int_equal(e.rep.attr.ino, f);
+	assert_int_equal(do_lookup(&e, ROOT, "f"), 0);
+	assert_int_not_equal(e.rep.attr.ino, f);
+	assert_int_equal(e.rep.attr.mode, S_IFCHR);
+	assert_int_equal(e.rep.attr.rdev_major, 0);
+	assert_int_equal(e.rep.attr.rdev_minor, 0);
+	assert_int_equal(e.rep.attr.uid, 5);
+	assert_int_equal(e.rep.attr.gid, 6);
+	assert_int_equal(e.rep.attr.nlink, 1);
+	env_check(&e);
+	/* sent again it is answered, not repeated */
+	rq.flags |= F(RESENT);
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.rep.attr.ino, f);
+	rq.flags = F(WHITEOUT) | F(EXCHANGE);
+	rq.sequence++;
+	assert_int_equal(env_run(&e, &rq), -EINVAL);
+	end();
+}
+
 static void test_xattr(void **state)
 {
 	static char big[65537];
@@ -444,7 +624,7 @@ static void test_xattr(void **state)
 				     F(XATTR_REPLACE)), -ENODATA);
 	assert_int_equal(do_setxattr(&e, f, "user.a", "v", 1,
 				     F(XATTR_CREATE)), 0);
-	assert_int_equal(e.rep.attr.flags, ORCHFS_ATTR_NO_CAP);
+	assert_int_equal(e.rep.attr.flags, ORCHFS_ATTR_NO_CAP | NO_ACLS);
 	assert_int_equal(e.rep.attr.ctime, e.now - 1);
 	assert_int_equal(do_setxattr(&e, f, "user.a", "w", 1,
 				     F(XATTR_CREATE)), -EEXIST);
@@ -454,7 +634,7 @@ static void test_xattr(void **state)
 	assert_non_null(e.rep.value);
 	assert_int_equal(do_setxattr(&e, f, "security.capability", "c", 1, 0),
 			 0);
-	assert_int_equal(e.rep.attr.flags, 0);
+	assert_int_equal(e.rep.attr.flags, NO_ACLS);
 	rq = env_req(&e, K(LISTXATTR), 64);
 	rq.node = f;
 	assert_int_equal(env_run(&e, &rq), 0);
@@ -476,7 +656,7 @@ static void test_xattr(void **state)
 	env_check(&e);
 	assert_int_equal(do_setxattr(&e, f, "security.capability", NULL, 0,
 				     F(XATTR_REMOVE)), 0);
-	assert_int_equal(e.rep.attr.flags, ORCHFS_ATTR_NO_CAP);
+	assert_int_equal(e.rep.attr.flags, ORCHFS_ATTR_NO_CAP | NO_ACLS);
 	assert_int_equal(do_setxattr(&e, f, "user.a", NULL, 0,
 				     F(XATTR_REMOVE)), 0);
 	assert_int_equal(do_setxattr(&e, f, "user.a", NULL, 0,
@@ -611,6 +791,10 @@ int main(void)
 		BOTH(test_exchange),
 		BOTH(test_setattr),
 		BOTH(test_readdir),
+		BOTH(test_parent),
+		BOTH(test_acl),
+		BOTH(test_flags),
+		BOTH(test_whiteout),
 		BOTH(test_xattr),
 		BOTH(test_reserve),
 		BOTH(test_volumes),

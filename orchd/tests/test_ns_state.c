@@ -781,7 +781,7 @@ static void test_open_refuses(void **state)
 	why_of(-EUCLEAN);
 	poke(&super, "rubbish", 7);
 	why_of(-EUCLEAN);
-	m.format = 2;
+	m.format = 3;
 	m.name = (char *)"later";
 	poke(&super, buf, orchfs__store__super__pack(&m, buf));
 	why_of(-EPROTO);

@@ -15,6 +15,16 @@
 /* Members of struct orchfs_attr.flags */
 #define ORCHFS_ATTR_NO_XATTR	(1U << 0)	/* no xattr of any name */
 #define ORCHFS_ATTR_NO_CAP	(1U << 1)	/* no security.capability */
+#define ORCHFS_ATTR_NO_ACL	(1U << 2)	/* no system.posix_acl_access */
+#define ORCHFS_ATTR_NO_DEFACL	(1U << 3)	/* no system.posix_acl_default */
+#define ORCHFS_ATTR_IMMUTABLE	(1U << 4)	/* from here what chattr sets */
+#define ORCHFS_ATTR_APPEND	(1U << 5)
+#define ORCHFS_ATTR_NODUMP	(1U << 6)
+#define ORCHFS_ATTR_NOATIME	(1U << 7)
+#define ORCHFS_ATTR_SYNC	(1U << 8)
+#define ORCHFS_ATTR_PROJINHERIT	(1U << 9)	/* of a directory */
+#define ORCHFS_ATTR_SETTABLE	(0x3f0U)
+#define ORCHFS_ATTR_ALL		(0x3ffU)
 
 /* Mask of setattr and note-attr: which members of attr are meant */
 #define ORCHFS_SET_MODE		(1U << 0)
@@ -24,7 +34,9 @@
 #define ORCHFS_SET_MTIME	(1U << 4)
 #define ORCHFS_SET_CTIME	(1U << 5)
 #define ORCHFS_SET_SIZE		(1U << 6)	/* note-attr only: size, blocks */
-#define ORCHFS_SET_ALL		(0x7fU)
+#define ORCHFS_SET_FLAGS	(1U << 7)	/* ORCHFS_ATTR_SETTABLE */
+#define ORCHFS_SET_PROJID	(1U << 8)
+#define ORCHFS_SET_ALL		(0x1ffU)
 
 /**
  * struct orchfs_attr - attributes of one inode
@@ -39,6 +51,7 @@
  * @btime: birth
  * @generation: tells a handle of this inode from one of another namespace's
  * @flags: ORCHFS_ATTR_*
+ * @projid: project that its space is accounted to
  */
 struct orchfs_attr {
 	__u64 ino;
@@ -62,7 +75,8 @@ struct orchfs_attr {
 	__u32 flags;
 	__u32 rdev_major;
 	__u32 rdev_minor;
-	__u64 reserved;
+	__u32 projid;
+	__u32 reserved;
 };
 
 struct orchfs_time {

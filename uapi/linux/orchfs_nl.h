@@ -72,6 +72,8 @@ enum orchfs_kind {
  * (sync, dirsync).
  * @ORCHFS_REQ_FLAG_EXISTING: Reply flag of create, set when the name
  * existed and was opened.
+ * @ORCHFS_REQ_FLAG_WHITEOUT: Rename leaves a whiteout (character device
+ * 0:0) under the old name.
  */
 enum orchfs_req_flag {
 	ORCHFS_REQ_FLAG_RESENT = 1,
@@ -87,6 +89,7 @@ enum orchfs_req_flag {
 	ORCHFS_REQ_FLAG_XATTR_REMOVE = 1024,
 	ORCHFS_REQ_FLAG_DURABLE = 2048,
 	ORCHFS_REQ_FLAG_EXISTING = 4096,
+	ORCHFS_REQ_FLAG_WHITEOUT = 8192,
 };
 
 enum orchfs_mirror_kind {

@@ -10,6 +10,7 @@
 #include "fsck.h"
 
 #define VERSIONS_MAX 64
+#define XATTR_FLAGS 15u	/* those that tell of xattrs */
 
 /* The tables that run along with I. */
 struct along {
@@ -133,7 +134,7 @@ static void set_flags(pb_inode *rec, const void *arg)
 {
 	const uint32_t *flags = arg;
 
-	rec->flags = (rec->flags & ~3u) | *flags;
+	rec->flags = (rec->flags & ~XATTR_FLAGS) | *flags;
 }
 
 static void set_target_size(pb_inode *rec, const void *arg)
@@ -389,14 +390,19 @@ static void read_dirty(struct fsck *f, struct row *r, struct fino *fi)
 
 static uint32_t read_xattrs(struct fsck *f, struct row *r, uint64_t ino)
 {
-	static const char cap[] = "security.capability";
+	static const char *const known[] = {	/* flags 2, 4, 8 */
+		"security.capability", "system.posix_acl_access",
+		"system.posix_acl_default",
+	};
 	uint32_t flags = 0;
+	unsigned int i;
 
 	for (; advance(f, r, ino); rows_next(r)) {
 		flags |= ORCHFS__STORE__INODE_FLAG__INODE_HAS_XATTR;
-		if (r->klen - 9 == strlen(cap) &&
-		    !memcmp(r->key + 9, cap, strlen(cap)))
-			flags |= ORCHFS__STORE__INODE_FLAG__INODE_HAS_CAP;
+		for (i = 0; i < 3; i++)
+			if (r->klen - 9 == strlen(known[i]) &&
+			    !memcmp(r->key + 9, known[i], strlen(known[i])))
+				flags |= 2u << i;
 	}
 	return flags;
 }

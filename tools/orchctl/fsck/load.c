@@ -65,8 +65,8 @@ int load_super(struct fsck *f)
 	if (!s || !s->format)
 		return fail(RC_FAILED, "%s is no store of orchfs, or its first record is lost: restore from a backup (orchctl restore)",
 			    f->store);
-	if (s->format > 1)
-		return fail(RC_FAILED, "%s has format %u, this orchctl knows 1: use a newer orchctl",
+	if (s->format > 2)
+		return fail(RC_FAILED, "%s has format %u, this orchctl knows 2: use a newer orchctl",
 			    f->store, s->format);
 	free(f->name);
 	f->name = xasprintf("%s", s->name);
