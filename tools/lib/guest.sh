@@ -3,11 +3,15 @@
 # host's own Debian release, so that programs built on the host run in it.
 # shellcheck shell=bash
 
-GUEST_PACKAGES=(acl attr bash cpio dmsetup e2fsprogs fio git iproute2 kmod
-	libcap2-bin nfs-kernel-server procps python3-minimal python3 rsync sqlite3
-	strace stress-ng util-linux xfsprogs xz-utils zstd)
+GUEST_PACKAGES=(acl attr bash cpio dbench dmsetup e2fsprogs fio gcc git iproute2
+	kmod libc6-dev libcap2-bin libelf1 make nfs-kernel-server postgresql procps
+	python3-minimal python3 rsync sqlite3 strace stress-ng util-linux xfsprogs
+	xz-utils zstd)
 
 GUEST_MIB=2048
+# PostgreSQL is for tests, which make their own clusters.
+GUEST_NO_CLUSTER='mkdir -p "$1/etc/postgresql-common" &&
+	echo create_main_cluster=false >"$1/etc/postgresql-common/createcluster.conf"'
 GUEST_ROOT=PARTUUID=6f726368-01
 
 # Libraries that the product is linked with, by the packages that it is built
@@ -61,6 +65,8 @@ guest_tree() {
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
+		--dpkgopt='path-exclude=/usr/lib/*/libLLVM-*' \
+		--essential-hook="$GUEST_NO_CLUSTER" \
 		"$(os_field VERSION_CODENAME)" "$root" "$root.sources"
 	rm -f "$root.sources"
 }
@@ -82,12 +88,13 @@ guest_partition() {
 
 # guest_image_build DIR: DIR/root.img, to be used with snapshot=on.
 guest_image_build() {
-	local dir=$1 root=$1/root modules
-	modules=$(kernel_dir)/usr/lib/modules
+	local dir=$1 root=$1/root kernel
+	kernel=$(kernel_dir)/usr
 	run_logged "$ORCHFS_CACHE/logs/guest.log" \
 		"installing the guest's packages" guest_tree "$root"
 	mkdir -p "$root"/{inject,share,mnt/orch,var/lib/orchd,etc/orchd}
-	cp -a "$modules" "$root/usr/lib/"
+	cp -a "$kernel/lib/." "$root/usr/lib/"
+	cp -a "$kernel/src/." "$root/usr/src/"
 	guest_stub >"$root/orch-stub"
 	chmod 755 "$root/orch-stub"
 	echo orchfs >"$root/etc/hostname"
@@ -104,7 +111,8 @@ guest_image_build() {
 guest_key() {
 	local hash
 	hash=$({
-		echo "${GUEST_PACKAGES[*]} ${GUEST_LIBRARIES_OF[*]}" "$(os_field VERSION_CODENAME)" \
+		echo "${GUEST_PACKAGES[*]} ${GUEST_LIBRARIES_OF[*]}" \
+			"$GUEST_NO_CLUSTER" "$(os_field VERSION_CODENAME)" \
 			"$(kernel_version)"
 		declare -f guest_stub guest_tree guest_partition \
 			guest_image_build
