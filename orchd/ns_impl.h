@@ -28,6 +28,8 @@
 #define NS_DIR_SIZE	4096
 #define NS_DIR_BLOCKS	8
 
+#define INSTANCE(s)	ORCHFS__STORE__INSTANCE_STATE__INSTANCE_##s
+
 /* A counter ('A') and the part of its durable range not yet used. */
 struct number {
 	const char *name;
@@ -43,8 +45,12 @@ struct live {
 	struct live *next;
 	uint64_t ino;
 	uint64_t generation;	/* last one granted; 0: none since start */
+	uint64_t instance;	/* that it is of; 0: not known */
 	bool out;		/* the kernel holds it */
 	bool dirty;		/* an instance is marked so in the store */
+	bool moving;		/* a job is at it (ns_move.c) */
+	bool written;		/* since then writing was granted */
+	bool parked;		/* nothing is granted now */
 };
 
 struct live_table {
@@ -109,7 +115,8 @@ struct tnode {
 	bool sized;		/* a note of this batch told the size */
 	bool settled;		/* its instance becomes clean */
 	bool have_tier;
-	uint8_t tier;
+	bool retiered;		/* its H row is that of tier_before */
+	uint8_t tier, tier_before;
 };
 
 struct live_change {
@@ -145,6 +152,7 @@ void txn_put_instance(struct txn *t, uint64_t ino,
 		      const struct instance *n);
 int txn_set_dirty(struct txn *t, uint64_t ino, bool dirty);
 int txn_tier(struct txn *t, struct tnode *n, uint8_t *tier);
+struct key *heat_row(struct key *k, uint8_t tier, const struct inode *i);
 int txn_commit(struct txn *t, uint64_t *seq);
 void txn_abort(struct txn *t);
 
@@ -188,6 +196,7 @@ int ns_get(struct ns *ns, const struct key *k, struct store_key *v);
 int ns_exists(struct ns *ns, const struct key *k);
 int inode_load(struct ns *ns, uint64_t ino, struct inode *i);
 int instance_load(struct ns *ns, const struct inode *i, struct instance *n);
+int instance_valid(struct ns *ns, const struct inode *i, struct instance *n);
 void inode_attr(const struct inode *i, struct orchfs_attr *a);
 int inode_fill(struct ns *ns, const struct inode *i, struct orchfs_attr *a);
 int inode_reply(struct ns *ns, const struct inode *i, struct op_reply *rep);
@@ -247,6 +256,17 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 /* ns_xattr.c: put xattrs on an inode of the transaction */
 int xattrs_put(struct txn *t, struct tnode *n, const struct op_xattr *x,
 	       size_t nr);
+
+/* ns_job.c */
+struct ns_job;
+struct ns_move;
+void move_job_put(struct txn *t, const struct ns_job *j);
+void move_row_put(struct txn *t, const struct ns_move *m);
+void move_row_del(struct txn *t, const struct ns_move *m);
+
+/* ns_move.c */
+int move_written(struct txn *t, const struct inode *i,
+		 const struct instance *n);
 
 /* ns_note.c */
 int node_settle(struct txn *t, struct tnode *n, bool from_backing);

@@ -91,11 +91,9 @@ int inode_load(struct ns *ns, uint64_t ino, struct inode *i)
 	return record_unpack_inode(ns->scratch, ino, v, i);
 }
 
-/**
- * instance_load() - the instance to use of an inode's current version.
- * Return: 0; -EIO when none is valid; other -errno.
- */
-int instance_load(struct ns *ns, const struct inode *i, struct instance *n)
+/* The retiring instance that is @in_use, else the valid one. */
+static int instance_find(struct ns *ns, const struct inode *i, uint64_t in_use,
+			 struct instance *n)
 {
 	struct instance one;
 	struct scan s;
@@ -105,19 +103,45 @@ int instance_load(struct ns *ns, const struct inode *i, struct instance *n)
 	rc = scan_begin(ns, &s, key_num2(&k, 'N', i->ino, i->version));
 	if (rc)
 		return rc;
-	for (; scan_valid(&s) && found; scan_next(&s)) {
+	for (; scan_valid(&s); scan_next(&s)) {
 		rc = record_unpack_instance(ns->scratch, scan_key(&s),
 					    scan_value(&s), &one);
 		if (rc)
 			break;
-		if (one.state ==
-		    ORCHFS__STORE__INSTANCE_STATE__INSTANCE_VALID) {
+		if (one.state == INSTANCE(VALID) && found) {
 			*n = one;
 			found = 0;
 		}
+		if (one.state == INSTANCE(RETIRING) &&
+		    one.instance == in_use) {
+			*n = one;
+			found = 0;
+			break;
+		}
+		if (!found && !in_use)
+			break;
 	}
 	rc = scan_end(&s, rc);
 	return rc ? rc : found;
+}
+
+/**
+ * instance_load() - the instance to use of an inode's current version.
+ * While a job switches it that is the one of the layout that is outside.
+ * Return: 0; -EIO when none is valid; other -errno.
+ */
+int instance_load(struct ns *ns, const struct inode *i, struct instance *n)
+{
+	const struct live *l = live_find(ns, i->ino);
+
+	return instance_find(ns, i, l && l->moving && l->out ? l->instance : 0,
+			     n);
+}
+
+/** instance_valid() - the valid one, in use or not. As above. */
+int instance_valid(struct ns *ns, const struct inode *i, struct instance *n)
+{
+	return instance_find(ns, i, 0, n);
 }
 
 /* A missing file is damage: counted, and the caller goes on without. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "ns_impl.h"
+#include "ns_move.h"
 
 /* The inode's own record, and so its change, stays as it is. */
 static int mark_dirty(struct ns *ns, const struct inode *i, struct instance *n)
@@ -22,10 +23,13 @@ static int mark_dirty(struct ns *ns, const struct inode *i, struct instance *n)
 	/* Truncating a file is a way out of a full drive. */
 	txn_urgent(&t);
 	n->dirty = true;
+	n->state = INSTANCE(VALID);
 	n->base_mtime = s.mtime;
 	n->base_ctime = s.ctime;
 	txn_put_instance(&t, i->ino, n);
-	rc = txn_set_dirty(&t, i->ino, true);
+	rc = move_written(&t, i, n);
+	if (!rc)
+		rc = txn_set_dirty(&t, i->ino, true);
 	if (rc) {
 		txn_abort(&t);
 		return rc;
@@ -37,7 +41,7 @@ static int mark_dirty(struct ns *ns, const struct inode *i, struct instance *n)
  * layout_grant() - put a new layout for an inode into a reply.
  * Nothing for other types than regular files. For writing rep->txn becomes
  * that of the instance's record, so that an fsync comes after it.
- * Return: 0; -EIO when no copy is usable; other -errno.
+ * Return: 0; -EIO when no copy is usable; -NS_PARKED; other -errno.
  */
 int layout_grant(struct ns *ns, const struct inode *i, bool write,
 		 struct op_reply *rep)
@@ -48,6 +52,9 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 
 	if (!S_ISREG(i->mode))
 		return 0;
+	l = live_find(ns, i->ino);
+	if (l && l->parked)
+		return -NS_PARKED;
 	rc = instance_load(ns, i, &n);
 	if (!rc && write && !n.dirty)
 		rc = mark_dirty(ns, i, &n);
@@ -57,6 +64,8 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 	if (!l)
 		return -ENOMEM;
 	l->out = true;
+	l->instance = n.instance;
+	l->written |= write;
 	l->generation = live_generation(ns, i->layout_generation);
 	if (write && rep->txn < n.change)
 		rep->txn = n.change;

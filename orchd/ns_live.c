@@ -80,7 +80,7 @@ struct live *live_get(struct ns *ns, uint64_t ino)
 	return l;
 }
 
-/* Forget an inode that is neither outside nor dirty. */
+/* Forget an inode that is neither outside nor dirty, nor being moved. */
 void live_drop_idle(struct ns *ns, uint64_t ino)
 {
 	struct live_table *t = &ns->live;
@@ -93,7 +93,7 @@ void live_drop_idle(struct ns *ns, uint64_t ino)
 
 		if (l->ino != ino)
 			continue;
-		if (!l->out && !l->dirty) {
+		if (!l->out && !l->dirty && !l->moving) {
 			*pp = l->next;
 			free(l);
 			t->nr--;

@@ -145,7 +145,7 @@ int txn_tier(struct txn *t, struct tnode *n, uint8_t *tier)
 	int rc;
 
 	if (!n->have_tier) {
-		rc = instance_load(t->ns, &n->i, &in);
+		rc = instance_valid(t->ns, &n->i, &in);
 		if (rc)
 			return rc;
 		v = volume_find(t->ns, in.volume);
@@ -166,12 +166,13 @@ static uint32_t heat_day(const struct inode *i)
 	return day > UINT32_MAX ? UINT32_MAX : (uint32_t)day;
 }
 
-static void heat_key(struct key *k, uint8_t tier, const struct inode *i)
+/* The row of index H. */
+struct key *heat_row(struct key *k, uint8_t tier, const struct inode *i)
 {
 	key_begin(k, 'H');
 	key_u8(k, tier);
 	key_u32(k, heat_day(i));
-	key_u64(k, i->ino);
+	return key_u64(k, i->ino);
 }
 
 static int write_heat(struct txn *t, struct tnode *n)
@@ -182,18 +183,18 @@ static int write_heat(struct txn *t, struct tnode *n)
 
 	if (!S_ISREG(n->i.mode))
 		return 0;
-	if (!n->is_new && !n->removed &&
+	if (!n->is_new && !n->removed && !n->retiered &&
 	    heat_day(&n->i) == heat_day(&n->old))
 		return 0;
 	rc = txn_tier(t, n, &tier);
 	if (rc)
 		return rc;
 	if (!n->is_new) {
-		heat_key(&k, tier, &n->old);
+		heat_row(&k, n->retiered ? n->tier_before : tier, &n->old);
 		txn_del(t, &k);
 	}
 	if (!n->removed) {
-		heat_key(&k, tier, &n->i);
+		heat_row(&k, tier, &n->i);
 		txn_put(t, &k, NULL, 0);
 	}
 	return 0;
