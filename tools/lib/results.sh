@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by tools/check: counts results and keeps the logs of one run.
+# Sourced by tools/check: counts results and keeps the logs of one run. Jobs
+# that run side by side report here (jobs.sh); what belongs together is printed in
+# one go.
 # shellcheck shell=bash
 
 RESULTS_KEPT=10
@@ -9,6 +11,7 @@ results_begin() {
 	RESULTS=$logs/check-$(date +%Y%m%d-%H%M%S)-$$
 	mkdir -p "$RESULTS"
 	: >"$RESULTS/results"
+	: >"$RESULTS/expected"
 	# older runs go, the newest few stay
 	find "$logs" -maxdepth 1 -name 'check-*' -type d | sort |
 		head -n -$RESULTS_KEPT | xargs -r rm -rf
@@ -18,13 +21,27 @@ results_begin() {
 	say "seed: $ORCH_SEED (ORCH_SEED=$ORCH_SEED repeats this run)"
 }
 
+# together: prints its input when nobody else prints.
+together() {
+	flock "$RESULTS/lock" cat
+}
+
 result_log() {
 	echo "$RESULTS/${1//\//-}.log"
+}
+
+# result_expected NAME...: each must report, or have cases that do.
+result_expected() {
+	printf '%s\n' "$@" >>"$RESULTS/expected"
 }
 
 # result pass|fail|skip NAME [LOG [WHY]]
 result() {
 	printf '%s %s\n' "$1" "$2" >>"$RESULTS/results"
+	result_text "$@" | together
+}
+
+result_text() {
 	case $1 in
 	pass) printf 'ok   %s%s\n' "$2" "${4:+ $4}" ;;
 	skip) printf 'skip %s%s\n' "$2" "${4:+ $4}" ;;
@@ -56,8 +73,8 @@ run_test() {
 run_limited() {
 	local seconds=$1 log=$2 status=0
 	shift 2
-	timeout --kill-after=30 "$seconds" "$@" >"$log" 2>&1 </dev/null ||
-		status=$?
+	"${GUARD[@]}" timeout --kill-after=30 "$seconds" "$@" >"$log" 2>&1 \
+		</dev/null || status=$?
 	return $status
 }
 
@@ -80,12 +97,15 @@ run_cases() {
 			;;
 		esac
 	done < <(case_lines "$log")
-	[ $passed = 0 ] || printf 'ok   %s: %s cases\n' "$name" $passed
+	[ $passed = 0 ] ||
+		printf 'ok   %s: %s cases\n' "$name" $passed | together
 	if [ $status != 0 ] && [ $failed = 0 ]; then
 		result fail "$name" "$log" "exit status $status"
 	elif [ $failed = 1 ]; then
-		echo "--- end of $log"
-		tail -n "${RESULTS_TAIL:-40}" "$log"
+		{
+			echo "--- end of $log"
+			tail -n "${RESULTS_TAIL:-40}" "$log"
+		} | together
 	elif [ $passed = 0 ]; then
 		result fail "$name" "$log" "it ran no test"
 	fi
@@ -124,8 +144,22 @@ result_stream() {
 	done
 }
 
+# A job that died has not said what became of its tests.
+results_complete() {
+	local name
+	while read -r name; do
+		cut -d ' ' -f 2- "$RESULTS/results" |
+			awk -v name="$name" '$0 == name ||
+				index($0, name "/") == 1 { found = 1 }
+				END { exit !found }' ||
+			result fail "$name" "" "it gave no result"
+	done <"$RESULTS/expected"
+}
+
 results_end() {
 	local passed failed skipped
+	results_complete
+	sort -s -k 2,2 -o "$RESULTS/results" "$RESULTS/results"
 	passed=$(grep -c '^pass' "$RESULTS/results") || :
 	failed=$(grep -c '^fail' "$RESULTS/results") || :
 	skipped=$(grep -c '^skip' "$RESULTS/results") || :
