@@ -150,6 +150,10 @@ static int orchfs_put_body(struct sk_buff *skb, const struct orchfs_args *args)
 	switch (args->kind) {
 	case ORCHFS_KIND_CREATE:
 		return orchfs_put_create(skb, args);
+	case ORCHFS_KIND_RENAME:
+		if (args->flags & ORCHFS_REQ_FLAG_UNSEEN)
+			return nla_put_u32(skb, ORCHFS_A_MSG_UID, args->uid);
+		return 0;
 	case ORCHFS_KIND_SETATTR:
 		if (nla_put_u32(skb, ORCHFS_A_MSG_VALID, args->valid) ||
 		    (args->attr && nla_put(skb, ORCHFS_A_MSG_ATTR,

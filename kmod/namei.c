@@ -3,7 +3,11 @@
  * Names: lookup, link, unlink, rmdir, rename. One upcall each. Those that make
  * an inode are in create.c.
  */
+#include <linux/cred.h>
+#include <linux/fsnotify.h>
 #include <linux/namei.h>
+#include <linux/security.h>
+#include <linux/xattr.h>
 
 #include "vfs.h"
 #include "trace.h"
@@ -58,6 +62,19 @@ void orchfs_name_failed(struct inode *dir, struct dentry *dentry, int ret)
 }
 
 /*
+ * May a rename replace what nobody has looked at? The checks that the VFS makes
+ * for a victim are the daemon's then, but for those of the security modules:
+ * labels are theirs to judge, and Landlock, whose users can't gain privileges,
+ * has a right of its own for removing.
+ */
+static bool orchfs_target_can_wait(const struct inode *dir)
+{
+	return !IS_APPEND(dir) && !task_no_new_privs(current) &&
+	       !security_ismaclabel(XATTR_SELINUX_SUFFIX) &&
+	       !security_ismaclabel(XATTR_SMACK_SUFFIX);
+}
+
+/*
  * An exclusive create and a rename's target need no look-up of their own: the
  * operation tells whether the name exists. Only for those who may create:
  * others shall hear EEXIST before EACCES.
@@ -65,7 +82,8 @@ void orchfs_name_failed(struct inode *dir, struct dentry *dentry, int ret)
 static bool orchfs_lookup_can_wait(struct inode *dir, unsigned int flags)
 {
 	bool create = (flags & LOOKUP_CREATE) && (flags & LOOKUP_EXCL);
-	bool target = (flags & LOOKUP_RENAME_TARGET) && !(flags & LOOKUP_REVAL);
+	bool target = (flags & LOOKUP_RENAME_TARGET) &&
+		      !(flags & LOOKUP_REVAL) && orchfs_target_can_wait(dir);
 
 	if (!create && !target)
 		return false;
@@ -191,6 +209,33 @@ static int orchfs_rmdir(struct inode *dir, struct dentry *dentry)
 	return orchfs_remove(dir, dentry, true);
 }
 
+/*
+ * The victim of a rename that nobody had looked up. Where the inode is in
+ * memory, it has to be as if the VFS had known it; without a dentry nobody else
+ * will tell those who watch it. Else the daemon may forget it.
+ */
+static void orchfs_unseen_victim(struct super_block *sb,
+				 const struct orchfs_result *res)
+{
+	struct inode *victim = ilookup(sb, res->attr2.ino);
+
+	if (!victim) {
+		if (!res->attr2.nlink)
+			orchfs_note_forget(ORCHFS_SB(sb)->channel,
+					   res->attr2.ino);
+		return;
+	}
+	/* without memory now, eviction tries once more */
+	orchfs_inode_may_forget(victim);
+	orchfs_inode_apply(victim, &res->attr2, res->txn);
+	if (S_ISDIR(victim->i_mode))
+		inode_set_flags(victim, S_DEAD, S_DEAD);
+	fsnotify_link_count(victim);
+	if (!victim->i_nlink && hlist_empty(&victim->i_dentry))
+		fsnotify_inoderemove(victim);
+	iput(victim);
+}
+
 /* Directories and inodes after a rename that succeeded. */
 static void orchfs_renamed(struct inode *old_dir, struct dentry *old_dentry,
 			   struct inode *new_dir, struct dentry *new_dentry,
@@ -201,11 +246,14 @@ static void orchfs_renamed(struct inode *old_dir, struct dentry *old_dentry,
 	struct inode *other = d_inode(new_dentry);
 	bool exchange = args->flags & ORCHFS_REQ_FLAG_EXCHANGE;
 	int gone = S_ISDIR(inode->i_mode);
-	int come = other && S_ISDIR(other->i_mode);
+	int come = other ? S_ISDIR(other->i_mode) :
+			   res->has_attr2 && S_ISDIR(res->attr2.mode);
 
 	orchfs_inode_apply(inode, &res->attr, res->txn);
 	if (other)
 		orchfs_victim_apply(other, res);
+	else if (res->has_attr2)
+		orchfs_unseen_victim(old_dir->i_sb, res);
 
 	/* sub-directories: one goes over, one comes back or is no more */
 	if (old_dir == new_dir) {
@@ -218,18 +266,60 @@ static void orchfs_renamed(struct inode *old_dir, struct dentry *old_dentry,
 	orchfs_dir_changed(new_dir, &args->now, res->txn, gone - come);
 }
 
-/* ORCHFS_REQ_FLAG_* of a rename, -EINVAL for those not offered. */
-static int orchfs_rename_flags(const struct dentry *new_dentry,
-			       unsigned int flags)
+/* Whose inodes the caller may replace in a directory; -1: everybody's. */
+static u32 orchfs_may_replace(const struct inode *dir)
+{
+	kuid_t fsuid = current_fsuid();
+
+	if (!(dir->i_mode & S_ISVTX) || uid_eq(fsuid, dir->i_uid) ||
+	    capable(CAP_FOWNER))
+		return -1;
+	return from_kuid(&init_user_ns, fsuid);
+}
+
+/*
+ * Flags of a rename, and what they need. A target that was looked up and isn't
+ * there must not be there; one that wasn't, because its look-up could wait, has
+ * no hashed dentry.
+ */
+static int orchfs_rename_args(struct orchfs_args *args,
+			      const struct mnt_idmap *idmap,
+			      const struct inode *new_dir,
+			      const struct dentry *new_dentry,
+			      unsigned int flags)
 {
 	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	if (flags & RENAME_EXCHANGE)
-		return ORCHFS_REQ_FLAG_EXCHANGE;
-	/* permission to replace was checked for what the cache knows only */
-	if ((flags & RENAME_NOREPLACE) || d_really_is_negative(new_dentry))
-		return ORCHFS_REQ_FLAG_NOREPLACE;
+	if (flags & RENAME_EXCHANGE) {
+		args->flags |= ORCHFS_REQ_FLAG_EXCHANGE;
+	} else if (flags & RENAME_NOREPLACE) {
+		args->flags |= ORCHFS_REQ_FLAG_NOREPLACE;
+	} else if (d_really_is_negative(new_dentry)) {
+		if (d_unhashed(new_dentry) && idmap == &nop_mnt_idmap &&
+		    orchfs_target_can_wait(new_dir)) {
+			args->flags |= ORCHFS_REQ_FLAG_UNSEEN;
+			args->uid = orchfs_may_replace(new_dir);
+		} else {
+			args->flags |= ORCHFS_REQ_FLAG_NOREPLACE;
+		}
+	}
 	return 0;
+}
+
+/* New contents shall not come to disk long after the name they replace. */
+static void orchfs_rename_flush(struct inode *inode, umode_t victim)
+{
+	if (S_ISREG(inode->i_mode) && S_ISREG(victim))
+		orchfs_flush(inode);
+}
+
+static void orchfs_rename_failed(struct inode *old_dir,
+				 struct dentry *old_dentry,
+				 struct inode *new_dir,
+				 struct dentry *new_dentry, int ret)
+{
+	orchfs_name_failed(old_dir, old_dentry, ret);
+	orchfs_name_failed(new_dir, new_dentry, ret);
 }
 
 static int orchfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
@@ -242,6 +332,8 @@ static int orchfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 	struct inode *target = d_inode(new_dentry);
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_RENAME,
+		.flags = orchfs_durable_flag(old_dir) |
+			 orchfs_durable_flag(new_dir),
 		.node = old_dir->i_ino,
 		.name = &old_dentry->d_name,
 		.node2 = new_dir->i_ino,
@@ -253,36 +345,34 @@ static int orchfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 	struct orchfs_result res;
 	int ret;
 
-	ret = orchfs_rename_flags(new_dentry, flags);
-	if (ret < 0)
+	ret = orchfs_rename_args(&args, idmap, new_dir, new_dentry, flags);
+	if (ret)
 		return ret;
-	args.flags = ret | orchfs_durable_flag(old_dir) |
-		     orchfs_durable_flag(new_dir);
 	if (target && !(flags & RENAME_EXCHANGE)) {
 		ret = orchfs_inode_may_forget(target);
 		if (ret)
 			return ret;
-		/* new contents shall not come to disk long after their name */
-		if (S_ISREG(inode->i_mode) && S_ISREG(target->i_mode))
-			orchfs_flush(inode);
+		orchfs_rename_flush(inode, target->i_mode);
 	}
 
 	ret = orchfs_upcall(old_dir->i_sb, &args, &res);
 	trace_orchfs_namei(ORCHFS_TRACE_RENAME, new_dir, &new_dentry->d_name,
 			   ret);
 	if (!ret) {
+		if (!target && res.has_attr2)
+			orchfs_rename_flush(inode, res.attr2.mode);
 		orchfs_renamed(old_dir, old_dentry, new_dir, new_dentry, &args,
 			       &res);
 		/* the VFS moves the dentries when this returns */
 		orchfs_stamp_set(old_dentry, &new_stamp);
 		orchfs_stamp_set(new_dentry, &old_stamp);
 	} else if (ret == -EEXIST && !target && !(flags & RENAME_NOREPLACE)) {
-		/* there is a target that nobody has looked at: start again */
+		/* there is a target that has to be looked at: start again */
 		orchfs_stamp_clear(new_dentry);
 		ret = -ESTALE;
 	} else {
-		orchfs_name_failed(old_dir, old_dentry, ret);
-		orchfs_name_failed(new_dir, new_dentry, ret);
+		orchfs_rename_failed(old_dir, old_dentry, new_dir, new_dentry,
+				     ret);
 	}
 	orchfs_result_free(&res);
 	return ret;

@@ -66,7 +66,7 @@ static const struct nla_policy orchfs_ready_nl_policy[ORCHFS_A_MSG_DURABLE + 1] 
 static const struct nla_policy orchfs_reply_nl_policy[ORCHFS_A_MSG_STATFS + 1] = {
 	[ORCHFS_A_MSG_REQUEST_ID] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_STATUS] = { .type = NLA_S32, },
-	[ORCHFS_A_MSG_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0x3fff),
+	[ORCHFS_A_MSG_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0x7fff),
 	[ORCHFS_A_MSG_TXN] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_DURABLE] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_NAME] = { .type = NLA_BINARY, .len = ORCHFS_NAME_MAX, },

@@ -368,9 +368,12 @@ static void orchfs_late_orphan(struct orchfs_channel *ch,
 {
 	if ((req->flags & ORCHFS_REQ_FLAG_TMPFILE) && res->has_attr)
 		orchfs_note_forget(ch, res->attr.ino);
-	if (!sb || !res->has_attr2 || res->attr2.nlink)
+	if (!sb || !res->has_attr2)
 		return;
-	if (orchfs_super_unlinked(sb, &res->attr2))
+	/* what a rename replaced needn't be known to its caller */
+	if (res->attr2.nlink)
+		orchfs_super_mark(sb, res->attr2.ino, true);
+	else if (orchfs_super_unlinked(sb, &res->attr2))
 		orchfs_super_invalidate(sb, res->attr2.ino, NULL);
 	else
 		orchfs_note_forget(ch, res->attr2.ino);

@@ -189,6 +189,8 @@ const char *orchfs_req_flag_name(uint32_t flag)
 		return "existing";
 	case ORCHFS_REQ_FLAG_WHITEOUT:
 		return "whiteout";
+	case ORCHFS_REQ_FLAG_UNSEEN:
+		return "unseen";
 	default:
 		return NULL;
 	}

@@ -91,10 +91,23 @@ static int check_ancestors(struct ns *ns, const struct renaming *r)
 	return 0;
 }
 
+/* A victim that the VFS has not judged: may the caller remove it? */
+static bool removable(const struct renaming *r)
+{
+	const struct inode *i = &r->dst->i;
+
+	if (!(r->rq->flags & ORCHFS_REQ_FLAG_UNSEEN))
+		return true;
+	return !(i->flags & (ORCHFS_ATTR_IMMUTABLE | ORCHFS_ATTR_APPEND)) &&
+	       (r->rq->uid == (uint32_t)-1 || r->rq->uid == i->uid);
+}
+
 static int check_replace(struct ns *ns, const struct renaming *r)
 {
 	int rc;
 
+	if (!removable(r))
+		return -EEXIST;
 	if (!is_dir(r->src))
 		return is_dir(r->dst) ? -EISDIR : 0;
 	if (!is_dir(r->dst))

@@ -253,9 +253,22 @@ static void test_unlink(void **state)
 	end();
 }
 
+static int rename_unseen(const char *from, const char *to, uint32_t uid)
+{
+	struct op_req rq = env_req(&e, ORCHFS_KIND_RENAME, 4);
+
+	rq.node = rq.node2 = ROOT;
+	rq.name = nm(from);
+	rq.name2 = nm(to);
+	rq.flags = F(UNSEEN);
+	rq.uid = uid;
+	return env_run(&e, &rq);
+}
+
 static void test_rename(void **state)
 {
 	uint64_t a, b, d1, d2, sub;
+	uint32_t uid;
 
 	begin(state);
 	a = make(ROOT, "a", REG);
@@ -279,6 +292,16 @@ static void test_rename(void **state)
 	assert_int_equal(e.rep.attr2.ino, b);
 	assert_int_equal(e.rep.attr2.nlink, 0);
 	assert_int_equal(do_lookup(&e, ROOT, "a"), -ENOENT);
+	env_check(&e);
+	/* of another owner than may be replaced unseen */
+	make(ROOT, "u", REG);
+	uid = e.rep.attr.uid;
+	assert_int_equal(rename_unseen("u", "b", uid + 1), -EEXIST);
+	assert_int_equal(rename_unseen("u", "d1", -1), -EISDIR);
+	assert_int_equal(rename_unseen("u", "b", uid), 0);
+	assert_int_equal(e.rep.attr2.ino, a);
+	assert_int_equal(rename_unseen("b", "b2", 7), 0);
+	assert_int_equal(rename_unseen("b2", "b", -1), 0);
 	env_check(&e);
 	/* types */
 	assert_int_equal(do_rename(&e, ROOT, "b", ROOT, "d1", 0), -EISDIR);

@@ -344,6 +344,58 @@ static void p_rename_onto_cold(void)
 	OK(stat("f", &st));
 }
 
+/* Of a user, who may replace only what is his there. */
+static void p_rename_sticky(void)
+{
+	struct stat st;
+
+	OK(mkdir("d", 0777));
+	OK(chmod("d", 01777));
+	put("d/f", 10);
+	put("d/g", 10);
+	OK(chown("d/f", 1000, 1000));
+	OK(chown("d/g", 1000, 1000));
+	cold();
+	OK(stat("d/f", &st));
+}
+
+static void o_rename_sticky(void)
+{
+	int status;
+
+	if (fork() == 0)
+		_exit(setresuid(1000, 1000, 1000) || rename("d/f", "d/g"));
+	wait(&status);
+	if (status)
+		die("budgets: rename as a user failed");
+}
+
+static void p_rename_both_cold(void)
+{
+	put("g", 10);
+	p_cold();
+}
+
+static void o_rename_both_cold(void)
+{
+	OK(renameat(dirfd_, "f", dirfd_, "g"));
+}
+
+static void p_rename_dir(void)
+{
+	struct stat st;
+
+	OK(mkdir("d", 0755));
+	OK(mkdir("e", 0755));
+	cold();
+	OK(stat("d", &st));
+}
+
+static void o_rename_dir(void)
+{
+	OK(rename("d", "e"));
+}
+
 static void o_rename_cold(void)
 {
 	OK(renameat(dirfd_, "f", dirfd_, "renamed"));
@@ -521,8 +573,13 @@ static const struct row rows[] = {
 	{ "rename", p_file, o_rename, 1 },
 	{ "rename over a file", p_rename_over, o_rename_over, 1 },
 	{ "rename of a cold file", p_cold, o_rename_cold, 2 },
-	/* The target is found to exist, looked up and checked, replaced. */
-	{ "rename over a cold file", p_rename_onto_cold, o_rename_over, 3 },
+	{ "rename over a cold file", p_rename_onto_cold, o_rename_over, 1 },
+	{ "rename over one's own cold file in a sticky directory",
+	  p_rename_sticky, o_rename_sticky, 1 },
+	{ "rename of a directory over a cold one", p_rename_dir, o_rename_dir,
+	  1 },
+	{ "rename of a cold file over a cold one", p_rename_both_cold,
+	  o_rename_both_cold, 2 },
 	{ "fsync of a new file", p_open, o_fsync, 1 },
 	{ "rewrite and fsync of a durable file", p_durable, o_rewrite_fsync,
 	  0 },

@@ -870,6 +870,117 @@ static void rename_slashes(void)
 
 /* ---- unlinked and open ---- */
 
+/* What isn't in memory is asked for, or left to the operation itself. */
+static void forget_names(void)
+{
+	int fd;
+
+	sync();
+	fd = OK(open("/proc/sys/vm/drop_caches", O_WRONLY));
+	OK(write(fd, "3", 1));
+	OK(close(fd));
+}
+
+static void rename_over_cold(void)
+{
+	px_put("a", "new");
+	px_put("b", "old");
+	OK(link("b", "other"));
+	OK(mkdir("d", 0777));
+	OK(mkdir("e", 0777));
+	OK(mkdir("full", 0777));
+	px_put("full/x", "");
+	forget_names();
+	ERR(rename("a", "full"), EISDIR);
+	forget_names();
+	ERR(rename("d", "b"), ENOTDIR);
+	forget_names();
+	ERR2(rename("d", "full"), ENOTEMPTY, EEXIST);
+	forget_names();
+	OK(rename("d", "e"));
+	EQ(px_stat(".").st_nlink, 4);
+	THAT(!px_exists("d"));
+	forget_names();
+	OK(rename("a", "b"));
+	px_holds("b", "new");
+	px_holds("other", "old");
+	EQ(px_stat("other").st_nlink, 1);
+	OK(unlink("other"));
+	forget_names();
+	px_put("c", "last");
+	OK(rename("c", "b"));
+	px_holds("b", "last");
+}
+
+/* One name of it is open, the one that is replaced isn't known. */
+static void rename_over_cold_link(void)
+{
+	int fd;
+
+	px_put("a", "new");
+	px_put("b", "old");
+	OK(link("b", "c"));
+	forget_names();
+	fd = px_open("b", O_RDONLY);
+	OK(rename("a", "c"));
+	EQ(px_fstat(fd).st_nlink, 1);
+	forget_names();
+	px_put("a", "newer");
+	OK(link("b", "d"));
+	OK(unlink("b"));
+	forget_names();
+	OK(rename("a", "d"));
+	EQ(px_fstat(fd).st_nlink, 0);
+	px_holds("d", "newer");
+	OK(close(fd));
+}
+
+static void rename_cold_same_inode(void)
+{
+	px_put("f", "");
+	OK(link("f", "g"));
+	forget_names();
+	OK(rename("f", "g"));
+	THAT(px_exists("f"));
+	THAT(px_exists("g"));
+	EQ(px_stat("g").st_nlink, 2);
+}
+
+static void rename_cold_sticky(void)
+{
+	OK(mkdir("d", 0777));
+	OK(chmod("d", 01777));
+	px_put("d/mine", "m");
+	px_put("d/mine2", "m");
+	px_put("d/root", "r");
+	OK(chown("d/mine", 1000, 1000));
+	OK(chown("d/mine2", 1000, 1000));
+	forget_names();
+	AS_USER(1000, 1000)
+		ERR(rename("d/mine", "d/root"), EPERM);
+	forget_names();
+	AS_USER(1000, 1000)
+		ERR(renameat2(AT_FDCWD, "d/mine", AT_FDCWD, "d/root",
+			      EXCHANGE), EPERM);
+	forget_names();
+	AS_USER(1001, 1001)
+		ERR(rename("d/mine", "d/mine2"), EPERM);
+	forget_names();
+	AS_USER(1000, 1000)
+		OK(rename("d/mine", "d/mine2"));
+	px_holds("d/mine2", "m");
+	forget_names();
+	OK(rename("d/mine2", "d/root"));
+	px_holds("d/root", "m");
+	OK(chown("d", 1000, 1000));
+	px_put("d/x", "x");
+	px_put("d/y", "y");
+	forget_names();
+	AS_USER(1000, 1000)
+		OK(rename("d/x", "d/y"));
+	px_holds("d/y", "x");
+}
+
 static void unlink_open(void)
 {
 	char buf[16] = "", path[64];
@@ -1057,6 +1168,13 @@ const struct px px_names[] = {
 	{ "rename: WHITEOUT", rename_whiteout },
 	{ "rename: over an open file", rename_over_open },
 	{ "rename: trailing slashes", rename_slashes },
+	{ "rename: over what isn't in memory", rename_over_cold },
+	{ "rename: over a name that isn't in memory of an open file",
+	  rename_over_cold_link },
+	{ "rename: two names of one inode, one not in memory",
+	  rename_cold_same_inode },
+	{ "rename: sticky directory, over what isn't in memory",
+	  rename_cold_sticky },
 	{ "unlink: an open file lives on", unlink_open },
 	{ "special: device nodes", device_node },
 	{ "special: FIFO", fifo },

@@ -74,6 +74,9 @@ enum orchfs_kind {
  * existed and was opened.
  * @ORCHFS_REQ_FLAG_WHITEOUT: Rename leaves a whiteout (character device
  * 0:0) under the old name.
+ * @ORCHFS_REQ_FLAG_UNSEEN: The target of a rename wasn't looked up. It is
+ * replaced unless it may not be changed or is owned by another than uid
+ * (-1: any), then EEXIST.
  */
 enum orchfs_req_flag {
 	ORCHFS_REQ_FLAG_RESENT = 1,
@@ -90,6 +93,7 @@ enum orchfs_req_flag {
 	ORCHFS_REQ_FLAG_DURABLE = 2048,
 	ORCHFS_REQ_FLAG_EXISTING = 4096,
 	ORCHFS_REQ_FLAG_WHITEOUT = 8192,
+	ORCHFS_REQ_FLAG_UNSEEN = 16384,
 };
 
 enum orchfs_mirror_kind {
