@@ -3,7 +3,7 @@
 # host's own Debian release, so that programs built on the host run in it.
 # shellcheck shell=bash
 
-GUEST_PACKAGES=(acl attr bash cpio dbench dmsetup e2fsprogs fio gcc git iproute2
+GUEST_PACKAGES=(acl attr bash bindfs cpio dbench dmsetup e2fsprogs fio gcc git iproute2
 	kmod libc6-dev libcap2-bin libelf1 make nfs-kernel-server postgresql procps
 	python3-minimal python3 rsync sqlite3 strace stress-ng util-linux xfsprogs
 	xz-utils zstd)
