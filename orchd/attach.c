@@ -12,6 +12,7 @@
 #include <netlink/netlink.h>
 
 #include "log.h"
+#include "mover.h"
 #include "nl.h"
 #include "served.h"
 
@@ -287,6 +288,7 @@ void attach_try(struct served *sv)
 	if (sv->attached)
 		return;
 	rc = channel_open(&sv->ch);
+	sv->no_module = rc == -ENOENT;
 	if (rc == -ENOENT) {
 		attach_lost(sv);
 		return;
@@ -295,6 +297,7 @@ void attach_try(struct served *sv)
 		rc = attach_serve(sv);
 	if (!rc) {
 		attach_tell(sv);
+		mover_kick(sv);
 		return;
 	}
 	if (sv->stopping)

@@ -14,7 +14,7 @@
 
 enum {
 	OPT_STATE_DIR = 256, OPT_SOCKET, OPT_READY_FD, OPT_INIT, OPT_RESTORE,
-	OPT_STORE, OPT_ENGINE, OPT_LOG_LEVEL, OPT_VERSION,
+	OPT_STORE, OPT_ENGINE, OPT_LOG_LEVEL, OPT_VERSION, OPT_MOVE_RATE,
 };
 
 static const struct option options[] = {
@@ -26,6 +26,7 @@ static const struct option options[] = {
 	{ "restore",	required_argument,	NULL, OPT_RESTORE },
 	{ "store",	required_argument,	NULL, OPT_STORE },
 	{ "engine",	required_argument,	NULL, OPT_ENGINE },
+	{ "move-rate",	required_argument,	NULL, OPT_MOVE_RATE },
 	{ "log-level",	required_argument,	NULL, OPT_LOG_LEVEL },
 	{ "version",	no_argument,		NULL, OPT_VERSION },
 	{ "help",	no_argument,		NULL, 'h' },
@@ -50,6 +51,9 @@ void config_usage(void)
 "      --restore NAME   make the store DIR from a backup on standard input\n"
 "      --store DIR      directory of one store\n"
 "      --engine ENGINE  rocksdb\n"
+"      --move-rate N    what all moves of a namespace may read, in bytes a\n"
+"                       second, K, M or G (no limit; environment\n"
+"                       ORCHD_MOVE_RATE)\n"
 "      --log-level L    error, warning, info (default), debug\n"
 "      --version, --help\n");
 }
@@ -72,6 +76,37 @@ static int parse_fd(const char *s)
 	if (!*s || *end || v < 0 || v > 65535)
 		return -EINVAL;
 	return (int)v;
+}
+
+/* "64M": what is no number, or too much, is -EINVAL. */
+static int parse_rate(const char *s, uint64_t *out)
+{
+	static const char units[] = "KMG";
+	const char *unit;
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (*s < '0' || *s > '9' || errno)
+		return -EINVAL;
+	unit = *end ? strchr(units, *end & ~0x20) : NULL;
+	if (unit)
+		end++;
+	if (*end || (unit && v >> (64 - 10 * (unit - units + 1))))
+		return -EINVAL;
+	*out = unit ? v << 10 * (unit - units + 1) : v;
+	return 0;
+}
+
+static int config_rate(struct config *c, const char *arg, char *why,
+		       size_t why_len)
+{
+	if (!parse_rate(arg, &c->move_rate))
+		return 0;
+	snprintf(why, why_len, "--move-rate %s: use bytes a second, such as "
+		 "64M", arg);
+	return -EINVAL;
 }
 
 static int config_check(const struct config *c, char *why, size_t why_len)
@@ -131,6 +166,8 @@ static int config_option(struct config *c, int opt, const char *arg,
 			return 0;
 		snprintf(why, why_len, "--ready-fd %s: no descriptor", arg);
 		return -EINVAL;
+	case OPT_MOVE_RATE:
+		return config_rate(c, arg, why, why_len);
 	case OPT_LOG_LEVEL:
 		c->log_level = log_level_parse(arg);
 		if (c->log_level >= 0)
@@ -163,6 +200,12 @@ int config_parse(int argc, char **argv, struct config *c, char *why,
 	env = getenv("ORCHD_SOCKET");
 	if (env && *env)
 		c->socket = env;
+	env = getenv("ORCHD_MOVE_RATE");
+	if (env && *env) {
+		rc = config_rate(c, env, why, why_len);
+		if (rc < 0)
+			return rc;
+	}
 	optind = 0;
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, "+fh", options, NULL)) != -1) {

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define ORCHD_VERSION	"0.1"
 
@@ -24,6 +25,7 @@ struct config {
 	const char *engine;
 	int ready_fd;		/* -1: none */
 	int log_level;
+	uint64_t move_rate;	/* bytes a second, 0: no limit */
 };
 
 /**

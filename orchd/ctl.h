@@ -72,6 +72,12 @@ int ctl_served(struct ctl_call *c, const char *name, struct served **out);
 char *ctl_strdup(struct ctl_call *c, const char *s);
 void remove_tree(const char *path);
 
+/* ctl_move.c */
+int ctl_move(struct ctl_call *c);
+int ctl_job_list(struct ctl_call *c);
+int ctl_job_get(struct ctl_call *c);
+int ctl_job_cancel(struct ctl_call *c);
+
 /* ctl_volume.c */
 int ctl_volume_add(struct ctl_call *c);
 int ctl_volume_list(struct ctl_call *c);

@@ -14,7 +14,7 @@
 #include "config.h"
 #include "ctl.h"
 #include "log.h"
-#include "nl.h"
+#include "ns_move.h"
 #include "served.h"
 
 #define STATUS_MS	5000
@@ -376,34 +376,15 @@ struct swap_job {
 static int swap_run(struct served *sv, struct job *j)
 {
 	struct swap_job *s = container_of(j, struct swap_job, j);
-	struct volume *v;
-	uint32_t seq = 0;
-	int fd, rc;
+	int rc;
 
 	if (!sv->attached)
 		return -ENOTCONN;
 	rc = ns_grant(sv->ns, s->ino, true, &s->layout);
 	if (rc < 0)
-		return rc;
-	v = served_volume(sv, s->layout.volume);
-	fd = v ? backing_open(v, s->ino, s->layout.version,
-			      s->layout.instance) : -EIO;
-	if (fd < 0)
-		return fd;
-	pthread_mutex_lock(&sv->lock);
-	s->swap->id = ++sv->next_swap;
-	s->swap->next = sv->swaps;
-	sv->swaps = s->swap;
-	pthread_mutex_unlock(&sv->lock);
-	rc = channel_send(&sv->ch,
-			  nl_encode_layout_set(sv->ch.family, s->swap->id,
-					       s->ino, &s->layout, fd,
-					       s->timeout_ms), &seq);
-	pthread_mutex_lock(&sv->lock);
-	s->swap->seq = seq;
-	pthread_mutex_unlock(&sv->lock);
-	close(fd);
-	return rc;
+		return rc == -NS_PARKED ? -EBUSY : rc;
+	return nl_ops_layout_set(sv, s->swap, s->ino, &s->layout,
+				 s->timeout_ms);
 }
 
 static int swap_wait(struct served *sv, struct swap *w, uint32_t ms)
@@ -645,6 +626,10 @@ static const struct {
 	{ ORCHFS__CONTROL__REQUEST__OP_LOAD, op_load },
 	{ ORCHFS__CONTROL__REQUEST__OP_STOP, op_stop },
 	{ ORCHFS__CONTROL__REQUEST__OP_SYNC, op_sync },
+	{ ORCHFS__CONTROL__REQUEST__OP_MOVE, ctl_move },
+	{ ORCHFS__CONTROL__REQUEST__OP_JOB_LIST, ctl_job_list },
+	{ ORCHFS__CONTROL__REQUEST__OP_JOB_GET, ctl_job_get },
+	{ ORCHFS__CONTROL__REQUEST__OP_JOB_CANCEL, ctl_job_cancel },
 };
 
 int ctl_run(struct ctl_call *c)

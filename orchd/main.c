@@ -22,6 +22,7 @@
 #include "ctl.h"
 #include "fault.h"
 #include "log.h"
+#include "mover.h"
 #include "notify.h"
 #include "served.h"
 
@@ -368,6 +369,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_init(cfg.log_level);
+	mover_set_rate(cfg.move_rate);
 	fault_init();
 	switch (cfg.mode) {
 	case CONFIG_HELP:

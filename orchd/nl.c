@@ -337,6 +337,7 @@ int nl_decode_layout_done(struct nlmsghdr *nlh, struct nl_layout_done *d)
 	d->node = get64(tb, ORCHFS_A_MSG_NODE);
 	d->generation = get64(tb, ORCHFS_A_MSG_GENERATION);
 	d->status = (int)get32(tb, ORCHFS_A_MSG_STATUS);
+	d->writers = get32(tb, ORCHFS_A_MSG_OPENS);
 	return 0;
 }
 

@@ -37,6 +37,7 @@ int nl_decode_notices(struct nlmsghdr *nlh, nl_notes_fn fn, void *ctx);
 struct nl_layout_done {
 	uint64_t id, node, generation;
 	int status;
+	uint32_t writers;	/* files open for writing */
 };
 int nl_decode_layout_done(struct nlmsghdr *nlh, struct nl_layout_done *d);
 

@@ -13,7 +13,15 @@
 #include "log.h"
 #include "nl.h"
 #include "nl_gen.h"
+#include "ns_move.h"
 #include "served.h"
+
+static void drop_parked(struct served *sv);
+
+struct parked {
+	struct parked *next;
+	struct nlmsghdr nlh;	/* and what belongs to it */
+};
 
 /*
  * A request that cannot be answered must not be forgotten: the channel is
@@ -141,6 +149,8 @@ void nl_ops_durable(struct served *sv)
 		nl_ops_poll(sv);
 }
 
+static void lose_swaps(struct served *sv);
+
 void nl_ops_drop_waiters(struct served *sv)
 {
 	struct waiter *w;
@@ -151,6 +161,8 @@ void nl_ops_drop_waiters(struct served *sv)
 		free(w);
 	}
 	sv->waiters_tail = &sv->waiters;
+	drop_parked(sv);
+	lose_swaps(sv);
 }
 
 void nl_ops_poll(struct served *sv)
@@ -215,7 +227,60 @@ static void do_statfs(struct served *sv, const struct op_req *op)
 		send_status(sv, op->id, rc);
 }
 
-static void do_execute(struct served *sv, const struct op_req *op)
+/* Without memory the channel is closed, and the kernel asks again. */
+static void park(struct served *sv, uint64_t id, const struct nlmsghdr *nlh)
+{
+	struct parked *p = malloc(offsetof(struct parked, nlh) +
+				  nlh->nlmsg_len);
+
+	if (!p) {
+		unanswered(sv, id, -ENOMEM);
+		return;
+	}
+	p->next = NULL;
+	memcpy(&p->nlh, nlh, nlh->nlmsg_len);
+	*sv->parked_tail = p;
+	sv->parked_tail = &p->next;
+}
+
+static void drop_parked(struct served *sv)
+{
+	struct parked *p;
+
+	while ((p = sv->parked)) {
+		sv->parked = p->next;
+		free(p);
+	}
+	sv->parked_tail = &sv->parked;
+}
+
+/* Those whose layout is still not settled are parked again. */
+static void unpark_run(struct work *w)
+{
+	struct served *sv = container_of(w, struct served, unpark_work);
+	struct parked *p, *next = sv->parked;
+
+	sv->unpark_posted = false;
+	sv->parked = NULL;
+	sv->parked_tail = &sv->parked;
+	while ((p = next)) {
+		next = p->next;
+		if (sv->attached && sv->ns)
+			nl_ops_event(sv, &p->nlh);
+		free(p);
+	}
+}
+
+void nl_ops_unpark(struct served *sv)
+{
+	if (!sv->parked || sv->unpark_posted)
+		return;
+	sv->unpark_work.run = unpark_run;
+	sv->unpark_posted = work_post(&sv->queue, &sv->unpark_work);
+}
+
+static void do_execute(struct served *sv, const struct op_req *op,
+		       const struct nlmsghdr *nlh)
 {
 	struct op_reply rep = { 0 };
 
@@ -231,6 +296,11 @@ static void do_execute(struct served *sv, const struct op_req *op)
 	fault_point("before-commit");
 	ns_execute(sv->ns, op, &rep);
 	served_txn(sv);
+	if (rep.status == -NS_PARKED) {
+		park(sv, op->id, nlh);
+		arena_reset(sv->arena);
+		return;
+	}
 	if (rep.txn)
 		fault_point("after-commit-before-reply");
 	if (!rep.status && (rep.has_layout ||
@@ -275,7 +345,7 @@ static void do_request(struct served *sv, struct nlmsghdr *nlh)
 	else if (r.op.kind == ORCHFS_KIND_STATFS)
 		do_statfs(sv, &r.op);
 	else
-		do_execute(sv, &r.op);
+		do_execute(sv, &r.op, nlh);
 	nl_request_release(&r);
 }
 
@@ -296,42 +366,133 @@ static void do_notice(struct served *sv, struct nlmsghdr *nlh)
 		log_err(sv->name, "notices of the kernel: %s", strerror(-rc));
 }
 
-static void swap_end(struct served *sv, struct swap *s, int status,
-		     const char *text)
+static void swap_unlink_locked(struct served *sv, struct swap *s)
 {
-	s->done = true;
-	s->status = status;
-	snprintf(s->text, sizeof(s->text), "%s", text);
-	pthread_cond_broadcast(&sv->changed);
+	struct swap **p;
+
+	for (p = &sv->swaps; *p; p = &(*p)->next) {
+		if (*p == s) {
+			*p = s->next;
+			break;
+		}
+	}
+}
+
+int nl_ops_layout_set(struct served *sv, struct swap *s, uint64_t ino,
+		      const struct op_layout *lay, uint32_t timeout_ms)
+{
+	struct volume *v = served_volume(sv, lay->volume);
+	int fd, rc;
+
+	fd = v ? backing_open(v, ino, lay->version, lay->instance) : -EIO;
+	if (fd < 0)
+		return fd;
+	pthread_mutex_lock(&sv->lock);
+	s->id = ++sv->next_swap;
+	s->next = sv->swaps;
+	sv->swaps = s;
+	pthread_mutex_unlock(&sv->lock);
+	rc = channel_send(&sv->ch,
+			  nl_encode_layout_set(sv->ch.family, s->id, ino, lay,
+					       fd, timeout_ms), &s->seq);
+	close(fd);
+	if (rc < 0) {
+		pthread_mutex_lock(&sv->lock);
+		swap_unlink_locked(sv, s);
+		pthread_mutex_unlock(&sv->lock);
+	}
+	return rc;
+}
+
+/* The swap that matches has ended; one with fn is not in the list then. */
+static bool swap_ended(struct served *sv, bool (*match)(const struct swap *,
+							const void *),
+		       const void *key, int status, uint32_t writers,
+		       const char *text)
+{
+	struct swap *s;
+	bool mine;
+
+	pthread_mutex_lock(&sv->lock);
+	for (s = sv->swaps; s && (s->done || !match(s, key)); s = s->next)
+		;
+	mine = s && s->fn;
+	if (s) {
+		s->done = true;
+		s->status = status;
+		s->writers = writers;
+		snprintf(s->text, sizeof(s->text), "%s", text);
+		pthread_cond_broadcast(&sv->changed);
+	}
+	if (mine)
+		swap_unlink_locked(sv, s);
+	pthread_mutex_unlock(&sv->lock);
+	if (mine)
+		s->fn(sv, s);
+	return s;
+}
+
+static bool match_id(const struct swap *s, const void *id)
+{
+	return s->id == *(const uint64_t *)id;
+}
+
+static bool match_seq(const struct swap *s, const void *seq)
+{
+	return s->seq == *(const uint32_t *)seq;
+}
+
+static bool match_fn(const struct swap *s, const void *key)
+{
+	(void)key;
+	return s->fn;
+}
+
+void nl_ops_swap_lost(struct served *sv, struct swap *s)
+{
+	swap_ended(sv, match_id, &s->id, -ENOTCONN, 0, "");
+}
+
+static void lose_swaps(struct served *sv)
+{
+	while (swap_ended(sv, match_fn, NULL, -ENOTCONN, 0, ""))
+		;
+}
+
+void nl_ops_drop_swaps(struct served *sv)
+{
+	struct swap **p;
+
+	pthread_mutex_lock(&sv->lock);
+	for (p = &sv->swaps; *p; ) {
+		if ((*p)->fn)
+			*p = (*p)->next;
+		else
+			p = &(*p)->next;
+	}
+	pthread_mutex_unlock(&sv->lock);
 }
 
 static void do_layout_done(struct served *sv, struct nlmsghdr *nlh)
 {
 	struct nl_layout_done d;
-	struct swap *s;
 
 	if (nl_decode_layout_done(nlh, &d) < 0)
 		return;
-	pthread_mutex_lock(&sv->lock);
-	for (s = sv->swaps; s; s = s->next)
-		if (s->id == d.id)
-			swap_end(sv, s, d.status, "");
-	pthread_mutex_unlock(&sv->lock);
+	swap_ended(sv, match_id, &d.id, d.status, d.writers, "");
 }
 
+/* An acknowledgement isn't the end, an error is. */
 static bool swap_failed(struct served *sv, uint32_t seq, int error)
 {
 	bool found = false;
 	struct swap *s;
 
+	if (error)
+		return swap_ended(sv, match_seq, &seq, error, 0, sv->ch.error);
 	pthread_mutex_lock(&sv->lock);
-	for (s = sv->swaps; s; s = s->next) {
-		if (s->seq != seq || s->done)
-			continue;
-		found = true;
-		if (error)
-			swap_end(sv, s, error, sv->ch.error);
-	}
+	for (s = sv->swaps; s && !found; s = s->next)
+		found = s->seq == seq && !s->done;
 	pthread_mutex_unlock(&sv->lock);
 	return found;
 }

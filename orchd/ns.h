@@ -150,7 +150,7 @@ int ns_pools(struct ns *ns, ns_pool_fn fn, void *ctx);
 int ns_has_instance(struct ns *ns, uint64_t ino, uint64_t version,
 		    uint64_t instance);
 typedef int (*ns_instance_fn)(void *ctx, uint64_t ino, uint64_t version,
-			      uint64_t instance, uint32_t volume);
+			      uint64_t instance, uint32_t volume, bool valid);
 /** ns_each_instance() - all instance records; stops when fn returns non-zero. */
 int ns_each_instance(struct ns *ns, ns_instance_fn fn, void *ctx);
 /** ns_settle() - correct an inode's size, blocks, times from its backing file. */

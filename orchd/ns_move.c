@@ -104,6 +104,8 @@ int ns_move_list(struct ns *ns, uint64_t dir, uint64_t cookie,
 			rc = ns_move_stat(ns, e.ino, &out[n]);
 		if (!rc)
 			out[n++].cookie = at;
+		else if (rc == -ENOENT)
+			rc = 0;		/* damage, for fsck to tell */
 	}
 	rc = scan_end(&s, rc);
 	return rc ? rc : (int)n;

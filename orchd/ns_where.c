@@ -36,7 +36,8 @@ int ns_each_instance(struct ns *ns, ns_instance_fn fn, void *ctx)
 					    scan_value(&s), &n);
 		if (!rc)
 			rc = fn(ctx, key_num_at(scan_key(&s), 0), n.version,
-				n.instance, n.volume);
+				n.instance, n.volume,
+				n.state == INSTANCE(VALID));
 	}
 	return scan_end(&s, rc);
 }

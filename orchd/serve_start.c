@@ -14,6 +14,7 @@
 
 #include "ctl.h"
 #include "log.h"
+#include "mover.h"
 #include "proto/store.pb-c.h"
 #include "served.h"
 
@@ -346,6 +347,8 @@ int serve_open(struct served *sv)
 		rc = flush_start(sv);
 	if (!rc)
 		rc = deleter_start(sv);
+	if (!rc)
+		rc = mover_start(sv);
 	if (rc < 0)
 		return refuse(sv, rc, "%s: cannot start a thread: %s",
 			      strerror(-rc));
@@ -390,6 +393,7 @@ void serve_close(struct served *sv)
 	if (!refused)
 		served_set_state(sv, SERVED_STOPPING, "");
 	served_wait_users(sv);
+	mover_stop(sv);
 	deleter_stop(sv);
 	pool_stop(sv);
 	flush_stop(sv);

@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "log.h"
+#include "mover.h"
 #include "served.h"
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -242,6 +243,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 		deleter_kick(sv);
 	flush_kick(sv);
 	readmit_tick(sv);
+	mover_tick(sv);
 }
 
 static int thread_setup(struct served *sv)
@@ -321,6 +323,7 @@ struct served *served_new(const char *dir)
 	sv->timer_source.fd = -1;
 	sv->family_source.fd = -1;
 	sv->waiters_tail = &sv->waiters;
+	sv->parked_tail = &sv->parked;
 	sv->recent = calloc(RECENT_MAX, sizeof(*sv->recent));
 	if (!sv->recent || work_queue_init(&sv->queue) < 0) {
 		free(sv->recent);

@@ -25,6 +25,8 @@ enum served_state {
 	SERVED_STOPPING,
 };
 
+struct served;
+
 /* A reply that waits until transaction txn is durable. */
 struct waiter {
 	struct waiter *next;
@@ -33,15 +35,23 @@ struct waiter {
 	struct op_reply rep;
 };
 
-/* A layout that was sent with layout-set; guarded by served.lock. */
+/*
+ * A layout that was sent with layout-set; guarded by served.lock. Its end is
+ * waited for, or fn is called in the namespace thread and has it for itself.
+ */
 struct swap {
 	struct swap *next;
+	void (*fn)(struct served *sv, struct swap *s);
 	uint64_t id;
 	uint32_t seq;		/* of the netlink message */
 	bool done;
 	int status;
+	uint32_t writers;	/* files open for writing then */
 	char text[256];
 };
+
+/* A request whose layout is being swapped (NS_PARKED): a copy of it. */
+struct parked;
 
 /* sync.c */
 struct syncer {
@@ -115,12 +125,16 @@ struct served {
 	struct nl_sock *family_sk;
 	struct channel ch;
 	bool attached, stopping, need_resync, need_attach, need_detach;
+	bool no_module;			/* nothing can be open */
 	struct store *st;
 	struct ns *ns;
 	uint64_t epoch;
 	struct volume *volumes;
 	struct arena *arena;		/* of the reply at hand */
 	struct waiter *waiters, **waiters_tail;
+	struct parked *parked, **parked_tail;
+	struct work unpark_work;
+	bool unpark_posted;
 	uint64_t told_durable;
 	uint64_t *recent;		/* inodes of late replies, a ring */
 	size_t recent_pos;
@@ -129,6 +143,7 @@ struct served {
 	struct deleter deleter;
 	struct flusher flusher;
 	struct readmit readmit;
+	struct mover *mover;		/* mover.h */
 	uint64_t start_txn;		/* last of the store when it was opened */
 	uint64_t damaged;		/* backing files missing */
 
@@ -146,6 +161,7 @@ struct served {
 	struct swap *swaps;
 	uint64_t next_swap;
 	uint64_t deletions_done;	/* batches finished */
+	uint64_t mover_changes;		/* steps of jobs */
 	struct work settled_work;	/* posted to the main thread */
 };
 
@@ -229,6 +245,15 @@ void nl_ops_poll(struct served *sv);
 void nl_ops_durable(struct served *sv);
 void nl_ops_drop_waiters(struct served *sv);
 void nl_ops_flushed(struct served *sv, uint64_t id, int rc);
+/**
+ * nl_ops_layout_set() - publish a layout; @s is in the list until its end.
+ * On failure it isn't.
+ */
+int nl_ops_layout_set(struct served *sv, struct swap *s, uint64_t ino,
+		      const struct op_layout *lay, uint32_t timeout_ms);
+void nl_ops_swap_lost(struct served *sv, struct swap *s);
+void nl_ops_drop_swaps(struct served *sv);
+void nl_ops_unpark(struct served *sv);	/* soon, not in this call */
 
 /* sync.c */
 int sync_start(struct served *sv);

@@ -127,11 +127,12 @@ static int sweep_file(void *ctx, const char *subdir, const char *name)
 }
 
 static int sweep_collect(void *ctx, uint64_t ino, uint64_t version,
-			 uint64_t instance, uint32_t volume)
+			 uint64_t instance, uint32_t volume, bool valid)
 {
 	struct sweep *s = ctx;
 
-	if (volume != s->v->rec.id)
+	/* The copies of a job may not be there yet, or not any more. */
+	if (volume != s->v->rec.id || !valid)
 		return 0;
 	if (s->nr == s->max) {
 		size_t max = s->max * 2 + 4096;

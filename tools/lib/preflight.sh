@@ -8,7 +8,7 @@ HOST_PACKAGES=(build-essential bc bison cpio e2fsprogs flex git kmod
 	libprotobuf-c-dev librocksdb-dev libssl-dev libsystemd-dev
 	libzstd-dev mmdebstrap pahole pkg-config protobuf-c-compiler python3
 	python3-jsonschema python3-yaml rsync sparse util-linux xfsprogs
-	xz-utils zstd)
+	xz-utils zlib1g-dev zstd)
 
 PREFLIGHT_MEMORY_MIB=4096
 

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The mover: works off jobs (Documentation/moves.md).
+ *
+ * All of it belongs to the namespace thread, but for what a job's worker does
+ * between copy_start() and its end: see struct mover_file.
+ */
+#ifndef ORCHD_MOVER_H
+#define ORCHD_MOVER_H
+
+#include "ns_move.h"
+#include "served.h"
+#include "sm.h"
+
+#define MOVER_RUNNING		4	/* jobs at a time */
+#define MOVER_KEPT		100	/* jobs that have ended */
+#define MOVER_BATCH		16	/* files between two records */
+#define MOVER_BATCH_BYTES	(32ULL << 20)
+#define MOVER_LEFT		1000	/* files a job tells of */
+#define MOVER_WALKS		3
+#define MOVER_DRAIN_MS		3000
+#define MOVER_RETRY_MS		1000
+#define MOVER_TRIES		3
+
+enum move_state {
+	MOVE_PLAN, MOVE_COPY, MOVE_VERIFY, MOVE_SWITCH, MOVE_RETIRE,
+	MOVE_DONE, MOVE_FAILED, MOVE_CANCELLED,
+};
+extern const struct sm_state move_states[];
+
+struct mover_job;
+
+struct mover_run {
+	off_t begin, end;
+};
+
+/* A file that a job is at. */
+struct mover_file {
+	struct mover_file *next;	/* in mover_job.waiting */
+	struct mover_job *job;
+	struct sm sm;
+	struct ns_move m;
+	uint64_t size;
+	struct volume *from;		/* a reference, from copy on */
+	struct swap swap;
+	bool swapping, fenced, forward, aborting, tried_back;
+	uint64_t generation;		/* of the layout that is published */
+	uint64_t deadline, retry_at;	/* ms */
+	unsigned int tries;
+	/* the worker's from copy_start() on, ours again in copy_done */
+	int src, dst;
+	struct mover_run *runs;		/* of bytes, holes left out */
+	size_t nr_runs, max_runs;
+	uint64_t copied, blocks;
+	uint32_t sum;
+	int rc;				/* 0, or why it was not copied */
+	bool fatal;			/* so will be the next one */
+	atomic_int phase;		/* enum move_state, for people */
+	atomic_bool stop;
+};
+
+/* Where a walk is. */
+struct mover_walk {
+	struct mover_place {
+		uint64_t dir, cookie;
+	} *stack;
+	size_t depth, max;
+	struct ns_move_entry ahead[64];	/* of the last place */
+	size_t pos, nr;
+	bool begun;
+};
+
+enum mover_phase {
+	JOB_QUEUED, JOB_COUNT, JOB_WALK, JOB_WAIT, JOB_UNWIND, JOB_ENDED,
+};
+
+struct mover_job {
+	struct mover_job *next;
+	struct served *sv;
+	struct ns_job rec;
+	enum mover_phase phase;
+	struct worker worker;
+	struct work w;			/* to the worker and back */
+	struct volume *to;		/* a reference while files are copied */
+	struct mover_file *batch[MOVER_BATCH];
+	size_t nr;			/* of them; 0: no batch under way */
+	size_t fencing;			/* of them */
+	bool copying;			/* the worker has them */
+	uint64_t txn;			/* of the batch's record */
+	struct mover_file *waiting;	/* switch: mapped, or I/O goes on */
+	size_t nr_waiting;
+	struct mover_walk walk;
+	unsigned int walks;
+	bool again;			/* this walk found work */
+	bool single;			/* the job is one file */
+	uint64_t files, total;		/* to do, as counted first */
+	uint64_t there, moved_before, left;
+	enum ns_job_state end;		/* of JOB_UNWIND */
+	char text[NS_JOB_TEXT];		/* what it waits for */
+	char last[NS_JOB_TEXT];		/* why a file was left */
+	atomic_bool stop;
+	atomic_uint_fast64_t reading;	/* bytes of this batch */
+	uint64_t next_ns;		/* mover.lock: rate */
+};
+
+struct mover {
+	struct served *sv;
+	struct mover_job *jobs;		/* by number */
+	struct mover_file *dead;	/* freed at the end of a turn */
+	uint64_t instance, instances;	/* numbers reserved */
+	struct work turn_work;
+	bool turn_posted, stopped;
+	pthread_mutex_t lock;		/* next_ns of all */
+	pthread_cond_t cond;		/* a job is stopped */
+	uint64_t next_ns;
+};
+
+/** mover_set_rate() - bytes a second of all jobs of a namespace, 0: any. */
+void mover_set_rate(uint64_t rate);
+uint64_t mover_rate(void);
+
+/* mover.c: jobs */
+int mover_start(struct served *sv);	/* before attaching */
+void mover_stop(struct served *sv);
+void mover_tick(struct served *sv);	/* each second */
+void mover_kick(struct served *sv);	/* something may go on */
+int mover_new(struct served *sv, const struct ns_job *want, char *why,
+	      uint64_t *id);
+int mover_cancel(struct served *sv, uint64_t id, char *why);
+struct mover_job *mover_find(struct served *sv, uint64_t id);
+bool mover_uses(struct served *sv, const struct volume *v);
+void mover_changed(struct served *sv);	/* for those who watch */
+void job_fail(struct mover_job *j, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* mover_walk.c */
+void walk_restart(struct mover_walk *w);
+void walk_free(struct mover_walk *w);
+/**
+ * walk_next() - the next regular file of the job. @budget: entries that may
+ * be looked at, counted down.
+ * Return: 1; 0: the end; -EAGAIN: the budget is used up; other -errno.
+ */
+int walk_next(struct mover_job *j, unsigned int *budget,
+	      struct ns_move_entry *out);
+
+/* mover_file.c: steps of a file */
+struct mover_file *file_new(struct mover_job *j, const struct ns_move *m);
+void file_free(struct mover_file *f);
+void file_fence(struct mover_file *f);
+void file_copied(struct mover_file *f);	/* what the worker says */
+void file_switch(struct mover_file *f);
+void file_say(struct mover_file *f, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void file_give_up(struct mover_file *f);
+/* mover.c: a file of the batch has been fenced or not; has ended or waits */
+void batch_fenced(struct mover_job *j);
+void file_ended(struct mover_file *f);
+void file_waits(struct mover_file *f);
+
+/* mover_copy.c: the worker */
+void copy_start(struct mover_job *j);
+/** copy_done() - mover.c, namespace thread. */
+void copy_done(struct mover_job *j);
+
+#endif

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One file of a job, step by step. Namespace thread. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault.h"
+#include "log.h"
+#include "mover.h"
+
+#define ENDS	(SM_BIT(MOVE_FAILED) | SM_BIT(MOVE_CANCELLED))
+
+const struct sm_state move_states[] = {
+	[MOVE_PLAN] = { "plan", SM_BIT(MOVE_COPY) | ENDS },
+	[MOVE_COPY] = { "copy", SM_BIT(MOVE_VERIFY) | ENDS },
+	[MOVE_VERIFY] = { "verify", SM_BIT(MOVE_SWITCH) | ENDS },
+	/* one that a start finds there begins there */
+	[MOVE_SWITCH] = { "switch", SM_BIT(MOVE_RETIRE) | ENDS },
+	[MOVE_RETIRE] = { "retire", SM_BIT(MOVE_DONE) },
+	[MOVE_DONE] = { "done", 0 },
+	[MOVE_FAILED] = { "failed", 0 },
+	[MOVE_CANCELLED] = { "cancelled", 0 },
+};
+
+struct mover_file *file_new(struct mover_job *j, const struct ns_move *m)
+{
+	struct mover_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->job = j;
+	f->m = *m;
+	f->src = f->dst = -1;
+	sm_init(&f->sm, move_states, m->step == NS_MOVE_SWITCH ? MOVE_SWITCH :
+		MOVE_PLAN);
+	atomic_init(&f->phase, (int)f->sm.state);
+	return f;
+}
+
+void file_free(struct mover_file *f)
+{
+	volume_put(f->from);
+	free(f->runs);
+	free(f);
+}
+
+static void file_move(struct mover_file *f, enum move_state to)
+{
+	sm_move(&f->sm, to);
+	atomic_store(&f->phase, (int)to);
+	mover_changed(f->job->sv);
+}
+
+/* A step's record can't be written: nothing more is done until a restart. */
+static void file_stuck(struct mover_file *f, int rc)
+{
+	log_err(f->job->sv->name, "job %llu: inode %llu: cannot record the "
+		"move: %s", (unsigned long long)f->job->rec.id,
+		(unsigned long long)f->m.ino, strerror(-rc));
+}
+
+/* The old instance is used by nobody: it goes. */
+static void file_retire(struct mover_file *f)
+{
+	struct mover_job *j = f->job;
+	struct ns_job rec = j->rec;
+	int rc;
+
+	fault_point("move-swapped");
+	if (f->sm.state == MOVE_SWITCH)
+		file_move(f, MOVE_RETIRE);
+	rec.moved++;
+	rec.bytes += f->size;
+	rc = ns_move_retire(j->sv->ns, &f->m, &rec);
+	if (rc) {
+		file_stuck(f, rc);
+		f->retry_at = now_ms() + MOVER_RETRY_MS;
+		file_waits(f);
+		return;
+	}
+	fault_point("move-retired");
+	j->rec = rec;
+	file_move(f, MOVE_DONE);
+	file_ended(f);
+}
+
+/* What was begun is taken back; @text is told of the file, if there is any. */
+static void file_abort(struct mover_file *f, enum move_state end)
+{
+	struct mover_job *j = f->job;
+	bool gone = !f->m.text[0];
+	int rc;
+
+	f->aborting = true;
+	if (!gone)
+		strcpy(j->last, f->m.text);
+	if (j->left >= MOVER_LEFT)
+		f->m.text[0] = 0;
+	rc = ns_move_abort(j->sv->ns, &f->m, &j->rec);
+	if (rc == -EINPROGRESS) {
+		file_retire(f);
+		return;
+	}
+	if (rc) {
+		file_stuck(f, rc);
+		f->retry_at = now_ms() + MOVER_RETRY_MS;
+		file_waits(f);
+		return;
+	}
+	if (!gone)
+		j->left++;
+	file_move(f, end);
+	file_ended(f);
+}
+
+void file_say(struct mover_file *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(f->m.text, sizeof(f->m.text), fmt, ap);
+	va_end(ap);
+}
+
+/* Without a text it was deleted, and nobody needs to be told. */
+void file_give_up(struct mover_file *f)
+{
+	const struct mover_job *j = f->job;
+
+	file_abort(f, j->phase == JOB_UNWIND && j->end == NS_JOB_CANCELLED ?
+		   MOVE_CANCELLED : MOVE_FAILED);
+}
+
+static void give_up_written(struct mover_file *f)
+{
+	file_say(f, "opened for writing meanwhile");
+	file_give_up(f);
+}
+
+static void fenced(struct mover_file *f, int rc, uint32_t writers)
+{
+	if (rc == -ENOTCONN)	/* the next walk finds it again */
+		strcpy(f->job->last, "the kernel was detached");
+	if (rc == -ETIMEDOUT && ++f->tries < MOVER_TRIES) {
+		file_fence(f);
+		return;
+	}
+	f->fenced = !rc && !writers;
+	if (rc == -ENOTCONN || rc == -ESTALE)
+		f->m.text[0] = 0;
+	else if (rc == -ENOENT)
+		f->fenced = true;	/* nobody has a layout */
+	else if (!rc && writers)
+		file_say(f, "open for writing");
+	else if (rc == -EBUSY)
+		file_say(f, "mapped for writing");
+	else if (rc == -ETIMEDOUT)
+		file_say(f, "I/O on it doesn't end");
+	else if (rc)
+		file_say(f, "%s", f->swap.text[0] ? f->swap.text :
+			 strerror(-rc));
+	batch_fenced(f->job);
+}
+
+static void wait_more(struct mover_file *f, int rc)
+{
+	struct mover_job *j = f->job;
+
+	if (rc != -EBUSY && rc != -ETIMEDOUT && rc != -ENOTCONN)
+		log_warn(j->sv->name, "job %llu: inode %llu: the layout was "
+			 "not swapped: %s; it is tried again",
+			 (unsigned long long)j->rec.id,
+			 (unsigned long long)f->m.ino,
+			 f->swap.text[0] ? f->swap.text : strerror(-rc));
+	f->retry_at = now_ms() + MOVER_RETRY_MS;
+	file_waits(f);
+}
+
+static void switched(struct mover_file *f, int rc)
+{
+	struct mover_job *j = f->job;
+
+	if (rc == -ESTALE)
+		file_give_up(f);
+	else if (!rc || rc == -ENOENT)
+		file_retire(f);
+	else if (ns_move_written(j->sv->ns, f->m.ino))
+		give_up_written(f);
+	else
+		wait_more(f, rc);
+}
+
+/*
+ * The old layout was published to take a switch back. Where that fails the new
+ * instance is mapped: forward it goes then.
+ */
+static void switched_back(struct mover_file *f, int rc)
+{
+	if (!rc || rc == -ENOENT || rc == -ESTALE)
+		file_give_up(f);
+	else
+		wait_more(f, rc);
+}
+
+/* The end of a swap; not known after the channel was lost: parked it stays. */
+static void swap_done(struct served *sv, struct swap *s)
+{
+	struct mover_file *f = container_of(s, struct mover_file, swap);
+	int rc = s->status;
+
+	f->swapping = false;
+	if (rc != -ENOTCONN || f->sm.state == MOVE_PLAN)
+		ns_move_swapped(sv->ns, &f->m, f->forward, f->generation, rc);
+	if (f->sm.state == MOVE_PLAN)
+		fenced(f, rc, s->writers);
+	else if (f->forward)
+		switched(f, rc);
+	else
+		switched_back(f, rc);
+	nl_ops_unpark(sv);
+	mover_kick(sv);
+}
+
+static void publish(struct mover_file *f, bool forward)
+{
+	struct served *sv = f->job->sv;
+	struct op_layout lay = { 0 };
+	int rc;
+
+	memset(&f->swap, 0, sizeof(f->swap));
+	f->swap.fn = swap_done;
+	f->forward = forward;
+	rc = ns_move_layout(sv->ns, &f->m, forward, &lay);
+	f->generation = lay.generation;
+	/* Without the module nothing is open. */
+	if (!rc && !sv->attached)
+		rc = sv->no_module ? -ENOENT : -ENOTCONN;
+	else if (rc == -ENOENT)
+		rc = -ESTALE;		/* the inode has gone */
+	else if (!rc)
+		rc = nl_ops_layout_set(sv, &f->swap, f->m.ino, &lay,
+				       MOVER_DRAIN_MS);
+	f->swapping = true;
+	f->deadline = now_ms() + 4 * MOVER_DRAIN_MS;
+	if (!rc)
+		return;
+	f->swap.status = rc;
+	swap_done(sv, &f->swap);
+}
+
+void file_fence(struct mover_file *f)
+{
+	publish(f, false);
+}
+
+/* Back and, where that fails, forward, in turn. */
+static void file_unwind(struct mover_file *f)
+{
+	bool forward = f->tried_back;
+
+	f->tried_back = !forward;
+	publish(f, forward);
+}
+
+void file_switch(struct mover_file *f)
+{
+	struct ns *ns = f->job->sv->ns;
+
+	if (f->sm.state == MOVE_RETIRE)
+		file_retire(f);
+	else if (f->aborting)
+		file_abort(f, MOVE_FAILED);
+	else if (ns_move_written(ns, f->m.ino))
+		give_up_written(f);
+	else if (f->job->phase != JOB_UNWIND)
+		publish(f, true);
+	else if (ns_move_in_use(ns, &f->m, true))
+		file_retire(f);
+	else
+		file_unwind(f);
+}
+
+static void copy_failed(struct mover_file *f)
+{
+	struct mover_job *j = f->job;
+
+	if (f->fatal && f->rc == -EBADMSG)
+		job_fail(j, "inode %llu: what was read back from volume %s is "
+			 "not what was written: check its drive",
+			 (unsigned long long)f->m.ino, j->to->rec.name);
+	else if (f->fatal && f->rc == -ENOSPC)
+		job_fail(j, "volume %s has no room for inode %llu (%llu bytes) "
+			 "and its reserve", j->to->rec.name,
+			 (unsigned long long)f->m.ino,
+			 (unsigned long long)f->size);
+	else if (f->fatal)
+		job_fail(j, "volume %s: %s", j->to->rec.name,
+			 strerror(-f->rc));
+	if (f->rc == -ESTALE && !f->fatal)
+		file_say(f, "changed meanwhile");
+	else if (f->rc && f->rc != -ECANCELED && !f->fatal)
+		file_say(f, "its contents cannot be read: %s",
+			 strerror(-f->rc));
+	file_give_up(f);
+}
+
+void file_copied(struct mover_file *f)
+{
+	struct served *sv = f->job->sv;
+	struct ns_move_entry e;
+	int rc;
+
+	volume_put(f->from);
+	f->from = NULL;
+	if (ns_move_stat(sv->ns, f->m.ino, &e) == -ENOENT) {
+		file_give_up(f);
+		return;
+	}
+	if (ns_move_written(sv->ns, f->m.ino)) {
+		give_up_written(f);
+		return;
+	}
+	if (f->rc || f->job->phase == JOB_UNWIND) {
+		copy_failed(f);
+		return;
+	}
+	file_move(f, MOVE_VERIFY);
+	rc = ns_move_valid(sv->ns, &f->m, f->blocks);
+	if (rc) {
+		if (rc == -EBUSY)
+			file_say(f, "opened for writing meanwhile");
+		else if (rc != -ENOENT)
+			file_say(f, "%s", strerror(-rc));
+		file_give_up(f);
+		return;
+	}
+	fault_point("move-switched");
+	file_move(f, MOVE_SWITCH);
+	file_switch(f);
+}

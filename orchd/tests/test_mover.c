@@ -1,0 +1,745 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Moves between two volumes without the module: what is where afterwards,
+ * conflicts, and a daemon that ends at each step.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "arena.h"
+#include "ctl.h"
+#include "fault.h"
+#include "log.h"
+#include "mover.h"
+
+#define WAIT_MS		60000
+#define FILES		5
+#define SIZE		(300 * 1024)
+
+static const uint8_t uuid[16] = "namespace-uuid--";
+static const char *const points[] = {
+	"move-begun", "move-made", "move-copied", "move-verified",
+	"move-switched", "move-swapped", "move-retired",
+};
+#define NR_POINTS	(sizeof(points) / sizeof(points[0]))
+
+static char dir[256];
+static uint64_t inos[FILES];
+
+static char *sub(const char *name)
+{
+	static char path[4][512];
+	static int turn;
+	char *p = path[turn++ % 4];
+
+	snprintf(p, sizeof(path[0]), "%s/%s", dir, name);
+	return p;
+}
+
+static void make_volume(struct ns *ns, uint32_t id, uint64_t reserve)
+{
+	struct ns_volume r = { .id = id, .tier = id - 1, .reserve = reserve };
+	struct marker m = { .volume = id };
+	char why[VOLUME_WHY] = "";
+
+	snprintf(r.name, sizeof(r.name), "v%u", id);
+	snprintf(r.path, sizeof(r.path), "%.400s/%s", dir, r.name);
+	memset(r.uuid, (int)id, 16);
+	memcpy(m.ns_uuid, uuid, 16);
+	strcpy(m.ns_name, "t");
+	memset(m.volume_uuid, (int)id, 16);
+	assert_int_equal(volume_make(r.path, &m, why), 0);
+	assert_int_equal(ns_volume_put(ns, &r), 0);
+}
+
+static struct store *store_of_test(bool create)
+{
+	struct store_opts o = { .create = create };
+	struct store *st = NULL;
+
+	assert_int_equal(store_open("rocksdb", sub("t"), &o, &st, NULL), 0);
+	return st;
+}
+
+static void faults(const char *point)
+{
+	char env[100];
+
+	snprintf(env, sizeof(env), "any-fs%s%s", *point ? "," : "", point);
+	setenv("ORCHD_FAULT", env, 1);
+	fault_init();
+}
+
+static void make_namespace(uint64_t reserve)
+{
+	struct store *st;
+	struct ns *ns;
+
+	mkdir(sub("t"), 0700);
+	st = store_of_test(true);
+	assert_int_equal(ns_format(st, "t", uuid), 0);
+	assert_int_equal(ns_open(st, &pool_backing_ops, NULL, "boot", &ns,
+				 NULL), 0);
+	make_volume(ns, 1, 0);
+	make_volume(ns, 2, reserve);
+	assert_int_equal(ns_close(ns), 0);
+	store_close(st);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	log_init(LOG_CRIT);
+	strcpy(dir, "/var/tmp/orchd-mover-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	faults("");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	remove_tree(dir);
+	return 0;
+}
+
+static struct served *start(void)
+{
+	struct served *sv = served_new(sub("t"));
+	char problem[VOLUME_WHY];
+	uint64_t end = now_ms() + WAIT_MS;
+
+	assert_non_null(sv);
+	assert_int_equal(served_start(sv), 0);
+	pthread_mutex_lock(&sv->lock);
+	while (sv->state == SERVED_STARTING && now_ms() < end)
+		pthread_cond_wait(&sv->changed, &sv->lock);
+	pthread_mutex_unlock(&sv->lock);
+	if (served_get_state(sv, problem, sizeof(problem)) != SERVED_WAITING)
+		fail_msg("not served: %s", problem);
+	return sv;
+}
+
+static void stop(struct served *sv)
+{
+	served_stop(sv);
+	served_join(sv);
+	served_free(sv);
+}
+
+/* Run fn(arg) in the namespace thread. */
+struct call {
+	struct job j;
+	void (*fn)(struct served *sv, void *arg);
+	void *arg;
+};
+
+static int call_run(struct served *sv, struct job *j)
+{
+	struct call *c = container_of(j, struct call, j);
+
+	c->fn(sv, c->arg);
+	return 0;
+}
+
+static void in_ns(struct served *sv, void (*fn)(struct served *, void *),
+		  void *arg)
+{
+	struct call *c = job_new(sizeof(*c), call_run);
+
+	c->fn = fn;
+	c->arg = arg;
+	assert_int_equal(served_call(sv, &c->j, 0), 0);
+	job_put(&c->j);
+}
+
+static int execute(struct served *sv, const struct op_req *rq,
+		   struct op_reply *rep)
+{
+	memset(rep, 0, sizeof(*rep));
+	if (rq->kind == ORCHFS_KIND_CREATE)
+		pool_ensure(sv);
+	ns_execute(sv->ns, rq, rep);
+	arena_free(rep->arena);
+	return rep->status;
+}
+
+static char byte_at(unsigned int file, size_t at)
+{
+	return (char)(file * 31 + at / 7 + 1);
+}
+
+/* A hole in the middle, so that there are two runs. */
+static void fill(struct served *sv, unsigned int n, uint64_t instance)
+{
+	struct volume *v = served_volume(sv, 1);
+	int fd = backing_open(v, inos[n], 1, instance);
+	char *buf = malloc(SIZE);
+
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < SIZE; i++)
+		buf[i] = byte_at(n, i);
+	assert_int_equal(pwrite(fd, buf, 65536, 0), 65536);
+	assert_int_equal(pwrite(fd, buf + 131072, SIZE - 131072, 131072),
+			 SIZE - 131072);
+	free(buf);
+	close(fd);
+}
+
+static void make_file(struct served *sv, uint64_t parent, unsigned int n)
+{
+	char name[16];
+	struct op_req rq = {
+		.kind = ORCHFS_KIND_CREATE, .node = parent,
+		.name = { name, (size_t)snprintf(name, sizeof(name), "f%u",
+						 n) },
+		.mode = S_IFREG | 0644,
+		.flags = ORCHFS_REQ_FLAG_LAYOUT | ORCHFS_REQ_FLAG_WRITE,
+		.now = { .sec = 1000 },
+	};
+	struct ns_note note = { .kind = ORCHFS_KIND_NOTE_RETURN };
+	struct op_reply rep;
+
+	assert_int_equal(execute(sv, &rq, &rep), 0);
+	assert_int_equal(rep.layout.volume, 1);
+	inos[n] = rep.attr.ino;
+	fill(sv, n, rep.layout.instance);
+	note.node = inos[n];
+	note.generation = rep.layout.generation;
+	assert_int_equal(ns_note(sv->ns, &note, 1), 0);
+}
+
+/* d/f0 d/f1 d/f2 d/e/f3 d/e/f4; *arg: d */
+static void make_tree(struct served *sv, void *arg)
+{
+	struct op_req rq = {
+		.kind = ORCHFS_KIND_CREATE, .node = ORCHFS_ROOT_INO,
+		.name = { "d", 1 }, .mode = S_IFDIR | 0755,
+	};
+	struct op_reply rep;
+	uint64_t *d = arg;
+
+	assert_int_equal(execute(sv, &rq, &rep), 0);
+	*d = rep.attr.ino;
+	rq.node = *d;
+	rq.name.s = "e";
+	assert_int_equal(execute(sv, &rq, &rep), 0);
+	for (unsigned int n = 0; n < FILES; n++)
+		make_file(sv, n < 3 ? *d : rep.attr.ino, n);
+}
+
+struct begin {
+	struct ns_job want;
+	uint64_t id;
+	int rc;
+	char why[VOLUME_WHY];
+};
+
+static void begin_job(struct served *sv, void *arg)
+{
+	struct begin *b = arg;
+
+	b->rc = mover_new(sv, &b->want, b->why, &b->id);
+}
+
+static struct begin move_to(struct served *sv, uint64_t ino, uint32_t volume,
+			    uint64_t rate)
+{
+	struct begin b = {
+		.want = { .ino = ino, .volume = volume, .rate = rate },
+	};
+
+	strcpy(b.want.label, "it");
+	in_ns(sv, begin_job, &b);
+	return b;
+}
+
+struct look {
+	uint64_t id;
+	struct ns_job rec;
+	enum mover_phase phase;
+	bool copying;
+};
+
+static void look_at(struct served *sv, void *arg)
+{
+	struct look *l = arg;
+	struct mover_job *j = mover_find(sv, l->id);
+
+	assert_non_null(j);
+	l->rec = j->rec;
+	l->phase = j->phase;
+	l->copying = j->copying && atomic_load(&j->reading);
+}
+
+/* Until it has ended, or until it copies. */
+static struct ns_job wait_for(struct served *sv, uint64_t id, bool copying)
+{
+	uint64_t end = now_ms() + WAIT_MS;
+	struct look l = { .id = id };
+	struct timespec t;
+
+	for (;;) {
+		in_ns(sv, look_at, &l);
+		if (l.phase == JOB_ENDED || (copying && l.copying))
+			return l.rec;
+		if (now_ms() > end)
+			fail_msg("job %llu does not end: phase %d",
+				 (unsigned long long)id, (int)l.phase);
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		t.tv_nsec += 20000000;
+		if (t.tv_nsec >= 1000000000) {
+			t.tv_nsec -= 1000000000;
+			t.tv_sec++;
+		}
+		pthread_mutex_lock(&sv->lock);
+		pthread_cond_timedwait(&sv->changed, &sv->lock, &t);
+		pthread_mutex_unlock(&sv->lock);
+	}
+}
+
+/* Exactly one instance, valid, on this volume, with the right bytes. */
+static void check_file(struct served *sv, unsigned int n, uint32_t volume)
+{
+	uint64_t version, generation;
+	struct ns_instance *list;
+	struct stat st;
+	size_t nr;
+	char *buf;
+	int fd;
+
+	assert_int_equal(ns_where(sv->ns, inos[n], &version, &generation,
+				  &list, &nr), 0);
+	assert_int_equal(nr, 1);
+	assert_int_equal(list->volume, volume);
+	assert_int_equal(list->state, 1);
+	fd = backing_open(served_volume(sv, volume), inos[n], 1,
+			  list->instance);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, SIZE);
+	assert_true(st.st_blocks * 512 < SIZE);
+	buf = malloc(SIZE);
+	assert_int_equal(pread(fd, buf, SIZE, 0), SIZE);
+	for (size_t i = 0; i < SIZE; i++) {
+		bool hole = i >= 65536 && i < 131072;
+
+		if (buf[i] != (hole ? 0 : byte_at(n, i)))
+			fail_msg("file %u differs at %zu", n, i);
+	}
+	free(buf);
+	close(fd);
+	free(list);
+}
+
+static int count_one(void *ctx, const char *subdir, const char *name)
+{
+	struct served *sv = ((void **)ctx)[0];
+	struct volume *v = ((void **)ctx)[1];
+	uint64_t ino, version, instance;
+
+	(void)subdir;
+	assert_true(backing_parse(name, &ino, &version, &instance));
+	if (!pool_has(v, ino, instance) &&
+	    ns_has_instance(sv->ns, ino, version, instance) != 1)
+		fail_msg("%s of volume %s is known to nobody", name,
+			 v->rec.name);
+	return 0;
+}
+
+static void deletions_left(struct served *sv, void *arg)
+{
+	struct ns_deletion d;
+
+	deleter_kick(sv);
+	*(int *)arg = ns_deletions(sv->ns, 0, &d, 1);
+}
+
+/* No file on a volume that no record names. */
+static void check_unknown(struct served *sv, void *arg)
+{
+	struct volume *v;
+
+	(void)arg;
+	for (v = sv->volumes; v; v = v->next)
+		if (!v->pool_busy)
+			assert_int_equal(backing_each(v, count_one,
+					(void *[]){ sv, v }), 0);
+	assert_int_equal(sv->damaged, 0);
+}
+
+static void check_clean(struct served *sv)
+{
+	uint64_t end = now_ms() + WAIT_MS;
+	int left = 1;
+
+	while (left) {
+		assert_true(now_ms() < end);
+		sync_wait(sv, atomic_load(&sv->last_txn));
+		in_ns(sv, deletions_left, &left);
+	}
+	in_ns(sv, check_unknown, NULL);
+}
+
+static void check_all(struct served *sv, void *arg)
+{
+	for (unsigned int n = 0; n < FILES; n++)
+		check_file(sv, n, *(uint32_t *)arg);
+}
+
+static void expect_all_on(struct served *sv, uint32_t volume)
+{
+	check_clean(sv);
+	in_ns(sv, check_all, &volume);
+}
+
+static void test_states(void **state)
+{
+	struct sm sm;
+	pid_t pid;
+	int st;
+
+	(void)state;
+	sm_init(&sm, move_states, MOVE_PLAN);
+	for (unsigned int s = MOVE_COPY; s <= MOVE_DONE; s++) {
+		assert_false(sm_final(&sm));
+		sm_move(&sm, s);
+		assert_int_equal(sm.state, s);
+	}
+	assert_true(sm_final(&sm));
+	/* what is retired is neither failed nor cancelled any more */
+	assert_int_equal(move_states[MOVE_RETIRE].next, SM_BIT(MOVE_DONE));
+	for (unsigned int s = MOVE_PLAN; s < MOVE_RETIRE; s++)
+		assert_true(move_states[s].next & SM_BIT(MOVE_FAILED) &&
+			    move_states[s].next & SM_BIT(MOVE_CANCELLED));
+	pid = fork();
+	if (!pid) {
+		sm_init(&sm, move_states, MOVE_PLAN);
+		sm_move(&sm, MOVE_SWITCH);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &st, 0), pid);
+	assert_true(WIFSIGNALED(st));
+}
+
+static void test_tree(void **state)
+{
+	struct served *sv;
+	struct begin b;
+	struct ns_job j;
+	uint64_t d;
+
+	(void)state;
+	make_namespace(0);
+	sv = start();
+	in_ns(sv, make_tree, &d);
+	b = move_to(sv, inos[1], 2, 0);
+	assert_int_equal(b.rc, 0);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_DONE);
+	assert_int_equal(j.moved, 1);
+	assert_int_equal(j.bytes, SIZE);
+	assert_int_equal(move_to(sv, inos[1], 2, 0).rc, -EEXIST);
+	b = move_to(sv, d, 2, 0);
+	assert_int_equal(b.rc, 0);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_DONE);
+	assert_int_equal(j.moved, FILES - 1);
+	assert_int_equal(j.there, 1);
+	assert_int_equal(j.skipped, 0);
+	expect_all_on(sv, 2);
+	stop(sv);
+	/* the other way round, after a restart */
+	sv = start();
+	expect_all_on(sv, 2);
+	b = move_to(sv, ORCHFS_ROOT_INO, 1, 0);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.moved, FILES);
+	expect_all_on(sv, 1);
+	stop(sv);
+}
+
+/* In a process of its own: make the tree, begin, and end at the point. */
+static void run_to(const char *point)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		struct served *sv;
+		struct begin b;
+		uint64_t d;
+
+		sv = start();
+		in_ns(sv, make_tree, &d);
+		faults(point);
+		b = move_to(sv, d, 2, 0);
+		wait_for(sv, b.id, false);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 99)
+		fail_msg("%s was not met: status %x", point, status);
+}
+
+static void find_inos(struct served *sv, void *arg)
+{
+	struct ns_move_entry e[8];
+	uint64_t d;
+	int n;
+
+	(void)arg;
+	assert_int_equal(ns_move_list(sv->ns, ORCHFS_ROOT_INO, 0, e, 8), 1);
+	d = e[0].ino;
+	n = ns_move_list(sv->ns, d, 0, e, 8);
+	assert_int_equal(n, 4);
+	for (int i = 0; i < n; i++) {
+		char **p;
+		size_t nr;
+
+		assert_int_equal(ns_paths(sv->ns, e[i].ino, &p, &nr, 1), 0);
+		if (S_ISREG(e[i].mode))
+			inos[p[0][4] - '0'] = e[i].ino;
+		else
+			d = e[i].ino;
+		free(p[0]);
+		free(p);
+	}
+	assert_int_equal(ns_move_list(sv->ns, d, 0, e, 8), 2);
+	for (int i = 0; i < 2; i++) {
+		char **p;
+		size_t nr;
+
+		assert_int_equal(ns_paths(sv->ns, e[i].ino, &p, &nr, 1), 0);
+		inos[p[0][6] - '0'] = e[i].ino;
+		free(p[0]);
+		free(p);
+	}
+}
+
+static void test_crash_at(const char *point)
+{
+	struct served *sv;
+	struct ns_job j;
+
+	make_namespace(0);
+	run_to(point);
+	faults("");
+	sv = start();
+	in_ns(sv, find_inos, NULL);
+	j = wait_for(sv, 1, false);
+	if (j.state != NS_JOB_DONE || j.moved != FILES)
+		fail_msg("after %s: state %d, %llu moved", point, j.state,
+			 (unsigned long long)j.moved);
+	expect_all_on(sv, 2);
+	stop(sv);
+	remove_tree(dir);
+	mkdir(dir, 0700);
+}
+
+/* Each point, met first and met later. */
+static void test_crash(void **state)
+{
+	char point[64];
+
+	(void)state;
+	for (size_t i = 0; i < NR_POINTS; i++) {
+		test_crash_at(points[i]);
+		if (!strcmp(points[i], "move-begun") ||
+		    !strcmp(points[i], "move-copied") ||
+		    !strcmp(points[i], "move-verified"))
+			continue;	/* once a batch */
+		snprintf(point, sizeof(point), "%s:3", points[i]);
+		test_crash_at(point);
+	}
+}
+
+/* The person cancelled, and then the daemon was killed. */
+static void cancel_in_store(void)
+{
+	struct store *st = store_of_test(false);
+	struct ns_job j = { 0 };
+	struct ns *ns;
+
+	assert_int_equal(ns_open(st, &pool_backing_ops, NULL, "boot", &ns,
+				 NULL), 0);
+	j.id = 1;
+	j.ino = 0;
+	j.cancel = true;
+	j.volume = 2;
+	assert_int_equal(ns_job_put(ns, &j), 0);
+	assert_int_equal(ns_close(ns), 0);
+	store_close(st);
+}
+
+struct places {
+	unsigned int at[3];
+};
+
+static void count_places(struct served *sv, void *arg)
+{
+	struct places *p = arg;
+
+	for (unsigned int n = 0; n < FILES; n++) {
+		struct ns_move_entry e;
+
+		assert_int_equal(ns_move_stat(sv->ns, inos[n], &e), 0);
+		p->at[e.volume]++;
+		check_file(sv, n, e.volume);
+	}
+}
+
+static void test_cancel_after_crash(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < NR_POINTS; i++) {
+		struct places p = { 0 };
+		struct served *sv;
+		struct ns_job j;
+
+		make_namespace(0);
+		run_to(points[i]);
+		faults("");
+		cancel_in_store();
+		sv = start();
+		in_ns(sv, find_inos, NULL);
+		j = wait_for(sv, 1, false);
+		assert_int_equal(j.state, NS_JOB_CANCELLED);
+		check_clean(sv);
+		in_ns(sv, count_places, &p);
+		/* only what had been retired stays where it was to go */
+		assert_int_equal(p.at[2], !strcmp(points[i], "move-retired"));
+		stop(sv);
+		remove_tree(dir);
+		mkdir(dir, 0700);
+	}
+}
+
+static void open_for_writing(struct served *sv, void *arg)
+{
+	struct op_req rq = {
+		.kind = ORCHFS_KIND_OPEN, .node = inos[0],
+		.flags = ORCHFS_REQ_FLAG_WRITE,
+	};
+	struct op_reply rep;
+
+	(void)arg;
+	assert_int_equal(execute(sv, &rq, &rep), 0);
+	assert_int_equal(rep.layout.volume, 1);
+	assert_true(rep.layout.writable);
+}
+
+static void delete_it(struct served *sv, void *arg)
+{
+	struct op_req rq = {
+		.kind = ORCHFS_KIND_UNLINK, .node = *(uint64_t *)arg,
+		.name = { "f0", 2 },
+	};
+	struct ns_note note = {
+		.kind = ORCHFS_KIND_NOTE_FORGET, .node = inos[0],
+	};
+	struct op_reply rep;
+
+	assert_int_equal(execute(sv, &rq, &rep), 0);
+	assert_int_equal(ns_note(sv->ns, &note, 1), 0);
+}
+
+static void cancel_it(struct served *sv, void *arg)
+{
+	char why[VOLUME_WHY];
+
+	assert_int_equal(mover_cancel(sv, *(uint64_t *)arg, why), 0);
+}
+
+/* A copy that takes minutes is met in the middle. */
+static void test_meanwhile(void **state)
+{
+	struct served *sv;
+	struct begin b, b2;
+	struct ns_job j;
+	uint64_t d;
+
+	(void)state;
+	make_namespace(0);
+	sv = start();
+	in_ns(sv, make_tree, &d);
+
+	b = move_to(sv, inos[0], 2, 4096);
+	assert_int_equal(b.rc, 0);
+	wait_for(sv, b.id, true);
+	b2 = move_to(sv, inos[0], 2, 0);
+	assert_int_equal(b2.rc, -EBUSY);
+	assert_non_null(strstr(b2.why, "job 1 is moving it"));
+	in_ns(sv, open_for_writing, NULL);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_FAILED);
+	assert_non_null(strstr(j.text, "opened for writing"));
+	expect_all_on(sv, 1);
+
+	b = move_to(sv, inos[1], 2, 4096);
+	wait_for(sv, b.id, true);
+	in_ns(sv, cancel_it, &b.id);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_CANCELLED);
+	expect_all_on(sv, 1);
+
+	b = move_to(sv, inos[0], 2, 4096);
+	wait_for(sv, b.id, true);
+	in_ns(sv, delete_it, &d);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_FAILED);
+	assert_non_null(strstr(j.text, "deleted"));
+	check_clean(sv);
+	stop(sv);
+}
+
+static void test_no_room(void **state)
+{
+	struct served *sv;
+	struct begin b;
+	struct ns_job j;
+	uint64_t d;
+
+	(void)state;
+	make_namespace(1ULL << 60);
+	sv = start();
+	in_ns(sv, make_tree, &d);
+	b = move_to(sv, d, 2, 0);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_FAILED);
+	assert_non_null(strstr(j.text, "no room"));
+	assert_int_equal(j.moved, 0);
+	expect_all_on(sv, 1);
+	assert_int_equal(move_to(sv, 999999, 2, 0).rc, -ENOENT);
+	stop(sv);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tree, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_after_crash, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_meanwhile, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
