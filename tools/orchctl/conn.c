@@ -209,6 +209,37 @@ int conn_once(ctl_request *req, int pass, ctl_response **out)
 	return rc;
 }
 
+int conn_quiet(ctl_request *req, ctl_response **out)
+{
+	ctl_response *resp = NULL;
+	int fd = connect_socket(), err;
+
+	if (fd < 0)
+		return -EAGAIN;
+	err = send_request(fd, req, -1);
+	if (!err)
+		err = recv_response(fd, &resp);
+	close(fd);
+	if (err == -EPROTO) {
+		transport_error(err);
+		return -EIO;
+	}
+	if (err)
+		return -EAGAIN;
+	if (!resp->status) {
+		*out = resp;
+		return 0;
+	}
+	err = -EAGAIN;
+	if (resp->status != -EAGAIN && resp->status != -ESHUTDOWN) {
+		fail(RC_FAILED, "%s", resp->message && *resp->message ?
+		     resp->message : strerror(-resp->status));
+		err = -EIO;
+	}
+	conn_free(resp);
+	return err;
+}
+
 void conn_free(ctl_response *resp)
 {
 	if (resp)

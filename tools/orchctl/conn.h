@@ -21,6 +21,11 @@ bool conn_reachable(void);
 int conn_call(int fd, ctl_request *req, int pass, ctl_response **out);
 /** conn_once() - open, call, close. @out may be NULL. */
 int conn_once(ctl_request *req, int pass, ctl_response **out);
+/**
+ * conn_quiet() - the same for commands that wait: a daemon that isn't there, or
+ * starts, is no message. Return: 0; -EAGAIN: ask again; -EIO after a message.
+ */
+int conn_quiet(ctl_request *req, ctl_response **out);
 void conn_free(ctl_response *resp);
 /**
  * conn_namespace() - --namespace, or the only one that is served, for texts

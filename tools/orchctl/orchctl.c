@@ -32,6 +32,21 @@ static const struct command commands[] = {
 	{ "where", NULL, "FILE|INODE", "show where a file's bytes are",
 	  "A word of digits is an inode number; a file of such a name is written ./12.\n",
 	  1, 1, cmd_where },
+	{ "move", NULL, "FILE|DIR VOLUME", "move contents to another volume",
+	  "Names and open descriptors stay as they are. Waits for the end and shows how far\n"
+	  "it is; interrupted, the job goes on. A file that is open for writing is left\n"
+	  "where it is. One that is mapped is copied, and its old copy goes when it is not\n"
+	  "mapped any more: this is not waited for.\n",
+	  2, 2, cmd_move },
+	{ "jobs", "list", "", "list what is being moved, and was", NULL,
+	  0, 0, cmd_jobs_list },
+	{ "jobs", "show", "JOB", "show a job and the files that it is at or left", NULL,
+	  1, 1, cmd_jobs_show },
+	{ "jobs", "cancel", "JOB", "give a job up", "What it has moved stays moved.\n",
+	  1, 1, cmd_jobs_cancel },
+	{ "jobs", "watch", "JOB", "wait for the end of a job",
+	  "Also for files that are mapped. Exits as 'orchctl move' does.\n",
+	  1, 1, cmd_jobs_watch },
 	{ "mounts", NULL, "", "show the namespaces that the kernel knows",
 	  "Asks the kernel, so it works without a daemon.\n",
 	  0, 0, cmd_mounts },
