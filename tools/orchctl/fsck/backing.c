@@ -212,6 +212,7 @@ void check_backing(struct fsck *f)
 	uint64_t current = 0;
 	struct row n, i;
 	pb_instance *m;
+	bool valid;
 
 	rows_table(f, &i, 'I');
 	for (rows_table(f, &n, 'N'); rows_valid(&n); rows_next(&n)) {
@@ -226,11 +227,13 @@ void check_backing(struct fsck *f)
 		c.b.instance = get_be64(n.key + 17);
 		c.b.volume = m->volume;
 		c.change_n = m->change;
-		c.settled = !m->dirty && c.b.version == current &&
-			m->state ==
+		valid = m->state ==
 			ORCHFS__STORE__INSTANCE_STATE__INSTANCE_VALID;
+		c.settled = valid && !m->dirty && c.b.version == current;
 		orchfs__store__instance__free_unpacked(m, NULL);
-		check_claim(f, &c);
+		/* A copy of a job may not be there yet, or not any more. */
+		if (valid || !in_jobs(f, c.b.ino, c.b.version, c.b.instance))
+			check_claim(f, &c);
 	}
 	rows_end(f, &n);
 	rows_end(f, &i);

@@ -49,6 +49,7 @@ enum rule {
 	RULE_VOLUME,
 	RULE_BACKING,
 	RULE_SIZE,
+	RULE_JOB,
 	RULE_UNKNOWN,		/* a file on a volume that nothing names */
 	NR_RULES,
 };
@@ -111,6 +112,20 @@ struct fback {
 	uint64_t ino, version, instance;
 };
 
+/* A file that a job is at. */
+struct fat {
+	uint64_t ino, version, from, to;
+};
+
+/* Instances of an inode's current version. */
+struct fcopies {
+	uint64_t version;
+	unsigned int valid;
+	bool any;
+	size_t nr;
+	uint64_t stray[16];	/* not valid, and no job is at them */
+};
+
 /* A finding about a volume that a live daemon may explain. */
 struct fsuspect {
 	enum rule rule;
@@ -169,8 +184,9 @@ struct fsck {
 	bool hash_key_ok;
 	uint64_t epoch, seq, max_change;
 	uint64_t limit_ino, limit_instance, limit_volume, limit_deletion,
-		 limit_layout;
-	uint64_t max_ino, max_instance, max_volume, max_deletion, max_layout;
+		 limit_layout, limit_job;
+	uint64_t max_ino, max_instance, max_volume, max_deletion, max_layout,
+		 max_job;
 	struct fino *inos;
 	size_t nr_inos, max_inos;
 	struct fvol *vols;
@@ -179,6 +195,8 @@ struct fsck {
 	size_t nr_pools;
 	struct fback *deletions;
 	size_t nr_deletions;
+	struct fat *at;
+	size_t nr_at;
 	uint64_t lost_found;	/* its inode, 0: none yet */
 	struct fcounts n;
 
@@ -261,6 +279,12 @@ struct fvol *volume_of(struct fsck *f, uint32_t id);
 bool in_pool(struct fsck *f, const struct fback *b);
 bool in_deletions(struct fsck *f, const struct fback *b);
 void small_free(struct fsck *f);
+
+/* jobs.c */
+void load_jobs(struct fsck *f);
+bool in_jobs(struct fsck *f, uint64_t ino, uint64_t version,
+	     uint64_t instance);
+void check_copies(struct fsck *f, uint64_t ino, const struct fcopies *c);
 
 /* inodes.c: I with its V, N, O, X */
 void check_inodes(struct fsck *f);

@@ -270,9 +270,25 @@ static void note_tier(struct fino *fi, const struct fvol *vol,
 		fi->flags |= F_VALID;
 }
 
-static void one_instance(struct fsck *f, const struct row *r, struct fino *fi,
-			 uint64_t current, uint64_t *versions, size_t *nr)
+/* A move keeps a second instance of a version for a while. */
+static void note_copy(struct fsck *f, const struct fino *fi, uint64_t version,
+		      uint64_t instance, const pb_instance *m,
+		      struct fcopies *c)
 {
+	if (version != c->version)
+		return;
+	c->any = true;
+	if (m->state == ORCHFS__STORE__INSTANCE_STATE__INSTANCE_VALID)
+		c->valid++;
+	else if (!in_jobs(f, fi->ino, version, instance) &&
+		 c->nr < sizeof(c->stray) / sizeof(c->stray[0]))
+		c->stray[c->nr++] = instance;
+}
+
+static void one_instance(struct fsck *f, const struct row *r, struct fino *fi,
+			 struct fcopies *copies, uint64_t *versions, size_t *nr)
+{
+	uint64_t current = copies->version;
 	uint64_t version = get_be64(r->key + 9);
 	uint64_t instance = get_be64(r->key + 17);
 	const struct fvol *vol;
@@ -296,6 +312,7 @@ static void one_instance(struct fsck *f, const struct row *r, struct fino *fi,
 			instance, fi->ino, m->volume);
 	else
 		note_tier(fi, vol, m, version == current);
+	note_copy(f, fi, version, instance, m, copies);
 	if (m->dirty)
 		fi->flags |= F_DIRTY;
 	if (*nr < VERSIONS_MAX && !among(versions, *nr, version) &&
@@ -314,6 +331,7 @@ static void read_instances(struct fsck *f, struct along *a, struct fino *fi,
 			   uint64_t current)
 {
 	uint64_t versions[VERSIONS_MAX];
+	struct fcopies copies = { .version = current };
 	bool any = false, regular = S_ISREG(fi->mode) || fi->flags & F_BAD;
 	size_t nr = read_versions(f, &a->v, fi, versions);
 
@@ -330,10 +348,11 @@ static void read_instances(struct fsck *f, struct along *a, struct fino *fi,
 		}
 		any |= get_be64(a->n.key + 9) == current;
 		if (!(fi->flags & F_BAD))
-			one_instance(f, &a->n, fi, current, versions, &nr);
+			one_instance(f, &a->n, fi, &copies, versions, &nr);
 	}
 	if (!regular || fi->flags & F_BAD)
 		return;
+	check_copies(f, fi->ino, &copies);
 	/* Mended where its backing file is found; see check_unknown(). */
 	if (!any)
 		problem(f, RULE_INSTANCE, fi->ino, false,

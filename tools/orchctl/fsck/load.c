@@ -10,7 +10,7 @@
 #include "orchctl.h"
 #include "fsck.h"
 
-#define TABLES "SAIERVNXODMTLPCHUW"
+#define TABLES "SAIERVNXODMTLPJCHUW"
 
 static void check_synced(struct fsck *f)
 {
@@ -104,11 +104,11 @@ static void bad_row(struct fsck *f, const struct row *r)
 static uint64_t *limit_named(struct fsck *f, const uint8_t *name, size_t len)
 {
 	static const char *const names[] = {
-		"ino", "instance", "volume", "deletion", "layout",
+		"ino", "instance", "volume", "deletion", "layout", "job",
 	};
 	uint64_t *const limits[] = {
 		&f->limit_ino, &f->limit_instance, &f->limit_volume,
-		&f->limit_deletion, &f->limit_layout,
+		&f->limit_deletion, &f->limit_layout, &f->limit_job,
 	};
 	size_t i;
 
@@ -126,6 +126,7 @@ static void load_counters(struct fsck *f)
 
 	f->limit_ino = f->limit_instance = 0;
 	f->limit_volume = f->limit_deletion = f->limit_layout = 0;
+	f->limit_job = 0;
 	for (rows_table(f, &r, 'A'); rows_valid(&r); rows_next(&r)) {
 		limit = limit_named(f, r.key + 1, r.klen - 1);
 		c = orchfs__store__counter__unpack(NULL, r.vlen, r.val);
@@ -305,9 +306,11 @@ void small_free(struct fsck *f)
 {
 	free(f->pools);
 	free(f->deletions);
+	free(f->at);
 	f->pools = NULL;
 	f->deletions = NULL;
-	f->nr_pools = f->nr_deletions = 0;
+	f->at = NULL;
+	f->nr_pools = f->nr_deletions = f->nr_at = 0;
 }
 
 void load_small(struct fsck *f)
@@ -315,7 +318,7 @@ void load_small(struct fsck *f)
 	small_free(f);
 	f->max_change = 0;
 	f->max_ino = f->max_instance = f->max_volume = f->max_deletion = 0;
-	f->max_layout = 0;
+	f->max_layout = f->max_job = 0;
 	check_tables(f);
 	load_counters(f);
 	load_volumes(f);
@@ -325,6 +328,7 @@ void load_small(struct fsck *f)
 		qsort(f->deletions, f->nr_deletions, sizeof(*f->deletions),
 		      compare_back);
 	f->n.deletions = f->nr_deletions;
+	load_jobs(f);
 	each_row(f, 'M', load_session);
 	each_row(f, 'T', load_session);
 }
@@ -352,6 +356,7 @@ void check_numbers(struct fsck *f)
 	check_number(f, "volume", f->limit_volume, f->max_volume);
 	check_number(f, "layout", f->limit_layout, f->max_layout);
 	check_number(f, "deletion", f->limit_deletion, f->max_deletion);
+	check_number(f, "job", f->limit_job, f->max_job);
 	/* This repair's own records carry the sequence that it will get. */
 	if (f->max_change <= f->seq ||
 	    (f->overlay && rocksdb_writebatch_wi_count(f->overlay) &&

@@ -36,6 +36,7 @@ const char *const rule_names[NR_RULES] = {
 	[RULE_VOLUME] = "volume",
 	[RULE_BACKING] = "backing",
 	[RULE_SIZE] = "size",
+	[RULE_JOB] = "job",
 	[RULE_UNKNOWN] = "unknown-file",
 };
 

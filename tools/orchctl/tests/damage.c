@@ -426,6 +426,76 @@ static void marker_other(void)
 	put_marker(SEQ - 10, 2);
 }
 
+/* A copy that a job was at: with the job, without it, and the wrong way. */
+static void put_copy(uint64_t instance, int state)
+{
+	Orchfs__Store__Instance m = ORCHFS__STORE__INSTANCE__INIT;
+
+	m.change = SEQ;
+	m.volume = 1;
+	m.state = (Orchfs__Store__InstanceState)state;
+	put_msg(key('N', 3, N(FILE_1), N(1), N(instance)), &m.base);
+	backing_file(FILE_1, 1, instance, "hel");
+}
+
+static void put_job(int state, uint64_t to)
+{
+	Orchfs__Store__Counter c = ORCHFS__STORE__COUNTER__INIT;
+	Orchfs__Store__Job j = ORCHFS__STORE__JOB__INIT;
+	Orchfs__Store__Move m = ORCHFS__STORE__MOVE__INIT;
+
+	c.limit = 2;
+	put_msg(raw('A', "job", 3), &c.base);
+	j.change = SEQ;
+	j.state = (Orchfs__Store__JobState)state;
+	if (state >= 0)
+		put_msg(key('J', 1, N(1)), &j.base);
+	m.change = SEQ;
+	m.version = 1;
+	m.from = INSTANCE_OF(FILE_1);
+	m.to = to;
+	put_msg(key('J', 2, N(1), N(FILE_1)), &m.base);
+}
+
+static void copy_of_job(void)
+{
+	put_job(ORCHFS__STORE__JOB_STATE__JOB_RUNNING, 1250);
+	put_copy(1250, ORCHFS__STORE__INSTANCE_STATE__INSTANCE_FILLING);
+}
+
+static void copy_stray(void)
+{
+	put_copy(1250, ORCHFS__STORE__INSTANCE_STATE__INSTANCE_RETIRING);
+}
+
+static void copy_job_ended(void)
+{
+	put_job(ORCHFS__STORE__JOB_STATE__JOB_DONE, 1250);
+	put_copy(1250, ORCHFS__STORE__INSTANCE_STATE__INSTANCE_STALE);
+}
+
+static void job_missing(void)
+{
+	put_job(-1, 1250);
+}
+
+static void job_number(void)
+{
+	put_job(ORCHFS__STORE__JOB_STATE__JOB_RUNNING, 1250);
+	del(raw('A', "job", 3));
+}
+
+static void instance_two(void)
+{
+	put_copy(1250, ORCHFS__STORE__INSTANCE_STATE__INSTANCE_VALID);
+}
+
+static void instance_none(void)
+{
+	put_copy(INSTANCE_OF(FILE_1),
+		 ORCHFS__STORE__INSTANCE_STATE__INSTANCE_FILLING);
+}
+
 static void root_mode(void)
 {
 	chmod(vol_path, 0755);
@@ -481,6 +551,12 @@ static const struct {
 	{ "instance_lost", "instance", 4, 4, instance_lost },
 	{ "instance_stray", "instance", 5, 0, instance_stray },
 	{ "instance_volume", "instance", 4, 4, instance_volume },
+	{ "instance_two", "instance", 4, 4, instance_two },
+	{ "instance_none", "instance", 4, 4, instance_none },
+	{ "copy_stray", "instance", 5, 0, copy_stray },
+	{ "copy_job_ended", "job", 5, 0, copy_job_ended },
+	{ "job_missing", "job", 5, 0, job_missing },
+	{ "job_number", "number", 5, 0, job_number },
 	{ "xattr_flag", "xattr", 5, 0, xattr_flag },
 	{ "xattr_stray", "xattr", 5, 0, xattr_stray },
 	{ "index_c_missing", "index-change", 5, 0, index_c_missing },
@@ -507,6 +583,8 @@ static const struct {
 	{ "marker_other", "volume", 4, 4, marker_other },
 	{ "root_mode", "volume", 5, 0, root_mode },
 	{ "everything", "entry", 5, 0, everything },
+	/* no damage */
+	{ "copy_of_job", NULL, 0, 0, copy_of_job },
 };
 
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -516,7 +594,8 @@ void damage_list(void)
 	size_t i;
 
 	for (i = 0; i < NR_KINDS; i++)
-		printf("%s %s %d %d\n", kinds[i].name, kinds[i].rule,
+		if (kinds[i].rule)
+			printf("%s %s %d %d\n", kinds[i].name, kinds[i].rule,
 		       kinds[i].repair, kinds[i].after);
 }
 

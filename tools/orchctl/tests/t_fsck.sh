@@ -55,6 +55,12 @@ while read -r kind rule repair after; do
 	check "$kind: after" "$after" $rc "$dir/out"
 done <"$dir/kinds"
 
+# What a job is at is explained by it.
+fresh
+"$mkstore" damage "$dir/s" "$dir/v" copy_of_job
+fsck
+check "a copy of a job" 0 $rc "$dir/out"
+
 # Unknown files are moved, never deleted.
 fresh
 "$mkstore" damage "$dir/s" "$dir/v" unknown_file
