@@ -89,7 +89,7 @@ try 1 "Usage:" "$mount" -q orch "$dir"
 "$orchctl" --help | sed -n 's/^  \([a-z][a-z ]*[a-z]\).*/\1/p' |
 while read -r area verb rest; do
 	case "$area" in
-	volume) echo "$area $verb" ;;
+	volume | jobs) echo "$area $verb" ;;
 	*) echo "$area" ;;
 	esac
 done >"$dir/commands"
