@@ -10,11 +10,13 @@
 #include "log.h"
 
 #define DEFAULT_STATE_DIR	"/var/lib/orchd"
+#define MEMORY_MIN		(64ULL << 20)
 #define DEFAULT_SOCKET		"/run/orchd/control"
 
 enum {
 	OPT_STATE_DIR = 256, OPT_SOCKET, OPT_READY_FD, OPT_INIT, OPT_RESTORE,
 	OPT_STORE, OPT_ENGINE, OPT_LOG_LEVEL, OPT_VERSION, OPT_MOVE_RATE,
+	OPT_MEMORY,
 };
 
 static const struct option options[] = {
@@ -27,6 +29,7 @@ static const struct option options[] = {
 	{ "store",	required_argument,	NULL, OPT_STORE },
 	{ "engine",	required_argument,	NULL, OPT_ENGINE },
 	{ "move-rate",	required_argument,	NULL, OPT_MOVE_RATE },
+	{ "memory",	required_argument,	NULL, OPT_MEMORY },
 	{ "log-level",	required_argument,	NULL, OPT_LOG_LEVEL },
 	{ "version",	no_argument,		NULL, OPT_VERSION },
 	{ "help",	no_argument,		NULL, 'h' },
@@ -54,6 +57,8 @@ void config_usage(void)
 "      --move-rate N    what all moves of a namespace may read, in bytes a\n"
 "                       second, K, M or G (no limit; environment\n"
 "                       ORCHD_MOVE_RATE)\n"
+"      --memory SIZE    what each store's buffers and caches are sized for,\n"
+"                       such as 2G (what the machine or the control group has)\n"
 "      --log-level L    error, warning, info (default), debug\n"
 "      --version, --help\n");
 }
@@ -79,7 +84,7 @@ static int parse_fd(const char *s)
 }
 
 /* "64M": what is no number, or too much, is -EINVAL. */
-static int parse_rate(const char *s, uint64_t *out)
+static int parse_size(const char *s, uint64_t *out)
 {
 	static const char units[] = "KMG";
 	const char *unit;
@@ -99,13 +104,20 @@ static int parse_rate(const char *s, uint64_t *out)
 	return 0;
 }
 
-static int config_rate(struct config *c, const char *arg, char *why,
+static int config_size(struct config *c, int opt, const char *arg, char *why,
 		       size_t why_len)
 {
-	if (!parse_rate(arg, &c->move_rate))
+	if (opt == OPT_MOVE_RATE && !parse_size(arg, &c->move_rate))
 		return 0;
-	snprintf(why, why_len, "--move-rate %s: use bytes a second, such as "
-		 "64M", arg);
+	if (opt == OPT_MEMORY && !parse_size(arg, &c->memory) &&
+	    c->memory >= MEMORY_MIN)
+		return 0;
+	if (opt == OPT_MEMORY)
+		snprintf(why, why_len, "--memory %s: use 64M or more, such as "
+			 "2G", arg);
+	else
+		snprintf(why, why_len, "--move-rate %s: use bytes a second, "
+			 "such as 64M", arg);
 	return -EINVAL;
 }
 
@@ -167,7 +179,8 @@ static int config_option(struct config *c, int opt, const char *arg,
 		snprintf(why, why_len, "--ready-fd %s: no descriptor", arg);
 		return -EINVAL;
 	case OPT_MOVE_RATE:
-		return config_rate(c, arg, why, why_len);
+	case OPT_MEMORY:
+		return config_size(c, opt, arg, why, why_len);
 	case OPT_LOG_LEVEL:
 		c->log_level = log_level_parse(arg);
 		if (c->log_level >= 0)
@@ -202,7 +215,8 @@ int config_parse(int argc, char **argv, struct config *c, char *why,
 		c->socket = env;
 	env = getenv("ORCHD_MOVE_RATE");
 	if (env && *env) {
-		rc = config_rate(c, env, why, why_len);
+		rc = config_size(c, OPT_MOVE_RATE, env, why,
+				 why_len);
 		if (rc < 0)
 			return rc;
 	}

@@ -25,6 +25,7 @@ struct config {
 	const char *engine;
 	int ready_fd;		/* -1: none */
 	int log_level;
+	uint64_t memory;	/* to size buffers for; 0: find out */
 	uint64_t move_rate;	/* bytes a second, 0: no limit */
 };
 

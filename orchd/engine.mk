@@ -8,7 +8,7 @@ ENGINE_CPPFLAGS = -D_GNU_SOURCE -I. -I../uapi $(ENGINE_INC)
 ENGINE_LIBS = -lrocksdb -lprotobuf-c -lpthread
 PROTOC_C ?= protoc-c
 
-ENGINE_SRCS = arena.c siphash.c record.c \
+ENGINE_SRCS = arena.c siphash.c memory.c record.c \
 	store.c store_dir.c store_prefix.c store_mem.c store_rocksdb.c \
 	ns.c ns_txn.c ns_live.c ns_number.c ns_slot.c ns_inode.c ns_entry.c \
 	ns_lookup.c ns_create.c ns_link.c ns_remove.c ns_rename.c ns_attr.c \

@@ -22,6 +22,7 @@
 #include "ctl.h"
 #include "fault.h"
 #include "log.h"
+#include "memory.h"
 #include "mover.h"
 #include "notify.h"
 #include "served.h"
@@ -370,6 +371,7 @@ int main(int argc, char **argv)
 	}
 	log_init(cfg.log_level);
 	mover_set_rate(cfg.move_rate);
+	memory_configure(cfg.memory);
 	fault_init();
 	switch (cfg.mode) {
 	case CONFIG_HELP:

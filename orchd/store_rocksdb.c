@@ -17,14 +17,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "store_impl.h"
 
-#define BLOCK_CACHE	(64UL << 20)
-#define LOG_BYTES	(16UL << 20)	/* then a new log and memtable */
-#define WRITE_BUFFER	(4 * LOG_BYTES)
+/*
+ * In 2 GiB or more: 64 MiB of blocks, and 16 MiB of log, then a new log and
+ * memtable. Less memory has less of both: Documentation/daemon.md, "Memory".
+ */
+#define BLOCK_PART	32
+#define BLOCK_MIN	(8UL << 20)
+#define BLOCK_MAX	(64UL << 20)
+#define LOG_PART	128
+#define LOG_MIN		(2UL << 20)
+#define LOG_MAX		(16UL << 20)
+#define WRITE_LOGS	4		/* a memtable holds as many logs */
+#define INDEX_APART	(4ULL << 30)	/* of memory: table indexes stay */
 #define LEVELS		7
 /* The memtable: groups of store_prefix.c, each a skip list. */
-#define GROUPS		(1UL << 18)
+#define GROUP_BYTES	64		/* of log, for each of the groups */
 #define GROUP_HEIGHT	8
 #define GROUP_BRANCHING	4
 
@@ -36,6 +46,7 @@ struct rdb {
 	rocksdb_writeoptions_t *write;
 	rocksdb_flushoptions_t *flush;
 	rocksdb_writebatch_t *batch;
+	size_t log_max;
 	size_t log_bytes;	/* written since the log was new */
 };
 
@@ -93,7 +104,15 @@ static void set_tables(struct rdb *r)
 	rocksdb_block_based_table_options_t *t;
 
 	t = rocksdb_block_based_options_create();
-	r->cache = rocksdb_cache_create_lru(BLOCK_CACHE);
+	r->cache = rocksdb_cache_create_lru(memory_share(BLOCK_PART, BLOCK_MIN,
+							 BLOCK_MAX));
+	if (memory_size() < INDEX_APART) {
+		/* else they grow with the number of tables */
+		rocksdb_block_based_options_set_cache_index_and_filter_blocks(
+			t, 1);
+		rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(
+			t, 1);
+	}
 	rocksdb_block_based_options_set_block_cache(t, r->cache);
 	rocksdb_block_based_options_set_filter_policy(t,
 				rocksdb_filterpolicy_create_bloom_full(10));
@@ -129,7 +148,7 @@ static void prefix_destroy(void *ctx)
 }
 
 /* No part of the format: tables made with other prefixes can be read. */
-static void set_memtable(rocksdb_options_t *p)
+static void set_memtable(const struct rdb *r, rocksdb_options_t *p)
 {
 	rocksdb_options_set_prefix_extractor(p,
 		rocksdb_slicetransform_create(NULL, prefix_destroy,
@@ -138,12 +157,13 @@ static void set_memtable(rocksdb_options_t *p)
 					      prefix_in_domain, prefix_name));
 	/* one thread writes, and this memtable could not take two */
 	rocksdb_options_set_allow_concurrent_memtable_write(p, 0);
-	rocksdb_options_set_hash_skip_list_rep(p, GROUPS, GROUP_HEIGHT,
-					       GROUP_BRANCHING);
+	rocksdb_options_set_hash_skip_list_rep(p, r->log_max / GROUP_BYTES,
+					       GROUP_HEIGHT, GROUP_BRANCHING);
 }
 
 static void set_options(struct rdb *r, const struct store_opts *o, bool zstd)
 {
+	const size_t buffer = WRITE_LOGS * r->log_max;
 	rocksdb_options_t *p = r->options;
 	int levels[LEVELS] = { 0 };
 
@@ -157,16 +177,16 @@ static void set_options(struct rdb *r, const struct store_opts *o, bool zstd)
 	rocksdb_options_set_manual_wal_flush(p, 0);
 	rocksdb_options_set_wal_recovery_mode(p,
 				rocksdb_point_in_time_recovery);
-	rocksdb_options_set_write_buffer_size(p, WRITE_BUFFER);
+	rocksdb_options_set_write_buffer_size(p, buffer);
 	rocksdb_options_set_max_write_buffer_number(p, 4);
-	rocksdb_options_set_max_total_wal_size(p, 8 * WRITE_BUFFER);
+	rocksdb_options_set_max_total_wal_size(p, 8 * buffer);
 	rocksdb_options_set_max_open_files(p, 1024);
 	rocksdb_options_set_max_background_jobs(p, 2);
 	rocksdb_options_set_stats_dump_period_sec(p, 0);
 	rocksdb_options_set_info_log_level(p, 2);
 	rocksdb_options_set_max_log_file_size(p, 1 << 20);
 	rocksdb_options_set_keep_log_file_num(p, 2);
-	set_memtable(p);
+	set_memtable(r, p);
 	set_tables(r);
 }
 
@@ -215,6 +235,7 @@ static int rdb_open(struct store *st, const char *db,
 
 	if (!r)
 		return -ENOMEM;
+	r->log_max = memory_share(LOG_PART, LOG_MIN, LOG_MAX);
 	if (try_open(r, db, o, true, &err) && strstr(err, "ZSTD")) {
 		/* A library that was built without it. */
 		rocksdb_free(err);
@@ -291,7 +312,7 @@ static int rdb_write(struct store *st, const struct store_buf *ops)
 	bool del;
 	int rc;
 
-	if (r->log_bytes >= LOG_BYTES) {
+	if (r->log_bytes >= r->log_max) {
 		rc = change_log(st);
 		if (rc)
 			return rc;

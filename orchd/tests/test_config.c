@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "fault.h"
+#include "memory.h"
 
 static int parse(struct config *c, const char *a, const char *b,
 		 const char *d, const char *e)
@@ -42,6 +43,27 @@ static void test_defaults(void **state)
 	assert_string_equal(c.state_dir, "/var/lib/orchd");
 	assert_int_equal(c.ready_fd, -1);
 	assert_int_equal(c.log_level, LOG_INFO);
+}
+
+static void test_memory(void **state)
+{
+	char v2[] = "0::/system.slice/orchd.service\n", v1[] = "4:cpu:/x\n";
+	struct config c;
+
+	(void)state;
+	assert_int_equal(parse(&c, "--memory", "2G", NULL, NULL), 0);
+	assert_true(c.memory == 2ULL << 30);
+	assert_int_equal(parse(&c, "--memory", "1M", NULL, NULL), -EINVAL);
+	assert_int_equal(parse(&c, "--memory", "much", NULL, NULL), -EINVAL);
+	memory_configure(512 << 20);
+	assert_int_equal(memory_share(32, 1 << 20, 64 << 20), 16 << 20);
+	assert_int_equal(memory_share(1024, 1 << 20, 64 << 20), 1 << 20);
+	assert_int_equal(memory_share(2, 1 << 20, 64 << 20), 64 << 20);
+	memory_configure(0);
+	assert_true(memory_size() >= 1 << 20);
+	assert_string_equal(memory_parse_group(v2),
+			    "system.slice/orchd.service");
+	assert_null(memory_parse_group(v1));
 }
 
 static void test_environment(void **state)
@@ -120,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_fault_names),
