@@ -23,7 +23,7 @@ struct out {
 	EVP_MD_CTX *md;
 	uint8_t *buf;
 	size_t len;
-	uint64_t bytes;
+	struct backup_stats *stats;
 	int rc;
 };
 
@@ -48,7 +48,7 @@ static int out_flush(struct out *o)
 		if (n > 0)
 			pos += (size_t)n;
 	}
-	o->bytes += pos;
+	o->stats->bytes += pos;
 	o->len = 0;
 	return o->rc;
 }
@@ -77,7 +77,6 @@ static void put_le(uint8_t *p, uint64_t v, int n)
 		p[i] = v >> 8 * i & 0xff;
 }
 
-
 static int out_header(struct out *o, struct store *st, struct store_snap *sn)
 {
 	struct store_key k = { "Ssuper", 6 };
@@ -96,6 +95,7 @@ static int out_header(struct out *o, struct store *st, struct store_snap *sn)
 		orchfs__store__super__free_unpacked(s, NULL);
 		return -EUCLEAN;
 	}
+	o->stats->epoch = s->epoch;
 	uuid_text(s->uuid.data, u);
 	n = snprintf(line, sizeof(line), "orchfs backup 1 %s %.63s\n", u,
 		     s->name);
@@ -104,11 +104,28 @@ static int out_header(struct out *o, struct store *st, struct store_snap *sn)
 	return 0;
 }
 
+static int out_seq(struct out *o, struct store *st, struct store_snap *sn)
+{
+	struct store_key k = { "Sseq", 4 };
+	uint8_t *p;
+	size_t len;
+	void *val;
+	int rc;
+
+	rc = store_get(st, sn, k, &val, &len);
+	if (rc < 0)
+		return rc;
+	p = val;
+	for (size_t i = 0; len == 8 && i < len; i++)
+		o->stats->seq |= (uint64_t)p[i] << 8 * i;
+	free(val);
+	return len == 8 ? 0 : -EUCLEAN;
+}
+
 static int out_records(struct out *o, struct store *st, struct store_snap *sn)
 {
 	struct store_key all = { "", 0 };
 	struct store_iter *it = store_scan(st, sn, all, all);
-	uint64_t count = 0;
 	uint8_t head[16] = { 0 };
 	int rc;
 
@@ -123,32 +140,35 @@ static int out_records(struct out *o, struct store *st, struct store_snap *sn)
 		out_put(o, head, 8, true);
 		out_put(o, k.p, k.len, true);
 		out_put(o, v.p, v.len, true);
-		count++;
+		o->stats->records++;
 	}
 	rc = store_iter_error(it);
 	store_iter_free(it);
 	if (rc < 0)
 		return rc;
 	put_le(head, 0, 8);
-	put_le(head + 8, count, 8);
+	put_le(head + 8, o->stats->records, 8);
 	out_put(o, head, 16, true);
 	return o->rc;
 }
 
 int backup_write(struct store *st, int fd, bool (*stop)(void *ctx), void *ctx,
-		 uint64_t *bytes)
+		 struct backup_stats *stats)
 {
-	struct out o = { .fd = fd, .stop = stop, .ctx = ctx };
+	struct out o = { .fd = fd, .stop = stop, .ctx = ctx, .stats = stats };
 	struct store_snap *sn = store_snapshot(st);
 	uint8_t sum[EVP_MAX_MD_SIZE];
 	unsigned int sum_len = 0;
 	int rc = -ENOMEM;
 
+	memset(stats, 0, sizeof(*stats));
 	o.md = EVP_MD_CTX_new();
 	o.buf = malloc(OUT_BUF);
 	if (sn && o.md && o.buf &&
 	    EVP_DigestInit_ex(o.md, EVP_sha256(), NULL) == 1)
 		rc = out_header(&o, st, sn);
+	if (!rc)
+		rc = out_seq(&o, st, sn);
 	if (!rc)
 		rc = out_records(&o, st, sn);
 	if (!rc) {
@@ -162,6 +182,5 @@ int backup_write(struct store *st, int fd, bool (*stop)(void *ctx), void *ctx,
 		store_snapshot_free(st, sn);
 	EVP_MD_CTX_free(o.md);
 	free(o.buf);
-	*bytes = o.bytes;
 	return rc;
 }

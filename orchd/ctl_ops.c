@@ -325,6 +325,7 @@ static bool backup_stop(void *ctx)
 
 static int op_backup(struct ctl_call *c)
 {
+	struct backup_stats stats;
 	struct served *sv;
 	int rc;
 
@@ -333,7 +334,8 @@ static int op_backup(struct ctl_call *c)
 	rc = ctl_served(c, c->req->backup->ns, &sv);
 	if (rc < 0)
 		return rc;
-	rc = backup_write(sv->st, c->fd, backup_stop, sv, &c->resp.bytes);
+	rc = backup_write(sv->st, c->fd, backup_stop, sv, &stats);
+	c->resp.bytes = stats.bytes;
 	served_release(sv);
 	if (rc < 0)
 		snprintf(c->message, sizeof(c->message), "the backup is not "

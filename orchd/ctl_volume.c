@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "config.h"
 #include "ctl.h"
+#include "export.h"
 #include "log.h"
 #include "served.h"
 
@@ -196,6 +197,7 @@ static int add_record(struct served *sv, struct job *job)
 		;
 	*p = v;
 	j->volume = v;
+	exporter_want(sv);
 	j->c->resp.volume = volume_info(j->c, v);
 	log_info(sv->name, "volume %s added: %s", v->rec.name, v->rec.path);
 	return 0;

@@ -9,6 +9,7 @@
 #include <linux/netlink.h>
 
 #include "arena.h"
+#include "export.h"
 #include "fault.h"
 #include "log.h"
 #include "nl.h"
@@ -355,6 +356,10 @@ static int do_notes(void *ctx, const struct ns_note *notes, size_t nr)
 	int rc = ns_note(sv->ns, notes, nr);
 
 	served_txn(sv);
+	/* a namespace has one session in a kernel */
+	for (size_t i = 0; i < nr; i++)
+		if (notes[i].kind == ORCHFS_KIND_NOTE_UMOUNT)
+			exporter_want(sv);
 	return rc;
 }
 

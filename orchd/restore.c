@@ -18,6 +18,7 @@
 
 #include "backup.h"
 #include "ctl.h"
+#include "marker.h"
 #include "proto/store.pb-c.h"
 #include "store.h"
 
@@ -29,6 +30,7 @@ struct in {
 	FILE *f;
 	EVP_MD_CTX *md;
 	const char *name;
+	const uint8_t *uuid;	/* NULL: any */
 	rocksdb_t *db;
 	rocksdb_writeoptions_t *wo;
 	rocksdb_writebatch_t *batch;
@@ -66,11 +68,12 @@ static uint64_t get_le(const uint8_t *p, int n)
 
 static int read_header(struct in *in)
 {
-	char line[256], name[64];
+	char line[256], name[64], uuid[37], want[37];
 	unsigned int format;
 
 	if (!fgets(line, sizeof(line), in->f) ||
-	    sscanf(line, "orchfs backup %u %*36s %63s", &format, name) != 2)
+	    sscanf(line, "orchfs backup %u %36s %63s", &format, uuid,
+		   name) != 3)
 		return fail(in, -EINVAL, "this is no backup of orchfs");
 	if (format != 1)
 		return fail(in, -EPROTO, "the backup is from a newer orchfs: "
@@ -81,7 +84,14 @@ static int read_header(struct in *in)
 			 "%s, not %s: name that one", name, in->name);
 		return -EINVAL;
 	}
-	return 0;
+	if (!in->uuid)
+		return 0;
+	uuid_text(in->uuid, want);
+	if (!strcmp(uuid, want))
+		return 0;
+	snprintf(in->why, in->why_len, "it is of another namespace of that "
+		 "name (%s, not %s)", uuid, want);
+	return -EINVAL;
 }
 
 /*
@@ -313,11 +323,40 @@ static int move_in(struct in *in, const char *tmp, const char *dir)
 	return rc;
 }
 
+int backup_read(int fd, const char *name, const uint8_t *uuid, const char *dir,
+		char *why, size_t len)
+{
+	struct in in = {
+		.name = name, .uuid = uuid, .why = why, .why_len = len,
+	};
+	char db[4500];
+	int rc;
+
+	snprintf(why, len, "cannot make a store in %s", dir);
+	snprintf(db, sizeof(db), "%s/db", dir);
+	in.f = fdopen(dup(fd), "r");
+	in.md = EVP_MD_CTX_new();
+	if (in.f && in.md && EVP_DigestInit_ex(in.md, EVP_sha256(), NULL) == 1)
+		rc = mkdir(dir, 0700) < 0 ? -errno : 0;
+	else
+		rc = fail(&in, -ENOMEM, "out of memory");
+	if (!rc)
+		rc = make_store(&in, dir, true);
+	if (!rc)
+		rc = fill_db(&in, db);
+	if (!rc)
+		rc = make_store(&in, dir, false);
+	EVP_MD_CTX_free(in.md);
+	if (in.f)
+		fclose(in.f);
+	return rc;
+}
+
 int backup_restore(int fd, const char *name, const char *dir, char *why,
 		   size_t len)
 {
-	struct in in = { .name = name, .why = why, .why_len = len };
-	char real[4096], copy[4096], tmp[4400], db[4500];
+	struct in in = { .why = why, .why_len = len };
+	char real[4096], copy[4096], tmp[4400];
 	int rc;
 
 	if (!realpath(dir, real))
@@ -326,23 +365,10 @@ int backup_restore(int fd, const char *name, const char *dir, char *why,
 		real[strlen(real) - 1] = 0;
 	strcpy(copy, real);
 	snprintf(tmp, sizeof(tmp), "%s/.restore-%d", dirname(copy), getpid());
-	snprintf(db, sizeof(db), "%s/db", tmp);
-	in.f = fdopen(dup(fd), "r");
-	in.md = EVP_MD_CTX_new();
-	if (!in.f || !in.md)
-		return fail(&in, -ENOMEM, "out of memory");
-	EVP_DigestInit_ex(in.md, EVP_sha256(), NULL);
-	snprintf(why, len, "cannot restore to %s", dir);
-	rc = mkdir(tmp, 0700) < 0 ? -errno : make_store(&in, tmp, true);
-	if (!rc)
-		rc = fill_db(&in, db);
-	if (!rc)
-		rc = make_store(&in, tmp, false);
+	rc = backup_read(fd, name, NULL, tmp, why, len);
 	if (!rc)
 		rc = move_in(&in, tmp, real);
 	if (rc < 0)
 		remove_tree(tmp);
-	EVP_MD_CTX_free(in.md);
-	fclose(in.f);
 	return rc;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "export.h"
 #include "log.h"
 #include "mover.h"
 #include "proto/store.pb-c.h"
@@ -349,6 +350,8 @@ int serve_open(struct served *sv)
 		rc = deleter_start(sv);
 	if (!rc)
 		rc = mover_start(sv);
+	if (!rc)
+		rc = exporter_start(sv);
 	if (rc < 0)
 		return refuse(sv, rc, "%s: cannot start a thread: %s",
 			      strerror(-rc));
@@ -388,12 +391,14 @@ void serve_close(struct served *sv)
 	bool refused = served_get_state(sv, NULL, 0) == SERVED_REFUSED;
 	bool served = sv->deleter.worker.started;
 	struct ns *ns = sv->ns;
+	bool mounted = ns && attach_count_mounts(sv) != 0;
 	int rc = 0;
 
 	if (!refused)
 		served_set_state(sv, SERVED_STOPPING, "");
 	served_wait_users(sv);
 	mover_stop(sv);
+	exporter_stop(sv);
 	deleter_stop(sv);
 	pool_stop(sv);
 	flush_stop(sv);
@@ -407,6 +412,9 @@ void serve_close(struct served *sv)
 	}
 	nl_ops_drop_waiters(sv);
 	work_run(&sv->queue);
+	/* for as long as somebody waits for the next daemon it would be late */
+	if (served && !mounted)
+		exporter_final(sv);
 	if (ns) {
 		pthread_mutex_lock(&sv->lock);
 		sv->ns = NULL;

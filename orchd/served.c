@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "export.h"
 #include "log.h"
 #include "mover.h"
 #include "served.h"
@@ -244,6 +245,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	flush_kick(sv);
 	readmit_tick(sv);
 	mover_tick(sv);
+	exporter_tick(sv);
 }
 
 static int thread_setup(struct served *sv)

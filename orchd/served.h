@@ -108,6 +108,15 @@ struct deleter {
 	uint64_t after, retry_at, marked_at;
 };
 
+/* export.c */
+struct exporter {
+	struct worker worker;
+	bool busy, wanted;
+	atomic_bool stopped;
+	uint64_t txn, records;		/* of the last export */
+	uint64_t at, not_before;	/* ms */
+};
+
 #define RECENT_MAX	4096
 
 struct served {
@@ -144,6 +153,7 @@ struct served {
 	struct flusher flusher;
 	struct readmit readmit;
 	struct mover *mover;		/* mover.h */
+	struct exporter exporter;
 	uint64_t start_txn;		/* last of the store when it was opened */
 	uint64_t damaged;		/* backing files missing */
 

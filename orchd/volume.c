@@ -10,6 +10,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "export.h"
 #include "volume.h"
 
 struct volume *volume_new(const struct ns_volume *rec)
@@ -422,5 +423,6 @@ int volume_unmake(struct volume *v)
 	rmdirs_data(v);
 	unlinkat(v->root_fd, "data", AT_REMOVEDIR);
 	unlinkat(v->root_fd, "quarantine", AT_REMOVEDIR);
+	export_remove_all(v->root_fd);
 	return fsync(v->root_fd) < 0 ? -errno : 0;
 }
