@@ -15,6 +15,7 @@
 
 enum {
 	OPT_STATE_DIR = 256, OPT_SOCKET, OPT_READY_FD, OPT_INIT, OPT_RESTORE,
+	OPT_REBUILD, OPT_DRY_RUN, OPT_PARTIAL, OPT_JSON,
 	OPT_STORE, OPT_ENGINE, OPT_LOG_LEVEL, OPT_VERSION, OPT_MOVE_RATE,
 	OPT_MEMORY,
 };
@@ -26,6 +27,10 @@ static const struct option options[] = {
 	{ "ready-fd",	required_argument,	NULL, OPT_READY_FD },
 	{ "init",	required_argument,	NULL, OPT_INIT },
 	{ "restore",	required_argument,	NULL, OPT_RESTORE },
+	{ "rebuild",	required_argument,	NULL, OPT_REBUILD },
+	{ "dry-run",	no_argument,		NULL, OPT_DRY_RUN },
+	{ "partial",	no_argument,		NULL, OPT_PARTIAL },
+	{ "json",	no_argument,		NULL, OPT_JSON },
 	{ "store",	required_argument,	NULL, OPT_STORE },
 	{ "engine",	required_argument,	NULL, OPT_ENGINE },
 	{ "move-rate",	required_argument,	NULL, OPT_MOVE_RATE },
@@ -42,6 +47,7 @@ void config_usage(void)
 "Usage: orchd [OPTION]...\n"
 "       orchd --init NAME --store DIR [--engine ENGINE]\n"
 "       orchd --restore NAME --store DIR < BACKUP\n"
+"       orchd --rebuild NAME --store DIR [--dry-run] [--partial] [--json] PATH...\n"
 "Serve the namespaces whose stores lie in the state directory.\n\n"
 "  -f, --foreground     stay in the foreground (orchd always does)\n"
 "      --state-dir DIR  stores, one directory each (" DEFAULT_STATE_DIR ";\n"
@@ -52,6 +58,10 @@ void config_usage(void)
 "                       or has a reported problem\n"
 "      --init NAME      make an empty namespace in --store DIR, and exit\n"
 "      --restore NAME   make the store DIR from a backup on standard input\n"
+"      --rebuild NAME   make the store DIR from the volumes with the roots PATH\n"
+"      --dry-run        of --rebuild: tell what would be made\n"
+"      --partial        of --rebuild: also where a volume is not given\n"
+"      --json           of --rebuild: the report as JSON\n"
 "      --store DIR      directory of one store\n"
 "      --engine ENGINE  rocksdb\n"
 "      --move-rate N    what all moves of a namespace may read, in bytes a\n"
@@ -123,10 +133,22 @@ static int config_size(struct config *c, int opt, const char *arg, char *why,
 
 static int config_check(const struct config *c, char *why, size_t why_len)
 {
-	if (c->mode != CONFIG_INIT && c->mode != CONFIG_RESTORE) {
+	if (c->mode != CONFIG_REBUILD &&
+	    (c->dry_run || c->partial || c->json)) {
+		snprintf(why, why_len, "--dry-run, --partial and --json go "
+			 "with --rebuild");
+		return -EINVAL;
+	}
+	if (c->mode == CONFIG_SERVE) {
 		if (!c->store)
 			return 0;
-		snprintf(why, why_len, "--store goes with --init or --restore");
+		snprintf(why, why_len, "--store goes with --init, --restore "
+			 "or --rebuild");
+		return -EINVAL;
+	}
+	if (c->mode == CONFIG_REBUILD && !c->nr_paths) {
+		snprintf(why, why_len, "--rebuild: name the root directories "
+			 "of the volumes");
 		return -EINVAL;
 	}
 	if (!config_name_valid(c->name)) {
@@ -163,8 +185,19 @@ static int config_option(struct config *c, int opt, const char *arg,
 		return 0;
 	case OPT_INIT:
 	case OPT_RESTORE:
-		c->mode = opt == OPT_INIT ? CONFIG_INIT : CONFIG_RESTORE;
+	case OPT_REBUILD:
+		c->mode = opt == OPT_INIT ? CONFIG_INIT :
+			  opt == OPT_RESTORE ? CONFIG_RESTORE : CONFIG_REBUILD;
 		c->name = arg;
+		return 0;
+	case OPT_DRY_RUN:
+		c->dry_run = true;
+		return 0;
+	case OPT_PARTIAL:
+		c->partial = true;
+		return 0;
+	case OPT_JSON:
+		c->json = true;
 		return 0;
 	case OPT_STORE:
 		c->store = arg;
@@ -229,7 +262,10 @@ int config_parse(int argc, char **argv, struct config *c, char *why,
 		if (c->mode == CONFIG_HELP || c->mode == CONFIG_VERSION)
 			return 0;
 	}
-	if (optind < argc) {
+	if (c->mode == CONFIG_REBUILD) {
+		c->paths = argv + optind;
+		c->nr_paths = (size_t)(argc - optind);
+	} else if (optind < argc) {
 		snprintf(why, why_len, "unexpected argument \"%s\"; "
 			 "see orchd --help", argv[optind]);
 		return -EINVAL;

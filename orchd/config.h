@@ -12,6 +12,7 @@ enum config_mode {
 	CONFIG_SERVE,
 	CONFIG_INIT,
 	CONFIG_RESTORE,
+	CONFIG_REBUILD,
 	CONFIG_VERSION,
 	CONFIG_HELP,
 };
@@ -20,8 +21,11 @@ struct config {
 	enum config_mode mode;
 	const char *state_dir;
 	const char *socket;
-	const char *name;	/* of --init, --restore */
+	const char *name;	/* of --init, --restore, --rebuild */
 	const char *store;
+	char *const *paths;	/* of --rebuild */
+	size_t nr_paths;
+	bool dry_run, partial, json;
 	const char *engine;
 	int ready_fd;		/* -1: none */
 	int log_level;

@@ -25,6 +25,7 @@
 #include "memory.h"
 #include "mover.h"
 #include "notify.h"
+#include "rebuild.h"
 #include "served.h"
 
 struct daemon {
@@ -360,6 +361,28 @@ static int restore(const struct config *cfg)
 	return 0;
 }
 
+static int rebuild(const struct config *cfg)
+{
+	const struct rebuild_opts o = {
+		.name = cfg->name,
+		.store = cfg->store,
+		.paths = cfg->paths,
+		.nr_paths = cfg->nr_paths,
+		.dry_run = cfg->dry_run,
+		.partial = cfg->partial,
+		.json = cfg->json,
+	};
+	char why[VOLUME_WHY] = "";
+	int rc;
+
+	umask(077);
+	rc = rebuild_run(&o, why);
+	if (!rc)
+		return 0;
+	log_err(NULL, "%s", *why ? why : strerror(-rc));
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	char why[256] = "";
@@ -384,6 +407,8 @@ int main(int argc, char **argv)
 		return init(&cfg);
 	case CONFIG_RESTORE:
 		return restore(&cfg);
+	case CONFIG_REBUILD:
+		return rebuild(&cfg);
 	case CONFIG_SERVE:
 		break;
 	}

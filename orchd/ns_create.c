@@ -119,7 +119,8 @@ static int take_file(struct ns *ns, struct creation *c)
 	return 0;
 }
 
-static uint32_t new_generation(const struct ns *ns, uint64_t ino)
+/** inode_generation() - of an inode that begins with this number. */
+uint32_t inode_generation(const struct ns *ns, uint64_t ino)
 {
 	uint32_t g = (uint32_t)siphash24(ns->hash_key, &ino, sizeof(ino));
 
@@ -144,7 +145,7 @@ static void inherit(const struct inode *dir, struct inode *i)
 static void fill_inode(const struct ns *ns, const struct op_req *rq,
 		       struct inode *i)
 {
-	i->generation = new_generation(ns, i->ino);
+	i->generation = inode_generation(ns, i->ino);
 	i->mode = rq->mode;
 	i->uid = rq->uid;
 	i->gid = rq->gid;

@@ -249,6 +249,9 @@ bool project_fits(const struct inode *dir, const struct inode *i);
 int inode_drop_name(struct txn *t, struct tnode *n, struct tnode *dir,
 		    const struct op_req *rq);
 
+/* ns_create.c */
+uint32_t inode_generation(const struct ns *ns, uint64_t ino);
+
 /* ns_layout.c */
 int layout_grant(struct ns *ns, const struct inode *i, bool write,
 		 struct op_reply *rep);

@@ -66,6 +66,22 @@ static void test_memory(void **state)
 	assert_null(memory_parse_group(v1));
 }
 
+static void test_rebuild(void **state)
+{
+	struct config c;
+
+	(void)state;
+	assert_int_equal(parse(&c, "--rebuild=n", "--store=/s", "/a", "/b"),
+			 0);
+	assert_int_equal(c.mode, CONFIG_REBUILD);
+	assert_int_equal(c.nr_paths, 2);
+	assert_string_equal(c.paths[1], "/b");
+	assert_int_equal(parse(&c, "--rebuild=n", "--store=/s", NULL, NULL),
+			 -EINVAL);
+	assert_int_equal(parse(&c, "--init=n", "--store=/s", "--dry-run",
+			       NULL), -EINVAL);
+}
+
 static void test_environment(void **state)
 {
 	struct config c;
@@ -143,6 +159,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_fault_names),

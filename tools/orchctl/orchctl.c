@@ -62,6 +62,11 @@ static const struct command commands[] = {
 	  "Offline: stop the daemon first. Files made after the backup are on the volumes\n"
 	  "but not in it: they go to each volume's quarantine, nothing is deleted.\n",
 	  1, 1, cmd_restore },
+	{ "rebuild", NULL, "NAME PATH...", "make a lost store from the volumes",
+	  "Offline. PATHs are the root directories of all volumes of namespace NAME. Names\n"
+	  "and attributes are those of the newest export on them; files that it does not\n"
+	  "know get names in lost+found. Nothing on the volumes is changed.\n",
+	  2, 256, cmd_rebuild },
 	{ "fsck", NULL, "[NAME]", "check a namespace",
 	  "Checks each record of the store and each file on the volumes. While the daemon\n"
 	  "serves the namespace a consistent copy is checked. Without NAME or --store all\n"

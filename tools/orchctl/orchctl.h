@@ -62,6 +62,7 @@ int cmd_mounts(const struct command *cmd, int argc, char **argv);
 int cmd_upcalls(const struct command *cmd, int argc, char **argv);
 int cmd_backup(const struct command *cmd, int argc, char **argv);
 int cmd_restore(const struct command *cmd, int argc, char **argv);
+int cmd_rebuild(const struct command *cmd, int argc, char **argv);
 int cmd_fsck(const struct command *cmd, int argc, char **argv);
 int cmd_move(const struct command *cmd, int argc, char **argv);
 int cmd_jobs_list(const struct command *cmd, int argc, char **argv);
@@ -105,6 +106,8 @@ char *store_dir(const char *ns, const char *store);
 int lock_store(const char *dir, bool exclusive);
 /** run_orchd() - orchd MODE NAME --store DIR; @in: its input or -1. */
 int run_orchd(const char *mode, const char *ns, const char *dir, int in);
+/** run_orchd_args() - with any arguments. */
+int run_orchd_args(const char *const *args, int nr, int in);
 /** print_json() - to standard output, and release it. */
 void print_json(struct json_object *o);
 struct json_object *json_bytes(const void *p, size_t len);

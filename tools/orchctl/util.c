@@ -163,8 +163,9 @@ static char *find_orchd(void)
 	return xasprintf("orchd");
 }
 
-int run_orchd(const char *mode, const char *ns, const char *dir, int in)
+int run_orchd_args(const char *const *args, int nr, int in)
 {
+	const char **argv = xcalloc(nr + 2, sizeof(*argv));
 	char *orchd = find_orchd();
 	int status;
 	pid_t pid;
@@ -173,25 +174,36 @@ int run_orchd(const char *mode, const char *ns, const char *dir, int in)
 	pid = fork();
 	if (pid < 0) {
 		free(orchd);
+		free(argv);
 		return fail(RC_FAILED, "fork: %s", strerror(errno));
 	}
 	if (!pid) {
 		if (in >= 0 && dup2(in, 0) < 0)
 			_exit(126);
-		execlp(orchd, orchd, mode, ns, "--store", dir, NULL);
+		argv[0] = orchd;
+		memcpy(argv + 1, args, nr * sizeof(*argv));
+		execvp(orchd, (char *const *)argv);
 		fprintf(stderr, "orchctl: %s: %s: install orchd, or name it by the variable ORCHD\n",
 			orchd, strerror(errno));
 		_exit(127);
 	}
 	free(orchd);
+	free(argv);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return fail(RC_FAILED, "waiting for orchd: %s",
 				    strerror(errno));
 	if (WIFSIGNALED(status))
-		return fail(RC_FAILED, "orchd %s was killed by signal %d", mode,
+		return fail(RC_FAILED, "orchd %s was killed by signal %d", args[0],
 			    WTERMSIG(status));
 	return WEXITSTATUS(status) ? RC_FAILED : RC_OK;
+}
+
+int run_orchd(const char *mode, const char *ns, const char *dir, int in)
+{
+	const char *const args[] = { mode, ns, "--store", dir };
+
+	return run_orchd_args(args, 4, in);
 }
 
 void print_json(struct json_object *o)
