@@ -25,7 +25,7 @@ guest_libraries() {
 	for package in "${GUEST_LIBRARIES_OF[@]}"; do
 		apt_private apt-cache show --no-all-versions "$package" |
 			sed -n 's/^Depends: //p' | tr ',|' '\n\n' |
-			awk '$1 ~ /^lib/ && $1 !~ /-dev$/ {print $1}'
+			awk '$1 ~ /^z?lib/ && $1 !~ /-dev$/ {print $1}'
 	done | sort -u
 }
 
