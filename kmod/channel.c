@@ -76,7 +76,7 @@ struct orchfs_channel *orchfs_channel_new(struct net *net, const u8 *uuid,
 	INIT_LIST_HEAD(&ch->events);
 	init_waitqueue_head(&ch->wq);
 	init_waitqueue_head(&ch->slot_wq);
-	INIT_WORK(&ch->notes_work, orchfs_note_work);
+	INIT_DELAYED_WORK(&ch->notes_work, orchfs_note_work);
 	atomic64_set(&ch->epoch, 1);
 	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_NEW, ch->name, 0);
 	return ch;
@@ -331,6 +331,8 @@ void orchfs_channel_detach(struct orchfs_channel *ch, u32 portid)
 	orchfs_request_drop_list(ch, &requests);
 	orchfs_note_drop_list(&notes);
 	orchfs_event_drop_list(&events);
+	/* Notices are sent under ch->lock or not at all from here on. */
+	orchfs_note_cancel(ch);
 	orchfs_channel_put(ch);
 }
 

@@ -152,6 +152,7 @@ int orchfs_note_init(void);
 void orchfs_note_exit(void);
 void orchfs_channel_kick(struct orchfs_channel *ch);
 void orchfs_note_work(struct work_struct *work);
+void orchfs_note_cancel(struct orchfs_channel *ch);
 void orchfs_note_drop_list(struct list_head *notes);
 void orchfs_event_drop_list(struct list_head *events);
 

@@ -3,7 +3,7 @@
  * What the kernel tells the daemon and nobody waits for: notices, and the end
  * of a layout-set. A notice is made in memory that was allocated with the
  * inode, so that reclaim never allocates or waits to queue one. They are sent
- * in batches by a work item. When the daemon goes they are dropped: the next
+ * in batches by a work item, which waits a little for more of them. When the daemon goes they are dropped: the next
  * one reads the handles.
  */
 #include <linux/slab.h>
@@ -78,12 +78,49 @@ void orchfs_event_drop_list(struct list_head *events)
 	INIT_LIST_HEAD(events);
 }
 
-/* The work holds a reference of the channel from here to its end. */
-static void orchfs_note_kick(struct orchfs_channel *ch)
+/*
+ * The work holds a reference of the channel from here to its end. With a delay
+ * it only sees to it that the work will run.
+ */
+static void orchfs_note_kick_locked(struct orchfs_channel *ch,
+				    unsigned long delay)
 {
+	bool pending;
+
+	lockdep_assert_held(&ch->lock);
+	if (delay && delayed_work_pending(&ch->notes_work))
+		return;
 	orchfs_channel_get(ch);
-	if (!queue_work(orchfs_channel_wq, &ch->notes_work))
+	if (delay)
+		pending = !queue_delayed_work(orchfs_channel_wq,
+					      &ch->notes_work, delay);
+	else
+		pending = mod_delayed_work(orchfs_channel_wq, &ch->notes_work,
+					   0);
+	/* The caller has a reference: this is never the last one. */
+	if (pending)
 		orchfs_channel_put(ch);
+}
+
+/**
+ * orchfs_note_cancel() - the daemon has gone: nothing will be sent
+ * @ch: the channel, detached; the caller holds a reference
+ */
+void orchfs_note_cancel(struct orchfs_channel *ch)
+{
+	if (cancel_delayed_work(&ch->notes_work))
+		orchfs_channel_put(ch);
+}
+
+/* A single one waits for company; the end of a session does not. */
+static unsigned long orchfs_note_delay_locked(const struct orchfs_channel *ch,
+					      u32 kind)
+{
+	lockdep_assert_held(&ch->lock);
+	if (kind == ORCHFS_KIND_NOTE_UMOUNT ||
+	    ch->nr_notes >= ORCHFS_NOTES_BATCH)
+		return 0;
+	return ORCHFS_NOTES_DELAY;
 }
 
 /**
@@ -121,14 +158,14 @@ void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note)
 	list_add_tail(&note->link, &ch->notes);
 	ch->nr_notes++;
 	queued = true;
+	if (ready)
+		orchfs_note_kick_locked(ch, orchfs_note_delay_locked(ch, kind));
 out:
 	spin_unlock(&ch->lock);
 
 	trace_orchfs_note(ch->name, kind, node, queued);
 	if (!queued)
 		orchfs_note_free(note);
-	else if (ready && !work_pending(&ch->notes_work))
-		orchfs_note_kick(ch);
 }
 
 /**
@@ -186,14 +223,13 @@ void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
 		if (queued) {
 			list_add_tail(&event->link, &ch->events);
 			ch->nr_events++;
+			orchfs_note_kick_locked(ch, 0);
 		} else {
 			ch->notes_lost = true;
 		}
 	}
 	spin_unlock(&ch->lock);
-	if (queued)
-		orchfs_note_kick(ch);
-	else
+	if (!queued)
 		orchfs_event_free(event);
 	return;
 
@@ -235,6 +271,7 @@ static void orchfs_note_untake(struct orchfs_channel *ch,
 	if (ch->attach == attach && ch->state == ORCHFS_READY) {
 		list_splice_init(batch, &ch->notes);
 		ch->nr_notes += n;
+		ch->notes_stuck = true;
 	}
 	spin_unlock(&ch->lock);
 }
@@ -302,7 +339,8 @@ static bool orchfs_event_send_one(struct orchfs_channel *ch)
  */
 void orchfs_note_work(struct work_struct *work)
 {
-	struct orchfs_channel *ch = container_of(work, struct orchfs_channel,
+	struct orchfs_channel *ch = container_of(to_delayed_work(work),
+						 struct orchfs_channel,
 						 notes_work);
 
 	while (orchfs_event_send_one(ch))
@@ -312,6 +350,19 @@ void orchfs_note_work(struct work_struct *work)
 	orchfs_channel_put(ch);
 }
 
+/* The socket was full, or they came before the daemon was ready. */
+static void orchfs_note_resume(struct orchfs_channel *ch)
+{
+	spin_lock(&ch->lock);
+	if (ch->state == ORCHFS_READY &&
+	    (ch->notes_stuck || !list_empty(&ch->events)))
+		orchfs_note_kick_locked(ch, 0);
+	else if (ch->state == ORCHFS_READY && !list_empty(&ch->notes))
+		orchfs_note_kick_locked(ch, ORCHFS_NOTES_DELAY);
+	ch->notes_stuck = false;
+	spin_unlock(&ch->lock);
+}
+
 /**
  * orchfs_channel_kick() - the daemon lives: send it what waits
  * @ch: the channel; the caller holds a reference
@@ -319,7 +370,7 @@ void orchfs_note_work(struct work_struct *work)
 void orchfs_channel_kick(struct orchfs_channel *ch)
 {
 	if (!list_empty_careful(&ch->notes) || !list_empty_careful(&ch->events))
-		orchfs_note_kick(ch);
+		orchfs_note_resume(ch);
 	if (!list_empty_careful(&ch->waiting))
 		orchfs_request_deliver(ch);
 }

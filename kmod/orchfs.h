@@ -38,6 +38,7 @@ struct sk_buff;
 #define ORCHFS_REQUESTS_MAX	4096
 #define ORCHFS_NOTES_MAX	65536
 #define ORCHFS_NOTES_BATCH	64
+#define ORCHFS_NOTES_DELAY	(HZ / 50)
 #define ORCHFS_READDIR_BATCH	1024
 #define ORCHFS_PRUNE_MAX	16
 #define ORCHFS_NR_KINDS		(ORCHFS_KIND_NOTE_UMOUNT + 1)
@@ -92,6 +93,7 @@ struct orchfs_channel {
 	struct list_head notes;
 	u32 nr_notes;
 	bool notes_lost;
+	bool notes_stuck;		/* the socket was full */
 	struct list_head events;	/* layout-done messages */
 	u32 nr_events;
 	struct super_block *sb;		/* NULL while none is mounted */
@@ -100,7 +102,7 @@ struct orchfs_channel {
 
 	wait_queue_head_t wq;		/* table space, state, no sb_users */
 	wait_queue_head_t slot_wq;	/* the same, or a slot */
-	struct work_struct notes_work;
+	struct delayed_work notes_work;
 	u64 session;			/* 0 before the first mount */
 	atomic64_t next_id;
 	atomic64_t epoch;		/* names and attributes older than this
