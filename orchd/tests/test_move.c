@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Records of a move: which instance counts at each step, and what a grant for
+ * writing, a deletion or a failing commit makes of it.
+ */
+#include "engine_util.h"
+#include "ns_impl.h"
+#include "ns_move.h"
+
+#define FAST	1
+#define SLOW	2
+
+static struct env env;
+static struct env *const e = &env;
+static const struct ns_backing_ops *fake_ops;
+static struct ns_backing_ops ops;
+static uint64_t next_instance;
+
+/* On the second volume there are copies of the same size. */
+static int stat_any(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
+		    uint64_t instance, struct ns_backing_stat *out)
+{
+	if (volume == FAST)
+		return fake_ops->stat(ctx, volume, ino, version, instance,
+				      out);
+	*out = (struct ns_backing_stat){ .size = 7 };
+	return 0;
+}
+
+static int setup(void **state)
+{
+	struct ns_volume *v = calloc(1, sizeof(*v));
+
+	env_open(e, *state);
+	v->id = SLOW;
+	v->tier = 1;
+	strcpy(v->name, "slow");
+	strcpy(v->path, "/mnt/slow");
+	assert_int_equal(ns_volume_put(e->ns, v), 0);
+	free(v);
+	fake_ops = e->ns->ops;
+	ops = *fake_ops;
+	ops.stat = stat_any;
+	e->ns->ops = &ops;
+	assert_int_equal(ns_reserve(e->ns, "instance", 100, &next_instance),
+			 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	env_check(e);
+	env_close(e);
+	return 0;
+}
+
+static struct ns_job new_job(uint64_t ino)
+{
+	struct ns_job j = { .ino = ino, .volume = SLOW };
+
+	strcpy(j.label, "file");
+	assert_int_equal(ns_job_new(e->ns, &j), 0);
+	return j;
+}
+
+static uint64_t new_file(const char *name)
+{
+	uint64_t ino;
+
+	assert_int_equal(do_create(e, ROOT, name, S_IFREG | 0644,
+				   F(LAYOUT) | F(WRITE), &ino), 0);
+	fake_write(e, ino, 7);
+	assert_int_equal(do_return(e, ino, e->rep.layout.generation), 0);
+	return ino;
+}
+
+/* "1 valid, 2 filling": volumes and states of its instances. */
+static const char *places(uint64_t ino)
+{
+	static const char *const states[] = {
+		"filling", "valid", "stale", "retiring",
+	};
+	static char text[200];
+	uint64_t version, generation;
+	struct ns_instance *list;
+	size_t nr, len = 0;
+
+	text[0] = 0;
+	assert_int_equal(ns_where(e->ns, ino, &version, &generation, &list,
+				  &nr), 0);
+	for (size_t i = 0; i < nr; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+					"%s%u %s", i ? ", " : "",
+					list[i].volume,
+					states[list[i].state]);
+	free(list);
+	return text;
+}
+
+static size_t deletions(void)
+{
+	struct ns_deletion d[20];
+	int n = ns_deletions(e->ns, 0, d, 20);
+
+	assert_true(n >= 0);
+	return (size_t)n;
+}
+
+static int grant(uint64_t ino, bool write, uint32_t *volume)
+{
+	int rc = do_open(e, ino, write);
+
+	if (!rc)
+		*volume = e->rep.layout.volume;
+	return rc;
+}
+
+static struct ns_move begun(const struct ns_job *j, uint64_t ino)
+{
+	struct ns_move m = {
+		.job = j->id, .ino = ino, .to_volume = SLOW,
+	}, *p = &m;
+	uint64_t txn;
+
+	assert_int_equal(ns_move_watch(e->ns, &m), 0);
+	m.to = next_instance++;
+	assert_int_equal(ns_move_begin(e->ns, &p, 1, &txn), 0);
+	assert_int_equal(m.rc, 0);
+	assert_string_equal(places(ino), "1 valid, 2 filling");
+	return m;
+}
+
+static void test_forward(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	uint32_t volume;
+
+	(void)state;
+	assert_int_equal(grant(ino, false, &volume), 0);
+	assert_int_equal(volume, FAST);
+	env_check(e);
+	assert_int_equal(ns_move_valid(e->ns, &m, 16), 0);
+	assert_string_equal(places(ino), "1 retiring, 2 valid");
+	env_check(e);
+	/* it is in use on the first one, so that is what is granted */
+	assert_int_equal(grant(ino, false, &volume), 0);
+	assert_int_equal(volume, FAST);
+	ns_move_swapped(e->ns, &m, true, 0, 0);
+	assert_int_equal(grant(ino, false, &volume), 0);
+	assert_int_equal(volume, SLOW);
+	assert_int_equal(ns_move_retire(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "2 valid");
+	assert_int_equal(deletions(), 1);
+	assert_int_equal(do_getattr(e, ino), 0);
+	assert_int_equal(e->rep.attr.blocks, 16);
+}
+
+static void test_parked(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	struct op_layout lay;
+	uint32_t volume;
+
+	(void)state;
+	assert_int_equal(ns_move_layout(e->ns, &m, false, &lay), 0);
+	assert_int_equal(lay.volume, FAST);
+	assert_false(lay.writable);
+	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
+	assert_int_equal(grant(ino, false, &volume), -NS_PARKED);
+	assert_int_equal(do_lookup(e, ROOT, "a"), 0);
+	ns_move_swapped(e->ns, &m, false, lay.generation, 0);
+	assert_int_equal(grant(ino, false, &volume), 0);
+	assert_true(e->rep.layout.generation > lay.generation);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "1 valid");
+	assert_int_equal(deletions(), 1);
+}
+
+static void test_written_while_copied(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	uint32_t volume;
+
+	(void)state;
+	assert_false(ns_move_written(e->ns, ino));
+	assert_int_equal(grant(ino, true, &volume), 0);
+	assert_int_equal(volume, FAST);
+	assert_true(ns_move_written(e->ns, ino));
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), -EBUSY);
+	strcpy(m.text, "opened for writing meanwhile");
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "1 valid");
+}
+
+/* Mapped, so in use where it was: who writes gets that. */
+static void test_written_where_in_use(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	uint32_t volume;
+
+	(void)state;
+	assert_int_equal(grant(ino, false, &volume), 0);
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	ns_move_swapped(e->ns, &m, true, 0, -EBUSY);
+	assert_int_equal(grant(ino, true, &volume), 0);
+	assert_int_equal(volume, FAST);
+	assert_string_equal(places(ino), "1 valid, 2 stale");
+	env_check(e);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "1 valid");
+	assert_int_equal(deletions(), 1);
+	/* and settles as any other */
+	fake_write(e, ino, 9);
+	assert_int_equal(do_return(e, ino, e->rep.layout.generation), 0);
+	assert_int_equal(do_getattr(e, ino), 0);
+	assert_int_equal(e->rep.attr.size, 9);
+}
+
+/* Nobody uses the old one: who writes gets the new, and there is no way back. */
+static void test_written_where_it_goes(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	uint32_t volume;
+
+	(void)state;
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	ns_move_swapped(e->ns, &m, true, 0, -ENOENT);
+	assert_int_equal(grant(ino, true, &volume), 0);
+	assert_int_equal(volume, SLOW);
+	assert_string_equal(places(ino), "1 stale, 2 valid");
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), -EINPROGRESS);
+	assert_int_equal(ns_move_retire(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "2 valid");
+}
+
+static void test_taken_back(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+
+	(void)state;
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "1 valid");
+	assert_int_equal(deletions(), 1);
+}
+
+static void test_deleted(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	struct ns_move_entry x;
+
+	(void)state;
+	assert_int_equal(do_unlink(e, ROOT, "a", 0), 0);
+	assert_int_equal(ns_move_stat(e->ns, ino, &x), -ENOENT);
+	assert_int_equal(do_forget(e, ino), 0);
+	assert_int_equal(deletions(), 2);
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), -ENOENT);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	/* its file may have been made after the first one was carried out */
+	assert_int_equal(deletions(), 3);
+}
+
+static int count_job(void *ctx, const struct ns_job *j)
+{
+	assert_string_equal(j->label, "file");
+	++*(int *)ctx;
+	return 0;
+}
+
+static int copy_move(void *ctx, const struct ns_move *m)
+{
+	*(struct ns_move *)ctx = *m;
+	return 0;
+}
+
+static void test_restart(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino), found = { 0 };
+	uint32_t volume;
+	int n = 0;
+
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	if (strcmp(*state, "memory")) {
+		env_restart(e, false);
+		e->ns->ops = &ops;
+	}
+	assert_int_equal(ns_jobs(e->ns, count_job, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(ns_job_moves(e->ns, j.id, 10, copy_move, &found), 0);
+	assert_int_equal(found.to, m.to);
+	assert_int_equal(found.from, m.from);
+	assert_int_equal(found.step, NS_MOVE_SWITCH);
+	assert_int_equal(ns_move_park(e->ns, &found), 0);
+	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
+	ns_move_swapped(e->ns, &found, true, 0, -ENOENT);
+	assert_int_equal(ns_move_retire(e->ns, &found, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "2 valid");
+	assert_int_equal(new_job(ino).id, j.id + 1);
+	assert_int_equal(ns_job_del(e->ns, j.id), 0);
+}
+
+/* A commit that fails changes nothing, and the step can be done again. */
+static void test_failing(void **state)
+{
+	uint64_t ino = new_file("a"), txn;
+	struct ns_job j = new_job(ino);
+	struct ns_move m = { .job = j.id, .ino = ino, .to_volume = SLOW };
+	struct ns_move *p = &m;
+
+	(void)state;
+	assert_int_equal(ns_move_watch(e->ns, &m), 0);
+	assert_int_equal(ns_move_watch(e->ns, &m), -EBUSY);
+	m.to = next_instance++;
+	env_fail(e, 0, -ENOSPC);
+	assert_int_equal(ns_move_begin(e->ns, &p, 1, &txn), -ENOSPC);
+	env_heal(e);
+	assert_string_equal(places(ino), "1 valid");
+	assert_int_equal(ns_move_begin(e->ns, &p, 1, &txn), 0);
+	env_fail(e, 0, -ENOSPC);
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), -ENOSPC);
+	env_heal(e);
+	assert_string_equal(places(ino), "1 valid, 2 filling");
+	assert_int_equal(m.step, NS_MOVE_COPY);
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	env_fail(e, 0, -ENOSPC);
+	assert_int_equal(ns_move_retire(e->ns, &m, &j), -ENOSPC);
+	env_heal(e);
+	assert_string_equal(places(ino), "1 retiring, 2 valid");
+	assert_int_equal(ns_move_retire(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "2 valid");
+}
+
+#define BOTH_WITH(f)							\
+	{ #f " (memory)", f, setup, teardown, (void *)"memory" },	\
+	{ #f " (rocksdb)", f, setup, teardown, (void *)"rocksdb" }
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH_WITH(test_forward),
+		BOTH_WITH(test_parked),
+		BOTH_WITH(test_written_while_copied),
+		BOTH_WITH(test_written_where_in_use),
+		BOTH_WITH(test_written_where_it_goes),
+		BOTH_WITH(test_taken_back),
+		BOTH_WITH(test_deleted),
+		BOTH_WITH(test_restart),
+		BOTH_WITH(test_failing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
