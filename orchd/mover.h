@@ -119,19 +119,25 @@ struct mover {
 void mover_set_rate(uint64_t rate);
 uint64_t mover_rate(void);
 
-/* mover.c: jobs */
+/* mover_job.c */
 int mover_start(struct served *sv);	/* before attaching */
 void mover_stop(struct served *sv);
-void mover_tick(struct served *sv);	/* each second */
-void mover_kick(struct served *sv);	/* something may go on */
 int mover_new(struct served *sv, const struct ns_job *want, char *why,
 	      uint64_t *id);
 int mover_cancel(struct served *sv, uint64_t id, char *why);
 struct mover_job *mover_find(struct served *sv, uint64_t id);
-bool mover_uses(struct served *sv, const struct volume *v);
 void mover_changed(struct served *sv);	/* for those who watch */
 void job_fail(struct mover_job *j, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/** job_unwind() - what is at hand is taken back, then it ends as @end. */
+void job_unwind(struct mover_job *j, enum ns_job_state end);
+void job_end(struct mover_job *j, enum ns_job_state state);
+void jobs_prune(struct served *sv);	/* those that ended long ago */
+
+/* mover.c */
+void mover_tick(struct served *sv);	/* each second */
+void mover_kick(struct served *sv);	/* something may go on */
+void mover_free_dead(struct mover *mv);
 
 /* mover_walk.c */
 void walk_restart(struct mover_walk *w);
@@ -153,7 +159,7 @@ void file_switch(struct mover_file *f);
 void file_say(struct mover_file *f, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void file_give_up(struct mover_file *f);
-/* mover.c: a file of the batch has been fenced or not; has ended or waits */
+/* mover.c again: a file of the batch is fenced or not; has ended or waits */
 void batch_fenced(struct mover_job *j);
 void file_ended(struct mover_file *f);
 void file_waits(struct mover_file *f);
