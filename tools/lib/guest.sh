@@ -17,8 +17,7 @@ GUEST_ROOT=PARTUUID=6f726368-01
 # Libraries that the product is linked with, by the packages that it is built
 # with: their names differ between releases.
 GUEST_LIBRARIES_OF=(libjson-c-dev libnl-3-dev libnl-genl-3-dev
-	libprotobuf-c-dev librocksdb-dev libssl-dev libsystemd-dev
-	zlib1g-dev)
+	libprotobuf-c-dev librocksdb-dev libssl-dev libsystemd-dev)
 
 guest_libraries() {
 	local package
