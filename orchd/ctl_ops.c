@@ -256,7 +256,7 @@ static Orchfs__Control__InstanceInfo *where_one(struct ctl_call *c,
 	i->backing = ctl_strdup(c, path);
 	if (!volume_stat(v, ino, n->version, n->instance, &st))
 		i->size = st.size;
-	else
+	else if (n->state)	/* one that is filling may not be made yet */
 		i->state = ctl_strdup(c, volume_online(v) ? "missing" :
 				      "offline");
 	return i;
