@@ -62,11 +62,7 @@ int orchfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 		if (ret)
 			return ret;
 	}
-	ret = generic_permission(idmap, inode, mask);
-	if (!ret && (mask & MAY_WRITE) && S_ISREG(inode->i_mode) &&
-	    !READ_ONCE(ORCHFS_SB(inode->i_sb)->written))
-		WRITE_ONCE(ORCHFS_SB(inode->i_sb)->written, true);
-	return ret;
+	return generic_permission(idmap, inode, mask);
 }
 
 int orchfs_getattr(struct mnt_idmap *idmap, const struct path *path,

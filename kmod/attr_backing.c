@@ -82,6 +82,7 @@ void orchfs_attr_written(struct inode *inode, struct inode *backing)
 {
 	struct orchfs_inode *ii = ORCHFS_I(inode);
 
+	orchfs_contents_changed(inode);
 	if (!orchfs_attr_stale(inode, backing))
 		return;
 	spin_lock(&inode->i_lock);

@@ -150,7 +150,6 @@ int orchfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir,
 		/* without memory now, eviction tries once more */
 		orchfs_inode_may_forget(inode);
 		orchfs_result_install(inode, &res);
-		WRITE_ONCE(ORCHFS_SB(dir->i_sb)->written, true);
 		d_mark_tmpfile(file, inode);
 		d_instantiate(file->f_path.dentry, inode);
 	}
@@ -237,8 +236,6 @@ int orchfs_atomic_open(struct inode *dir, struct dentry *dentry,
 		return orchfs_open_plain(dir, dentry, file);
 
 	orchfs_args_open(&args, dir, &dentry->d_name, flags, mode | S_IFREG);
-	if (args.flags & ORCHFS_REQ_FLAG_WRITE)
-		WRITE_ONCE(ORCHFS_SB(dir->i_sb)->written, true);
 	ret = orchfs_upcall(dir->i_sb, &args, &res);
 	if (ret == -ENOENT && !(flags & O_CREAT)) {
 		orchfs_splice(NULL, dentry, &stamp);

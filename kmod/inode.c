@@ -24,6 +24,7 @@ static void orchfs_inode_init_once(void *p)
 	inode_init_once(&oi->vfs_inode);
 	mutex_init(&oi->open_lock);
 	INIT_LIST_HEAD(&oi->lru);
+	INIT_LIST_HEAD(&oi->mapped);
 }
 
 int __init orchfs_inode_init(void)
@@ -163,8 +164,10 @@ void orchfs_evict_inode(struct inode *inode)
 	if (is_bad_inode(inode))
 		return;
 	trace_orchfs_inode_op(ORCHFS_TRACE_EVICT, inode, inode->i_nlink);
-	if (S_ISREG(inode->i_mode))
+	if (S_ISREG(inode->i_mode)) {
+		orchfs_unmapped(inode);
 		orchfs_layout_evict(inode);
+	}
 	orchfs_note_times(inode);
 	orchfs_note_forgotten(inode);
 }

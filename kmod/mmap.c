@@ -68,8 +68,10 @@ int orchfs_mmap(struct file *file, struct vm_area_struct *vma)
 		ret = mmap_begin(of, write ? ORCHFS_IO_WRITE : 0, &io);
 	if (ret)
 		return ret;
-	if (write)
+	if (write) {
 		orchfs_mark_written(of);
+		orchfs_mapped(inode);
+	}
 	ret = backing_file_mmap(io.file, vma, &ctx);
 	orchfs_io_end(&io);
 	trace_orchfs_io(ORCHFS_TRACE_MMAP, inode, pos, len, ret);

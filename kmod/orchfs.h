@@ -139,11 +139,14 @@ struct orchfs_sb {
 	atomic64_t txn;			/* highest that this mount was told */
 	atomic64_t layout_floor;	/* older ones aren't put on inodes that
 					 * hold none; layout.c */
-	bool written;			/* a regular file was open for writing */
+	bool written;			/* contents, since the last sync began */
+	struct list_head mapped;	/* changed unseen; orchfs_inode.mapped */
+	unsigned int syncing;		/* syncs that wait for the daemon */
 	bool dying;			/* umount began */
 	struct orchfs_note *note_umount;
 	struct super_block *sb;
-	spinlock_t lock;		/* statfs, prune_*, setting dying */
+	spinlock_t lock;		/* statfs, prune_*, syncing, mapped, setting
+					 * dying; before i_lock */
 	struct orchfs_statfs statfs;	/* the last answer */
 	/* inodes whose unused names shall go; dentry.c */
 	unsigned int prune_nr;
@@ -177,6 +180,7 @@ struct orchfs_sb {
  * @notes: memory for the last notices: attr+return, forget
  * @lru: on orchfs_sb.lru when a layout is cached
  * @lru_used: opened since it came to the end of that list
+ * @mapped: on orchfs_sb.mapped when it may be mapped, shared and writable
  */
 struct orchfs_inode {
 	struct inode vfs_inode;
@@ -202,6 +206,7 @@ struct orchfs_inode {
 	struct orchfs_note *note_forget;
 	struct list_head lru;
 	bool lru_used;
+	struct list_head mapped;
 	bool attr_dirty;		/* size or times not told to the daemon */
 };
 
@@ -405,6 +410,11 @@ int orchfs_open(struct inode *inode, struct file *file);
 int orchfs_truncate(struct dentry *dentry, struct iattr *iattr);
 /* Bring size, blocks and times up to the backing file's, if there is one. */
 void orchfs_attr_from_backing(struct inode *inode);
+/* Contents changed, and have to be written back by who syncs. Any context. */
+void orchfs_contents_changed(struct inode *inode);
+/* They will be changed unseen, until nothing is mapped or the inode goes. */
+void orchfs_mapped(struct inode *inode);
+void orchfs_unmapped(struct inode *inode);
 /* Start write-back of the backing file's pages; doesn't wait. */
 void orchfs_flush(struct inode *inode);
 

@@ -352,6 +352,8 @@ static void aio_write_done(struct kiocb *iocb, long res)
 	}
 	if (in_task())
 		aio_write_written(aio, res);
+	else if (res > 0)
+		orchfs_contents_changed(file_inode(aio->outer->ki_filp));
 	aio_finish_write(aio, res);
 }
 

@@ -10,6 +10,7 @@
 #include <linux/unaligned.h>
 #include <net/net_namespace.h>
 
+#include "layout.h"
 #include "vfs.h"
 #include "trace.h"
 
@@ -18,18 +19,114 @@ static bool orchfs_detached(const struct super_block *sb)
 	return READ_ONCE(ORCHFS_SB(sb)->channel->state) != ORCHFS_READY;
 }
 
+/**
+ * orchfs_contents_changed() - the volumes have something to write back
+ * @inode: whose contents have changed; not to be called before they have
+ *
+ * Any context.
+ */
+void orchfs_contents_changed(struct inode *inode)
+{
+	struct orchfs_sb *sbi = ORCHFS_SB(inode->i_sb);
+
+	/* the contents come first; pairs with orchfs_sync_begin() */
+	smp_mb();
+	if (!READ_ONCE(sbi->written))
+		WRITE_ONCE(sbi->written, true);
+}
+
+/**
+ * orchfs_mapped() - contents are about to be changed unseen
+ * @inode: a regular file that is open, and will be mapped
+ */
+void orchfs_mapped(struct inode *inode)
+{
+	struct orchfs_sb *sbi = ORCHFS_SB(inode->i_sb);
+
+	spin_lock(&sbi->lock);
+	if (list_empty(&ORCHFS_I(inode)->mapped))
+		list_add_tail(&ORCHFS_I(inode)->mapped, &sbi->mapped);
+	spin_unlock(&sbi->lock);
+}
+
+/**
+ * orchfs_unmapped() - an inode that may have been mapped goes
+ * @inode: a regular file that nobody uses
+ */
+void orchfs_unmapped(struct inode *inode)
+{
+	struct orchfs_sb *sbi = ORCHFS_SB(inode->i_sb);
+
+	if (list_empty_careful(&ORCHFS_I(inode)->mapped))
+		return;
+	spin_lock(&sbi->lock);
+	list_del_init(&ORCHFS_I(inode)->mapped);
+	WRITE_ONCE(sbi->written, true);
+	spin_unlock(&sbi->lock);
+}
+
+/* While the file is open, somebody may be about to map it. */
+static bool orchfs_may_be_mapped(struct orchfs_inode *oi)
+{
+	struct inode *inode = &oi->vfs_inode;
+	struct orchfs_layout *lay;
+	bool mapped = true;
+
+	spin_lock(&inode->i_lock);
+	if (!oi->open) {
+		lay = rcu_dereference_protected(oi->layout,
+						lockdep_is_held(&inode->i_lock));
+		mapped = lay && lay->inode &&
+			 mapping_writably_mapped(lay->inode->i_mapping);
+	}
+	spin_unlock(&inode->i_lock);
+	return mapped;
+}
+
+/* Was anything mapped since the last sync? Forgets what is no more. */
+static bool orchfs_mapped_locked(struct orchfs_sb *sbi)
+{
+	bool any = !list_empty(&sbi->mapped);
+	struct orchfs_inode *oi, *next;
+
+	lockdep_assert_held(&sbi->lock);
+	list_for_each_entry_safe(oi, next, &sbi->mapped, mapped)
+		if (!orchfs_may_be_mapped(oi))
+			list_del_init(&oi->mapped);
+	return any;
+}
+
 /*
  * Has the namespace nothing that isn't durable? Names are known by their
- * transactions. What was written to files is not, so one file that was opened
- * for writing counts until umount.
+ * transactions, contents by whether any changed since the last sync began that
+ * has ended well; while one is under way, nobody knows. Returns false if so,
+ * else orchfs_sync_end() is due.
  */
-static bool orchfs_all_durable(const struct super_block *sb)
+static bool orchfs_sync_begin(struct orchfs_sb *sbi)
 {
-	const struct orchfs_sb *sbi = ORCHFS_SB(sb);
+	bool durable = (u64)atomic64_read(&sbi->txn) <=
+		       (u64)atomic64_read(&sbi->channel->durable);
 
-	return !READ_ONCE(sbi->written) &&
-	       (u64)atomic64_read(&sbi->txn) <=
-	       (u64)atomic64_read(&sbi->channel->durable);
+	spin_lock(&sbi->lock);
+	durable = !orchfs_mapped_locked(sbi) && durable &&
+		  !READ_ONCE(sbi->written) && !sbi->syncing;
+	if (!durable) {
+		sbi->syncing++;
+		WRITE_ONCE(sbi->written, false);
+	}
+	spin_unlock(&sbi->lock);
+	/* what changes from now on is marked after this, or written back */
+	smp_mb();
+	return !durable;
+}
+
+static void orchfs_sync_end(struct orchfs_sb *sbi, int ret)
+{
+	spin_lock(&sbi->lock);
+	sbi->syncing--;
+	if (ret)
+		WRITE_ONCE(sbi->written, true);
+	spin_unlock(&sbi->lock);
 }
 
 /*
@@ -39,15 +136,17 @@ static bool orchfs_all_durable(const struct super_block *sb)
 static int orchfs_sync_fs(struct super_block *sb, int wait)
 {
 	struct orchfs_args args = { .kind = ORCHFS_KIND_BARRIER };
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
 	struct orchfs_result res;
 	int ret;
 
-	if (!wait || orchfs_all_durable(sb))
+	if (!wait || (READ_ONCE(sbi->dying) && orchfs_detached(sb)))
 		return 0;
-	if (READ_ONCE(ORCHFS_SB(sb)->dying) && orchfs_detached(sb))
+	if (!orchfs_sync_begin(sbi))
 		return 0;
 	ret = orchfs_upcall(sb, &args, &res);
 	orchfs_result_free(&res);
+	orchfs_sync_end(sbi, ret);
 	/* umount has taken the root away when it asks for the last time */
 	if (sb->s_root)
 		trace_orchfs_inode_op(ORCHFS_TRACE_SYNC_FS,
@@ -258,6 +357,7 @@ static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
 	sbi->upcall_timeout = ofc->timeout ?: ORCHFS_TIMEOUT_DEFAULT;
 	sbi->upcall_errno = ofc->error ?: -EIO;
 	spin_lock_init(&sbi->lock);
+	INIT_LIST_HEAD(&sbi->mapped);
 	INIT_WORK(&sbi->prune_work, orchfs_prune_work);
 	return sbi;
 

@@ -15,8 +15,13 @@ head -c 100000 /dev/urandom >data
 sum=$(sha256sum <data)
 exec 4<data
 ls -l . dir* >/dev/null
+sync
+before=$(upcalls)
+sync -f . && sync
+is "$(upcalls)" "$before" "upcalls after syncs of what is durable"
 orch-kill --no-restart
 is "$(kernel_says state)" detached "state of the channel"
+soon 10 sync -f .
 soon 10 stat file dir >/dev/null
 soon 10 bash -c 'echo "written while detached" >&3; sync -d /proc/self/fd/3'
 is "$(soon 10 sha256sum <&4)" "$sum" "read while detached"
@@ -28,19 +33,23 @@ mkdir dir1/waiting &
 first=$!
 sh -c 'echo made >dir2/waiting' &
 second=$!
-request_waits 2
+sync -f . &
+sync=$!
+request_waits 3
 ! ended $first || fail "mkdir did not wait"
+! ended $sync || fail "syncfs did not wait after a write"
 
 note "waiting can be killed"
 mkdir dir3/killed &
 third=$!
-request_waits 3
+request_waits 4
 kill -KILL $third
 wait_until 10 "the killed mkdir to end" ended $third
 wait $third || :
 orch-start
 wait $first || fail "mkdir that waited"
 wait $second || fail "create that waited"
+wait $sync || fail "syncfs that waited"
 [ -d dir1/waiting ] || fail "no directory was made"
 is "$(cat dir2/waiting)" made "content"
 is "$(cat file)" "written while detached" "content written while detached"

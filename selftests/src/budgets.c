@@ -441,6 +441,26 @@ static void o_rewrite_fsync(void)
 	}
 }
 
+/* What was mapped is not any more, and was synced since. */
+static void p_unmapped(void)
+{
+	p_map();
+	memset(map, 1, 65536);
+	OK(munmap(map, 65536));
+	map = NULL;
+	OK(close(fd));
+	sync();
+	fd = OK(open(".", O_RDONLY | O_DIRECTORY));
+}
+
+static void o_syncfs(void)
+{
+	int i;
+
+	for (i = 0; i < 10; i++)
+		OK(syncfs(fd));
+}
+
 static void p_dirfd(void)
 {
 	dirfd_ = OK(open(".", O_RDONLY | O_DIRECTORY));
@@ -584,6 +604,9 @@ static const struct row rows[] = {
 	{ "rewrite and fsync of a durable file", p_durable, o_rewrite_fsync,
 	  0 },
 	{ "fsync of a directory", p_dirfd, o_fsync_dir, 1 },
+	{ "syncfs of what is durable, with a file open for writing", p_durable,
+	  o_syncfs, 0 },
+	{ "syncfs after a shared mapping", p_unmapped, o_syncfs, 0 },
 	{ "statfs", p_none, o_statfs, 1 },
 	/* one in 500, and one that finds the end */
 	{ "readdir with stat of 10000 entries", p_list, o_list,
