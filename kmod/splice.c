@@ -18,7 +18,7 @@
  * @len: bytes
  * @flags: SPLICE_F_*
  *
- * The pipe gets the backing file's pages.
+ * The pipe gets the backing file's pages, or copies on a DAX volume.
  *
  * Return: bytes or an error of the backing file.
  */
@@ -34,7 +34,10 @@ ssize_t orchfs_splice_read(struct file *in, loff_t *ppos,
 	if (ret)
 		return ret;
 	ret = -EINVAL;
-	if (io.file->f_op->splice_read)
+	/* a volume without page cache has no pages to give */
+	if (IS_DAX(file_inode(io.file)))
+		ret = copy_splice_read(io.file, ppos, pipe, len, flags);
+	else if (io.file->f_op->splice_read)
 		ret = io.file->f_op->splice_read(io.file, ppos, pipe, len,
 						 flags);
 	orchfs_io_end(&io);
