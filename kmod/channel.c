@@ -325,6 +325,7 @@ void orchfs_channel_detach(struct orchfs_channel *ch, u32 portid)
 	ch->nr_notes = 0;
 	ch->nr_events = 0;
 	ch->notes_lost = false;
+	ch->strays = 0;
 	spin_unlock(&ch->lock);
 
 	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_DETACH, ch->name, portid);

@@ -455,6 +455,8 @@ int orchfs_layout_install(struct inode *inode, struct orchfs_layout *lay)
 	if (!ret)
 		orchfs_attr_from_backing(inode);
 out_put:
+	if (ret)
+		orchfs_note_stray(orchfs_channel_of(inode));
 	orchfs_layout_put(lay);
 	trace_orchfs_layout(ORCHFS_TRACE_LAYOUT_INSTALL, inode, generation,
 			    ret);

@@ -191,6 +191,25 @@ void orchfs_note_forget(struct orchfs_channel *ch, u64 node)
 }
 
 /**
+ * orchfs_note_stray() - a layout that was granted is not held by anybody
+ * @ch: the channel
+ *
+ * The daemon goes on believing that it is outside, and asks the volume for the
+ * inode's size now and then, until the next layout of the inode comes back. It
+ * is not told of each: another layout of the inode may be on its way, which a
+ * note-return would end too. After so many it reads the handles.
+ */
+void orchfs_note_stray(struct orchfs_channel *ch)
+{
+	spin_lock(&ch->lock);
+	if (++ch->strays >= ORCHFS_STRAYS_MAX) {
+		ch->strays = 0;
+		ch->notes_lost = true;
+	}
+	spin_unlock(&ch->lock);
+}
+
+/**
  * orchfs_layout_done() - tell the daemon the end of a layout-set
  * @sb: the superblock; the caller keeps it alive
  * @request_id: as the daemon gave it

@@ -39,6 +39,7 @@ struct sk_buff;
 #define ORCHFS_NOTES_MAX	65536
 #define ORCHFS_NOTES_BATCH	64
 #define ORCHFS_NOTES_DELAY	(HZ / 50)
+#define ORCHFS_STRAYS_MAX	1024
 #define ORCHFS_READDIR_BATCH	1024
 #define ORCHFS_PRUNE_MAX	16
 #define ORCHFS_NR_KINDS		(ORCHFS_KIND_NOTE_UMOUNT + 1)
@@ -94,6 +95,7 @@ struct orchfs_channel {
 	u32 nr_notes;
 	bool notes_lost;
 	bool notes_stuck;		/* the socket was full */
+	u32 strays;			/* layouts that nobody took */
 	struct list_head events;	/* layout-done messages */
 	u32 nr_events;
 	struct super_block *sb;		/* NULL while none is mounted */
@@ -327,6 +329,8 @@ int orchfs_barrier(struct super_block *sb, u64 node, u64 txn);
 void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note);
 /* Tell that nobody holds an inode without links. May sleep to allocate. */
 void orchfs_note_forget(struct orchfs_channel *ch, u64 node);
+/* A layout that a reply brought is not held by anybody. */
+void orchfs_note_stray(struct orchfs_channel *ch);
 struct orchfs_note *orchfs_note_alloc(gfp_t gfp);
 void orchfs_note_free(struct orchfs_note *note);
 

@@ -380,8 +380,8 @@ static void orchfs_late_orphan(struct orchfs_channel *ch,
 }
 
 /*
- * A change was carried out after its caller had gone: what it concerns was
- * marked before, so it is marked again.
+ * The caller had gone. If it was a change, what it concerns was marked before,
+ * so it is marked again.
  */
 static void orchfs_request_late(struct orchfs_channel *ch,
 				const struct orchfs_request *req,
@@ -389,6 +389,8 @@ static void orchfs_request_late(struct orchfs_channel *ch,
 {
 	struct super_block *sb = NULL;
 
+	if (res->layout)
+		orchfs_note_stray(ch);
 	if (!orchfs_kind_mutates(req->kind))
 		return;
 	if (req->nodes[0])

@@ -239,6 +239,30 @@ static void test_late_tmpfile(struct kunit *test)
 	expect_empty(test);
 }
 
+/* Layouts that come too late: the daemon is to read the handles now and then. */
+static void test_late_layouts(struct kunit *test)
+{
+	struct orchfs_result res = { .layout = (void *)&res };
+	struct fake *f = test->priv;
+	struct orchfs_request *req;
+	unsigned int i;
+
+	for (i = 0; i < ORCHFS_STRAYS_MAX; i++) {
+		KUNIT_ASSERT_FALSE(test, f->ch->notes_lost);
+		f->nr_got = 0;
+		f->room = 1;
+		req = enter(test, ORCHFS_KIND_OPEN);
+		orchfs_request_deliver(f->ch);
+		KUNIT_EXPECT_TRUE(test, orchfs_request_give_up(f->ch, req));
+		KUNIT_EXPECT_FALSE(test, orchfs_request_complete(f->ch, req, 0,
+								 &res));
+		orchfs_request_put(req);
+	}
+	KUNIT_EXPECT_TRUE(test, f->ch->notes_lost);
+	KUNIT_EXPECT_EQ(test, f->ch->strays, 0);
+	expect_empty(test);
+}
+
 /* What the daemon never got is simply gone. */
 static void test_withdrawn(struct kunit *test)
 {
@@ -606,6 +630,7 @@ static struct kunit_case request_cases[] = {
 	KUNIT_CASE(test_answer_beats_signal),
 	KUNIT_CASE(test_signal_beats_answer),
 	KUNIT_CASE(test_late_tmpfile),
+	KUNIT_CASE(test_late_layouts),
 	KUNIT_CASE(test_withdrawn),
 	KUNIT_CASE(test_socket_full),
 	KUNIT_CASE(test_answer_before_send_returns),
