@@ -75,11 +75,11 @@ static struct orchfs_gate *gate_alloc(void)
 {
 	struct orchfs_gate *gate;
 
-	gate = kzalloc(sizeof(*gate), GFP_KERNEL);
+	gate = kzalloc(sizeof(*gate), GFP_KERNEL_ACCOUNT);
 	if (!gate)
 		return NULL;
 	if (percpu_ref_init(&gate->io, gate_release, PERCPU_REF_ALLOW_REINIT,
-			    GFP_KERNEL)) {
+			    GFP_KERNEL_ACCOUNT)) {
 		kfree(gate);
 		return NULL;
 	}
@@ -104,7 +104,7 @@ static void gate_free_rcu(struct rcu_head *rcu)
 
 int __init orchfs_gate_init(void)
 {
-	orchfs_oi_cache = KMEM_CACHE(orchfs_open_inode, 0);
+	orchfs_oi_cache = KMEM_CACHE(orchfs_open_inode, SLAB_ACCOUNT);
 	return orchfs_oi_cache ? 0 : -ENOMEM;
 }
 

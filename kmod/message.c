@@ -196,7 +196,8 @@ int orchfs_message_request(const struct orchfs_channel *ch,
 	ret = orchfs_request_check(args);
 	if (ret)
 		return ret;
-	skb = genlmsg_new(orchfs_request_size(args), GFP_KERNEL);
+	/* users decide how many wait, and how long they are */
+	skb = genlmsg_new(orchfs_request_size(args), GFP_KERNEL_ACCOUNT);
 	if (!skb)
 		return -ENOMEM;
 	head = genlmsg_put(skb, 0, 0, &orchfs_nl_family, 0,

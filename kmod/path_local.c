@@ -52,7 +52,8 @@ static struct workqueue_struct *orchfs_aio_wq;
 
 int __init orchfs_local_init(void)
 {
-	orchfs_aio_cache = KMEM_CACHE(orchfs_aio, SLAB_HWCACHE_ALIGN);
+	orchfs_aio_cache = KMEM_CACHE(orchfs_aio, SLAB_HWCACHE_ALIGN |
+				      SLAB_ACCOUNT);
 	if (!orchfs_aio_cache)
 		return -ENOMEM;
 	orchfs_backing_cache = KMEM_CACHE(orchfs_backing, SLAB_ACCOUNT);
