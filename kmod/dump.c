@@ -308,8 +308,15 @@ int orchfs_nl_handles_start(struct netlink_callback *cb)
 		ret = -ENOTCONN;
 		goto err_free_handles;
 	}
+	/* What is lost from here on is lost for this dump. */
+	spin_lock(&h->ch->lock);
+	h->ch->notes_lost = false;
+	spin_unlock(&h->ch->lock);
 	ret = orchfs_collect_handles(h);
 	if (ret) {
+		spin_lock(&h->ch->lock);
+		h->ch->notes_lost = true;
+		spin_unlock(&h->ch->lock);
 		orchfs_handles_free(h);
 		return ret;
 	}

@@ -240,14 +240,10 @@ int orchfs_nl_reply_doit(struct sk_buff *skb, struct genl_info *info)
 int orchfs_nl_poll_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct orchfs_channel *ch = info->user_ptr[0];
-	bool lost;
 
 	orchfs_note_durable(ch, info);
-	spin_lock(&ch->lock);
-	lost = ch->notes_lost;
-	ch->notes_lost = false;
-	spin_unlock(&ch->lock);
-	if (!lost)
+	/* This answer may find no room; only the dump tells that it arrived. */
+	if (!READ_ONCE(ch->notes_lost))
 		return 0;
 	NL_SET_ERR_MSG(info->extack,
 		       "notices were lost: read the handles again");

@@ -215,7 +215,7 @@ void orchfs_note_stray(struct orchfs_channel *ch)
  * @request_id: as the daemon gave it
  * @node: inode number
  * @generation: of the layout that is in use now
- * @status: 0, or -ETIMEDOUT when the old layout is back
+ * @status: 0, or a negative errno with which the old layout is in use
  * @writers: how often the file is open for writing
  *
  * May sleep to allocate. Dropped when the daemon has gone; the next one reads

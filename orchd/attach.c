@@ -259,8 +259,12 @@ static int attach_serve(struct served *sv)
 	sv->attached = true;
 	memset(sv->recent, 0, RECENT_MAX * sizeof(*sv->recent));
 	sv->told_durable = store_durable(sv->st);
-	rc = channel_call(ch, nl_encode_durable(ch->family, ORCHFS_CMD_READY,
-						sv->told_durable), NULL, NULL);
+	/*
+	 * What the kernel has waiting comes at once, and may leave no room for
+	 * an answer. A refusal always finds some, and is an event like others.
+	 */
+	rc = channel_send(ch, nl_encode_durable(ch->family, ORCHFS_CMD_READY,
+						sv->told_durable), NULL);
 	if (!rc)
 		channel_deferred(ch, nl_ops_event, sv);
 	return rc;

@@ -433,8 +433,7 @@ struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
 struct nl_msg *nl_encode_durable(uint16_t family, uint8_t cmd,
 				 uint64_t durable)
 {
-	int flags = cmd == ORCHFS_CMD_POLL ? 0 : NLM_F_ACK;
-	struct nl_msg *m = msg_new(family, cmd, flags, 32);
+	struct nl_msg *m = msg_new(family, cmd, 0, 32);
 
 	if (!m)
 		return NULL;

@@ -13,10 +13,12 @@
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
 
+#include "fault.h"
 #include "nl.h"
 #include "nl_sock.h"
 
 #define SOCK_BUF	(4 << 20)
+#define SOCK_SMALL	2048	/* for a test: a few messages */
 /*
  * Messages that one system call may bring. The longest is a request with an
  * extended attribute of 64 KiB; only pages that are used take memory.
@@ -32,7 +34,8 @@ struct channel_msg {
 
 static void channel_options(struct channel *ch)
 {
-	int size = SOCK_BUF, on = 1;
+	int size = fault_enabled("small-socket") ? SOCK_SMALL : SOCK_BUF;
+	int on = 1;
 
 	/* a smaller buffer works too: the kernel's table keeps requests */
 	setsockopt(ch->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));

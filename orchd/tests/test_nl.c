@@ -326,7 +326,7 @@ static void test_attach(void **state)
 	assert_false(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
 	nlmsg_free(m);
 	m = nl_encode_durable(FAMILY, ORCHFS_CMD_READY, 5);
-	assert_true(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
+	assert_false(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
 	nlmsg_free(m);
 	m = nl_encode_dump(FAMILY, ORCHFS_CMD_HANDLES);
 	assert_true((nlmsg_hdr(m)->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP);
