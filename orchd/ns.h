@@ -153,6 +153,15 @@ typedef int (*ns_instance_fn)(void *ctx, uint64_t ino, uint64_t version,
 			      uint64_t instance, uint32_t volume, bool valid);
 /** ns_each_instance() - all instance records; stops when fn returns non-zero. */
 int ns_each_instance(struct ns *ns, ns_instance_fn fn, void *ctx);
+/**
+ * ns_some_instances() - the next @max of them. @pos: zero to begin with.
+ * Return: 1 when there may be more, 0 at the end, -errno.
+ */
+struct ns_instance_pos {
+	uint64_t ino, version, instance;
+};
+int ns_some_instances(struct ns *ns, struct ns_instance_pos *pos, size_t max,
+		      ns_instance_fn fn, void *ctx);
 /** ns_settle() - correct an inode's size, blocks, times from its backing file. */
 int ns_settle(struct ns *ns, uint64_t ino);
 

@@ -20,26 +20,41 @@ int ns_has_instance(struct ns *ns, uint64_t ino, uint64_t version,
 }
 
 /* fn may call the engine. */
-int ns_each_instance(struct ns *ns, ns_instance_fn fn, void *ctx)
+int ns_some_instances(struct ns *ns, struct ns_instance_pos *pos, size_t max,
+		      ns_instance_fn fn, void *ctx)
 {
+	struct key lo, hi;
 	struct instance n;
 	struct scan s;
-	struct key k;
+	size_t nr = 0;
 	int rc;
 
-	rc = scan_begin(ns, &s, key_table(&k, 'N'));
+	key_num3(&lo, 'N', pos->ino, pos->version, pos->instance + 1);
+	key_after(key_table(&hi, 'N'));
+	rc = scan_from(ns, &s, &lo, &hi);
 	if (rc)
 		return rc;
-	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+	for (; scan_valid(&s) && !rc && nr < max; scan_next(&s), nr++) {
 		arena_reset(ns->scratch);
 		rc = record_unpack_instance(ns->scratch, scan_key(&s),
 					    scan_value(&s), &n);
-		if (!rc)
-			rc = fn(ctx, key_num_at(scan_key(&s), 0), n.version,
-				n.instance, n.volume,
-				n.state == INSTANCE(VALID));
+		if (rc)
+			break;
+		*pos = (struct ns_instance_pos) {
+			key_num_at(scan_key(&s), 0), n.version, n.instance,
+		};
+		rc = fn(ctx, pos->ino, n.version, n.instance, n.volume,
+			n.state == INSTANCE(VALID));
 	}
-	return scan_end(&s, rc);
+	rc = scan_end(&s, rc);
+	return rc ? rc : nr == max;
+}
+
+int ns_each_instance(struct ns *ns, ns_instance_fn fn, void *ctx)
+{
+	struct ns_instance_pos pos = { 0 };
+
+	return ns_some_instances(ns, &pos, SIZE_MAX, fn, ctx);
 }
 
 static int version_state(struct ns *ns, uint64_t ino, uint64_t version,

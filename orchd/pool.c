@@ -243,7 +243,7 @@ static int pool_refill(struct served *sv, struct volume *v, uint32_t count)
 
 static bool volume_usable(const struct volume *v)
 {
-	return volume_online(v) && !v->removing;
+	return volume_online(v) && !v->removing && !v->settling;
 }
 
 void pool_maintain(struct served *sv)

@@ -2,7 +2,9 @@
 /*
  * Refused volumes of a namespace that is served: every few seconds, and when
  * orchctl volume add names one, a worker looks whether the right marker is
- * there now. If so the volume is checked as at a start and used again.
+ * there now. If so the volume is checked as at a start and used again. A sweep
+ * that it owes takes long: the worker lists, the namespace thread compares step
+ * by step between requests. Files there can be opened meanwhile, none is made.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #include "served.h"
 
 #define READMIT_MS	5000
+#define SWEEP_STEP	64		/* files compared between requests */
 
 struct readmit_round {
 	struct work w;
@@ -54,17 +57,154 @@ static void judge(struct readmit_round *r, const struct volume *p, char *why)
 			 (unsigned long long)sv->start_txn);
 }
 
-static void adopt(struct served *sv, struct volume *v, struct volume *p)
+/* Who waits for the end of a round. */
+static void round_told(struct served *sv)
 {
-	volume_take(v, p);
-	if (serve_settle(sv, v) < 0) {
-		log_err(sv->name, "%s", v->problem);
-		return;
-	}
+	pthread_mutex_lock(&sv->lock);
+	sv->readmit.rounds++;
+	pthread_cond_broadcast(&sv->changed);
+	pthread_mutex_unlock(&sv->lock);
+}
+
+static void adopted(struct served *sv, struct volume *v)
+{
+	v->settling = false;
 	log_info(sv->name, "volume %s is back: %s", v->rec.name, v->rec.path);
 	deleter_again(sv);
 	deleter_marks(sv, true);
 	served_txn(sv);
+}
+
+struct resweep {
+	struct work w;
+	struct served *sv;
+	struct volume *v;
+	struct sweep *s;
+	int rc;
+};
+
+static void resweep_free(struct resweep *r)
+{
+	sweep_free(r->s);
+	volume_put(r->v);
+	free(r);
+}
+
+/* namespace thread; r->rc is negative when it failed */
+static void resweep_end(struct work *w)
+{
+	struct resweep *r = container_of(w, struct resweep, w);
+	struct served *sv = r->sv;
+	struct volume *v = r->v;
+
+	v->settling = false;
+	if (sv->ns && served_volume(sv, v->rec.id) == v && volume_online(v) &&
+	    !v->removing) {
+		if (!r->rc)
+			r->rc = serve_swept(sv, v);
+		if (!r->rc)
+			adopted(sv, v);
+		else
+			serve_unsettled(sv, v, r->rc);
+		if (sv->attached)
+			attach_tell(sv);
+	}
+	round_told(sv);
+	resweep_free(r);
+}
+
+/* To the namespace thread, unless it has ended. */
+static void resweep_post(struct resweep *r, void (*run)(struct work *w))
+{
+	r->w.run = run;
+	if (!work_post(&r->sv->queue, &r->w))
+		resweep_free(r);
+}
+
+/* worker */
+static void resweep_barrier(struct work *w)
+{
+	struct resweep *r = container_of(w, struct resweep, w);
+
+	r->rc = store_barrier(r->sv->st);
+	if (r->rc < 0)
+		sync_fatal(r->sv, r->rc);
+	resweep_post(r, resweep_end);
+}
+
+/* namespace thread */
+static void resweep_step(struct work *w)
+{
+	struct resweep *r = container_of(w, struct resweep, w);
+	struct served *sv = r->sv;
+
+	/* left to the next start, or to nobody */
+	if (!sv->ns || sv->stopping || r->v->removing ||
+	    !volume_online(r->v)) {
+		resweep_end(w);
+		return;
+	}
+	if (!r->rc)
+		r->rc = sweep_step(r->s, SWEEP_STEP);
+	served_txn(sv);
+	if (r->rc > 0) {
+		r->rc = 0;
+		resweep_post(r, resweep_step);
+	} else if (r->rc < 0) {
+		resweep_end(w);
+	} else {
+		r->w.run = resweep_barrier;
+		if (!work_post(&sv->deleter.worker.q, &r->w))
+			resweep_free(r);
+	}
+}
+
+/* worker */
+static void resweep_list(struct work *w)
+{
+	struct resweep *r = container_of(w, struct resweep, w);
+
+	r->rc = sweep_list(r->s);
+	resweep_post(r, resweep_step);
+}
+
+static int resweep_begin(struct served *sv, struct volume *v)
+{
+	struct resweep *r = calloc(1, sizeof(*r));
+	int rc = r ? sweep_new(sv, v, &r->s) : -ENOMEM;
+
+	if (rc) {
+		free(r);
+		return rc;
+	}
+	r->w.run = resweep_list;
+	r->sv = sv;
+	r->v = volume_get(v);
+	if (!work_post(&sv->deleter.worker.q, &r->w)) {
+		resweep_free(r);
+		return -ESHUTDOWN;
+	}
+	v->settling = true;
+	return 0;
+}
+
+/* Whether its sweep is under way, which tells the end of the round. */
+static bool adopt(struct served *sv, struct volume *v, struct volume *p)
+{
+	bool owes;
+	int rc;
+
+	volume_take(v, p);
+	if (serve_settle(sv, v, &owes))
+		return false;
+	if (!owes) {
+		adopted(sv, v);
+		return false;
+	}
+	rc = resweep_begin(sv, v);
+	if (rc)
+		serve_unsettled(sv, v, rc);
+	return !rc;
 }
 
 /* namespace thread */
@@ -73,6 +213,7 @@ static void round_done(struct work *w)
 	struct readmit_round *r = container_of(w, struct readmit_round, w);
 	struct served *sv = r->sv;
 	char why[VOLUME_WHY];
+	bool sweeps = false;
 
 	sv->readmit.busy = false;
 	sv->readmit.next = now_ms() + READMIT_MS;
@@ -83,7 +224,7 @@ static void round_done(struct work *w)
 			continue;
 		judge(r, r->probe[i], why);
 		if (!*why) {
-			adopt(sv, v, r->probe[i]);
+			sweeps |= adopt(sv, v, r->probe[i]);
 		} else if (strcmp(why, v->problem)) {
 			strcpy(v->problem, why);
 			log_err(sv->name, "%s", why);
@@ -92,10 +233,8 @@ static void round_done(struct work *w)
 	if (sv->ns && sv->attached)
 		attach_tell(sv);
 	deleter_kick(sv);
-	pthread_mutex_lock(&sv->lock);
-	sv->readmit.rounds++;
-	pthread_cond_broadcast(&sv->changed);
-	pthread_mutex_unlock(&sv->lock);
+	if (!sweeps)
+		round_told(sv);
 	round_free(r);
 }
 

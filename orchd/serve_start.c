@@ -269,7 +269,7 @@ static int load_volumes(struct served *sv)
 	return flag_clear(sv, 0);
 }
 
-static int settle(struct served *sv, struct volume *v)
+static int settle_pool(struct served *sv, struct volume *v)
 {
 	struct sweep_deletions *d;
 	int rc;
@@ -279,39 +279,67 @@ static int settle(struct served *sv, struct volume *v)
 		return rc;
 	rc = pool_load(sv, v, d);
 	sweep_deletions_free(d);
-	if (rc < 0 || !flag_get(sv, v->rec.id))
+	return rc;
+}
+
+static int settle_sweep(struct served *sv, struct volume *v)
+{
+	struct sweep *s;
+	int rc;
+
+	rc = sweep_new(sv, v, &s);
+	if (rc)
 		return rc;
-	rc = sweep_volume(sv, v);
+	rc = sweep_list(s);
+	if (!rc)
+		rc = sweep_step(s, SIZE_MAX);
+	sweep_free(s);
 	if (!rc)
 		rc = store_barrier(sv->st);
-	if (!rc)
-		rc = flag_clear(sv, v->rec.id);
+	return rc ? rc : serve_swept(sv, v);
+}
+
+int serve_swept(struct served *sv, struct volume *v)
+{
+	return flag_clear(sv, v->rec.id);
+}
+
+int serve_settle(struct served *sv, struct volume *v, bool *owes_sweep)
+{
+	int rc = settle_pool(sv, v);
+
+	*owes_sweep = !rc && flag_get(sv, v->rec.id);
+	if (rc)
+		serve_unsettled(sv, v, rc);
 	return rc;
 }
 
 /* One that cannot be read is refused alone; the flag stays, the records too. */
-int serve_settle(struct served *sv, struct volume *v)
+void serve_unsettled(struct served *sv, struct volume *v, int rc)
 {
 	char why[VOLUME_WHY];
-	int rc = settle(sv, v);
 
-	if (rc >= 0)
-		return 0;
 	snprintf(why, sizeof(why), "volume %s: %.200s cannot be compared with "
 		 "the store: %s: check the drive, then run orchctl fsck",
 		 v->rec.name, v->rec.path, strerror(-rc));
 	pool_unload(sv, v);
 	volume_refuse(v, why);
-	return rc;
+	log_err(sv->name, "%s", v->problem);
 }
 
 static void settle_volumes(struct served *sv)
 {
 	struct volume *v;
+	bool owes;
+	int rc;
 
-	for (v = sv->volumes; v; v = v->next)
-		if (volume_online(v) && serve_settle(sv, v) < 0)
-			log_err(sv->name, "%s", v->problem);
+	for (v = sv->volumes; v; v = v->next) {
+		if (!volume_online(v) || serve_settle(sv, v, &owes) || !owes)
+			continue;
+		rc = settle_sweep(sv, v);
+		if (rc)
+			serve_unsettled(sv, v, rc);
+	}
 }
 
 int serve_open(struct served *sv)

@@ -231,9 +231,21 @@ void served_on_settled(struct work_queue *q, void (*fn)(struct work *));
 /* serve_start.c, sweep.c: before requests */
 int serve_open(struct served *sv);
 void serve_close(struct served *sv);
-/** serve_settle() - its pool, and the sweep it owes; refuses it on failure. */
-int serve_settle(struct served *sv, struct volume *v);
-int sweep_volume(struct served *sv, struct volume *v);
+/** serve_settle() - a volume's pool; refuses it on failure. */
+int serve_settle(struct served *sv, struct volume *v, bool *owes_sweep);
+void serve_unsettled(struct served *sv, struct volume *v, int rc);
+/** serve_swept() - the sweep is durable, and isn't owed any more. */
+int serve_swept(struct served *sv, struct volume *v);
+struct sweep;
+int sweep_new(struct served *sv, struct volume *v, struct sweep **out);
+void sweep_free(struct sweep *s);
+/** sweep_list() - what lies on the volume; any one thread. */
+int sweep_list(struct sweep *s);
+/**
+ * sweep_step() - compare the next @max. Return: 1 while there may be more, 0
+ * when all is done and committed, -errno.
+ */
+int sweep_step(struct sweep *s, size_t max);
 struct sweep_deletions;
 int sweep_deletions_load(struct ns *ns, struct sweep_deletions **out);
 bool sweep_deletions_has(const struct sweep_deletions *d, uint64_t ino,

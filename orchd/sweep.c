@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * After a power cut: every backing file of a volume against the instance
- * records. Nothing is deleted here.
+ * records. Nothing is deleted here. At a start it is made in one go; while the
+ * namespace is served, in steps between its requests.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -88,11 +89,14 @@ struct sweep {
 	struct served *sv;
 	struct volume *v;
 	struct sweep_deletions *deletions;
+	char **names;			/* SUBDIR, NUL, NAME */
+	size_t nr_names, max_names, next_name;
+	struct ns_instance_pos pos;
 	struct sweep_file {
 		uint64_t ino, version, instance;
-	} *files;
+	} *files;			/* of a step */
 	size_t nr, max;
-	uint64_t quarantined, missing;
+	uint64_t instances, quarantined, missing;
 };
 
 /* 1 known, 0 unknown, -errno */
@@ -109,20 +113,61 @@ static int sweep_known(struct sweep *s, const char *name)
 	return ns_has_instance(s->sv->ns, ino, version, instance);
 }
 
-static int sweep_file(void *ctx, const char *subdir, const char *name)
+/* What was removed since the sweep began is known to the latest deletions. */
+static int sweep_known_now(struct sweep *s, const char *name)
 {
-	struct sweep *s = ctx;
+	struct sweep_deletions *d;
 	int rc = sweep_known(s, name);
+
+	if (rc || !s->sv->deleter.worker.started)
+		return rc;
+	rc = sweep_deletions_load(s->sv->ns, &d);
+	if (rc)
+		return rc;
+	sweep_deletions_free(s->deletions);
+	s->deletions = d;
+	return sweep_known(s, name);
+}
+
+static int sweep_name(struct sweep *s, const char *subdir, const char *name)
+{
+	int rc = sweep_known_now(s, name);
 
 	if (rc)
 		return rc < 0 ? rc : 0;
-	rc = backing_quarantine(s->v, subdir, name);
+	rc = backing_quarantine(s->v, *subdir ? subdir : NULL, name);
+	if (rc == -ENOENT)
+		return 0;	/* unlinked since it was listed */
 	if (rc < 0) {
 		log_err(s->sv->name, "volume %s: cannot move %s to "
 			"quarantine: %s", s->v->rec.name, name, strerror(-rc));
 		return rc;
 	}
 	s->quarantined++;
+	return 0;
+}
+
+static int sweep_push(void *ctx, const char *subdir, const char *name)
+{
+	struct sweep *s = ctx;
+	size_t head = subdir ? strlen(subdir) : 0;
+	char *p;
+
+	if (s->nr_names == s->max_names) {
+		size_t max = s->max_names * 2 + 4096;
+		void *q = realloc(s->names, max * sizeof(*s->names));
+
+		if (!q)
+			return -ENOMEM;
+		s->names = q;
+		s->max_names = max;
+	}
+	p = malloc(head + strlen(name) + 2);
+	if (!p)
+		return -ENOMEM;
+	memcpy(p, subdir ? subdir : "", head + 1);
+	strcpy(p + head + 1, name);
+	s->names[s->nr_names++] = p;
 	return 0;
 }
 
@@ -135,7 +180,7 @@ static int sweep_collect(void *ctx, uint64_t ino, uint64_t version,
 	if (volume != s->v->rec.id || !valid)
 		return 0;
 	if (s->nr == s->max) {
-		size_t max = s->max * 2 + 4096;
+		size_t max = s->max * 2 + 256;
 		void *p = realloc(s->files, max * sizeof(*s->files));
 
 		if (!p)
@@ -168,26 +213,73 @@ static int sweep_check(struct sweep *s, const struct sweep_file *f)
 	return rc;
 }
 
-int sweep_volume(struct served *sv, struct volume *v)
+int sweep_new(struct served *sv, struct volume *v, struct sweep **out)
 {
-	struct sweep s = { .sv = sv, .v = v };
+	struct sweep *s = calloc(1, sizeof(*s));
 	int rc;
 
+	if (!s)
+		return -ENOMEM;
 	log_info(sv->name, "volume %s: comparing backing files with records "
 		 "after an unclean stop", v->rec.name);
-	rc = sweep_deletions_load(sv->ns, &s.deletions);
-	if (!rc)
-		rc = backing_each(v, sweep_file, &s);
-	if (!rc)
-		rc = ns_each_instance(sv->ns, sweep_collect, &s);
-	for (size_t i = 0; !rc && i < s.nr; i++)
-		rc = sweep_check(&s, &s.files[i]);
-	sweep_deletions_free(s.deletions);
-	free(s.files);
-	sv->damaged += s.missing;
-	log_info(sv->name, "volume %s: %zu instances, %llu missing, %llu "
-		 "unknown files moved to quarantine", v->rec.name, s.nr,
-		 (unsigned long long)s.missing,
-		 (unsigned long long)s.quarantined);
+	s->sv = sv;
+	s->v = volume_get(v);
+	rc = sweep_deletions_load(sv->ns, &s->deletions);
+	if (rc)
+		sweep_free(s);
+	else
+		*out = s;
 	return rc;
+}
+
+void sweep_free(struct sweep *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->nr_names; i++)
+		free(s->names[i]);
+	free(s->names);
+	free(s->files);
+	sweep_deletions_free(s->deletions);
+	volume_put(s->v);
+	free(s);
+}
+
+int sweep_list(struct sweep *s)
+{
+	return backing_each(s->v, sweep_push, s);
+}
+
+static void sweep_report(struct sweep *s)
+{
+	s->sv->damaged += s->missing;
+	log_info(s->sv->name, "volume %s: %llu instances, %llu missing, %llu "
+		 "unknown files moved to quarantine", s->v->rec.name,
+		 (unsigned long long)s->instances,
+		 (unsigned long long)s->missing,
+		 (unsigned long long)s->quarantined);
+}
+
+int sweep_step(struct sweep *s, size_t max)
+{
+	int rc = 0, more;
+
+	for (; !rc && max && s->next_name < s->nr_names; max--) {
+		const char *p = s->names[s->next_name++];
+
+		rc = sweep_name(s, p, p + strlen(p) + 1);
+	}
+	if (rc || !max)
+		return rc ? rc : 1;
+	/* Nothing comes between reading records and looking at their files. */
+	s->nr = 0;
+	more = ns_some_instances(s->sv->ns, &s->pos, max, sweep_collect, s);
+	if (more < 0)
+		return more;
+	for (size_t i = 0; !rc && i < s->nr; i++)
+		rc = sweep_check(s, &s->files[i]);
+	s->instances += s->nr;
+	if (!rc && !more)
+		sweep_report(s);
+	return rc ? rc : more;
 }

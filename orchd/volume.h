@@ -26,6 +26,7 @@ struct volume {
 	struct ns_volume rec;
 	int root_fd;			/* -1: refused */
 	bool removing;			/* no new files on it */
+	bool settling;			/* the same: a sweep is under way */
 	char problem[VOLUME_WHY];	/* refused: why, and the remedy */
 	char fstype[24];
 	dev_t dev;

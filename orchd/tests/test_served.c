@@ -384,6 +384,38 @@ static void test_sweep(void **state)
 	stop(sv);
 }
 
+/* Others are served between the steps of a sweep. */
+static void test_sweep_steps(void **state)
+{
+	unsigned int between = 0;
+	char name[64];
+	struct served *sv;
+	struct ask *a;
+	uint64_t rounds;
+
+	(void)state;
+	assert_int_equal(rename(sub("v2"), sub("away")), 0);
+	power_cut();
+	sv = start();
+	assert_int_equal(mkdir(sub("away/data/09"), 0700), 0);
+	for (int i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "away/data/09/9ab.1.%x", i + 16);
+		close(open(sub(name), O_WRONLY | O_CREAT, 0600));
+	}
+	assert_int_equal(rename(sub("away"), sub("v2")), 0);
+	rounds = ask(sv, 2, true)->rounds;
+	do {
+		a = ask(sv, 2, false);
+		if (a->online && !access(sub("t/sweep.2"), F_OK))
+			between++;
+	} while (a->rounds == rounds);
+	assert_true(between > 1);
+	assert_true(a->online);
+	assert_int_equal(a->quarantined, 5000);
+	assert_int_equal(access(sub("t/sweep.2"), F_OK), -1);
+	stop(sv);
+}
+
 /* Two threads make barriers: who waits for the sync thread is always told. */
 static void test_sync_shared(void **state)
 {
@@ -483,6 +515,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_older_store, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sweep_steps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync_shared, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_failed_barrier, setup,
