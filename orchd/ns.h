@@ -28,6 +28,12 @@ struct ns_backing_stat {
 	struct orchfs_time mtime, ctime;
 };
 
+/* Whose space a backing file takes; its project only if @project. */
+struct ns_owner {
+	uint32_t uid, gid, projid;
+	bool project;
+};
+
 struct ns_backing_ops {
 	/* Take one file from the pool. -ENOSPC: no volume has room;
 	 * -ENODEV: the namespace has no volume (orchctl volume add). */
@@ -36,6 +42,9 @@ struct ns_backing_ops {
 	void (*put_back)(void *ctx, const struct ns_backing *b);
 	int (*stat)(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 		    uint64_t instance, struct ns_backing_stat *out);
+	/* -EDQUOT: that owner may have no more. */
+	int (*own)(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
+		   uint64_t instance, const struct ns_owner *owner);
 	int (*statfs)(void *ctx, struct orchfs_statfs *out);
 };
 

@@ -52,8 +52,42 @@ static void apply(struct inode *i, const struct op_req *rq)
 	i->ctime = rq->now;
 }
 
-/* The reply, and the base time with it where the instance is dirty. */
-static int reply_dirty(struct txn *t, struct tnode *n, struct op_reply *rep)
+#define SET_OWNER	(ORCHFS_SET_UID | ORCHFS_SET_GID | ORCHFS_SET_PROJID)
+
+/* Backing files belong to whom their space is accounted to. */
+static int own_instances(struct ns *ns, const struct inode *i,
+			 const struct op_req *rq)
+{
+	const struct ns_owner o = {
+		.uid = i->uid,
+		.gid = i->gid,
+		.projid = i->projid,
+		.project = rq->valid & ORCHFS_SET_PROJID,
+	};
+	struct instance n;
+	struct scan s;
+	struct key k;
+	int rc;
+
+	rc = scan_begin(ns, &s, key_num(&k, 'N', i->ino));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+		rc = record_unpack_instance(ns->scratch, scan_key(&s),
+					    scan_value(&s), &n);
+		if (!rc)
+			rc = ns->ops->own(ns->ctx, n.volume, i->ino,
+					  n.version, n.instance, &o);
+		/* a damaged file can still be given away */
+		if (rc == -ENOENT || rc == -EIO)
+			rc = 0;
+	}
+	return scan_end(&s, rc);
+}
+
+/* The reply, and the base times with it where the instance is dirty. */
+static int reply_dirty(struct txn *t, const struct op_req *rq,
+		       struct tnode *n, struct op_reply *rep)
 {
 	struct ns_backing_stat s;
 	struct inode now = n->i;
@@ -64,7 +98,10 @@ static int reply_dirty(struct txn *t, struct tnode *n, struct op_reply *rep)
 	if (rc && rc != -EIO)
 		return rc;
 	if (!rc && in.dirty && !backing_stat(t->ns, n->i.ino, &in, &s)) {
-		in.base_mtime = s.mtime;
+		if (rq->valid & ORCHFS_SET_MTIME)
+			in.base_mtime = s.mtime;
+		if (rq->valid & SET_OWNER)
+			in.base_ctime = s.ctime;
 		txn_put_instance(t, n->i.ino, &in);
 		inode_from_backing(&now, &in, &s);
 	}
@@ -90,8 +127,13 @@ static int do_setattr(struct txn *t, const struct op_req *rq,
 		return rc;
 	n->i.change = t->seq;
 	n->dirty = true;
-	if (rq->valid & ORCHFS_SET_MTIME && live_dirty(t->ns, n->i.ino))
-		rc = reply_dirty(t, n, rep);
+	if (S_ISREG(n->i.mode) && rq->valid & SET_OWNER)
+		rc = own_instances(t->ns, &n->i, rq);
+	if (rc)
+		return rc;
+	if (rq->valid & (ORCHFS_SET_MTIME | SET_OWNER) &&
+	    live_dirty(t->ns, n->i.ino))
+		rc = reply_dirty(t, rq, n, rep);
 	else
 		rc = inode_reply(t->ns, &n->i, rep);
 	if (!rc)

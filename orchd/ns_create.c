@@ -90,31 +90,73 @@ static bool wants_write(const struct op_req *rq)
 	       wants(rq, ORCHFS_REQ_FLAG_WRITE);
 }
 
+/* Whose the file will be; pool files are nobody's, that is, root's. */
+static struct ns_owner owner_of(const struct creation *c)
+{
+	const struct inode *dir = &c->dir->i;
+	struct ns_owner o = { .uid = c->rq->uid, .gid = c->rq->gid };
+
+	if (dir->flags & ORCHFS_ATTR_PROJINHERIT)
+		o.projid = dir->projid;
+	o.project = o.projid;
+	return o;
+}
+
+static bool owned(const struct ns_owner *o)
+{
+	return o->uid || o->gid || o->projid;
+}
+
+static void put_back(struct ns *ns, struct creation *c)
+{
+	struct ns_owner o = owner_of(c);
+
+	if (owned(&o)) {
+		/* the next start tries it again */
+		o.uid = o.gid = o.projid = 0;
+		ns->ops->own(ns->ctx, c->file.volume, c->file.ino, 1,
+			     c->file.instance, &o);
+	}
+	ns->ops->put_back(ns->ctx, &c->file);
+}
+
+static int prepare_file(struct ns *ns, struct creation *c)
+{
+	const struct ns_owner o = owner_of(c);
+	const struct instance n = {
+		.version = 1,
+		.volume = c->file.volume,
+		.instance = c->file.instance,
+	};
+	int rc = 0;
+
+	if (owned(&o))
+		rc = ns->ops->own(ns->ctx, n.volume, c->file.ino, 1,
+				  n.instance, &o);
+	if (!rc && wants_write(c->rq))
+		rc = backing_stat(ns, c->file.ino, &n, &c->stat);
+	return rc;
+}
+
 /* A pool file; one that has gone missing is passed over. */
 static int take_file(struct ns *ns, struct creation *c)
 {
 	int rc = -EIO;
 
 	for (int i = 0; i < TAKE_TRIES; i++) {
-		struct instance n = { .version = 1 };
-
 		rc = ns->ops->take(ns->ctx, &c->file);
 		if (rc)
 			return rc;
-		n.volume = c->file.volume;
-		n.instance = c->file.instance;
-		if (!wants_write(c->rq))
-			break;
-		rc = backing_stat(ns, c->file.ino, &n, &c->stat);
+		rc = prepare_file(ns, c);
 		if (!rc)
 			break;
 		if (rc != -ENOENT) {
-			ns->ops->put_back(ns->ctx, &c->file);
+			put_back(ns, c);
 			break;
 		}
 	}
 	if (rc)
-		return -EIO;
+		return rc == -EDQUOT || rc == -ENOSPC ? rc : -EIO;
 	c->has_file = true;
 	return 0;
 }
@@ -324,7 +366,7 @@ int ns_op_create(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
 		txn_abort(&t);
 		if (c.has_file) {
 			live_drop_idle(ns, c.file.ino);
-			ns->ops->put_back(ns->ctx, &c.file);
+			put_back(ns, &c);
 		}
 		return rc;
 	}

@@ -350,6 +350,14 @@ static int ops_stat(void *ctx, uint32_t volume, uint64_t ino,
 	return v ? volume_stat(v, ino, version, instance, out) : -EIO;
 }
 
+static int ops_own(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
+		   uint64_t instance, const struct ns_owner *owner)
+{
+	struct volume *v = served_volume(ctx, volume);
+
+	return v ? backing_own(v, ino, version, instance, owner) : -EIO;
+}
+
 static int ops_statfs(void *ctx, struct orchfs_statfs *out)
 {
 	struct served *sv = ctx;
@@ -385,6 +393,7 @@ const struct ns_backing_ops pool_backing_ops = {
 	.take = ops_take,
 	.put_back = ops_put_back,
 	.stat = ops_stat,
+	.own = ops_own,
 	.statfs = ops_statfs,
 };
 
@@ -408,7 +417,12 @@ static int load_file(struct load_ctx *c, struct volume *v,
 	if (volume_stat(v, ino, 1, instance, &st) < 0)
 		return 0;	/* never made, or used and gone */
 	if (!st.size && !st.blocks) {
-		rc = pool_push(v, ino, instance);
+		/* a create that was cut short may have given it away */
+		const struct ns_owner nobody = { .project = true };
+
+		rc = backing_own(v, ino, 1, instance, &nobody);
+		if (!rc)
+			rc = pool_push(v, ino, instance);
 		if (!rc)
 			r->left++;
 		return rc;

@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/capability.h>
+#include <linux/fs.h>
 
 #include "export.h"
 #include "volume.h"
@@ -283,6 +288,67 @@ int backing_unlink(struct volume *v, uint64_t ino, uint64_t version,
 		return -EIO;
 	backing_path(path, ino, version, instance);
 	return unlinkat(v->root_fd, path, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * XFS lets who has CAP_FOWNER give files to somebody whose quota is used up.
+ * Per thread: others need the capability at the same time.
+ */
+static void cap_fowner(bool on)
+{
+	static _Thread_local struct __user_cap_data_struct all[2];
+	static _Thread_local bool known;
+	struct __user_cap_header_struct h = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct d[2];
+
+	if (!known && syscall(SYS_capget, &h, all) < 0)
+		return;
+	known = true;
+	memcpy(d, all, sizeof(d));
+	if (!on)
+		d[0].effective &= ~(1U << CAP_FOWNER);
+	syscall(SYS_capset, &h, d);
+}
+
+static int project_set(struct volume *v, const char *path, uint32_t projid)
+{
+	int fd = openat(v->root_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
+			O_NONBLOCK), rc = 0;
+	struct fsxattr x;
+
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &x) < 0)
+		/* a file system without projects */
+		rc = projid ? -errno : 0;
+	else if (x.fsx_projid != projid) {
+		x.fsx_projid = projid;
+		rc = ioctl(fd, FS_IOC_FSSETXATTR, &x) < 0 ? -errno : 0;
+	}
+	close(fd);
+	return rc == -ENOTTY ? -EOPNOTSUPP : rc;
+}
+
+int backing_own(struct volume *v, uint64_t ino, uint64_t version,
+		uint64_t instance, const struct ns_owner *o)
+{
+	char path[BACKING_PATH_MAX];
+	int rc = 0;
+
+	if (v->root_fd < 0)
+		return -EIO;
+	backing_path(path, ino, version, instance);
+	if (o->project)
+		rc = project_set(v, path, o->projid);
+	if (rc)
+		return rc;
+	cap_fowner(false);
+	rc = fchownat(v->root_fd, path, o->uid, o->gid, AT_SYMLINK_NOFOLLOW);
+	rc = rc < 0 ? -errno : 0;
+	cap_fowner(true);
+	return rc;
 }
 
 int volume_stat(struct volume *v, uint64_t ino, uint64_t version,

@@ -94,6 +94,12 @@ int backing_create(struct volume *v, uint64_t ino, uint64_t version,
 int backing_sync(struct volume *v, uint64_t first, uint64_t last);
 int backing_unlink(struct volume *v, uint64_t ino, uint64_t version,
 		   uint64_t instance);
+/**
+ * backing_own() - the owner that the volume's file system accounts to.
+ * Return: 0; -EDQUOT when that owner may have no more; other -errno.
+ */
+int backing_own(struct volume *v, uint64_t ino, uint64_t version,
+		uint64_t instance, const struct ns_owner *o);
 int volume_stat(struct volume *v, uint64_t ino, uint64_t version,
 		 uint64_t instance, struct ns_backing_stat *out);
 

@@ -107,6 +107,27 @@ static int fake_stat(void *ctx, uint32_t volume, uint64_t ino,
 	return 0;
 }
 
+static int fake_own(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
+		    uint64_t instance, const struct ns_owner *owner)
+{
+	struct fake *f = ctx;
+	struct fake_file *file = find(f, ino);
+
+	assert_int_equal(volume, 1);
+	assert_int_equal(version, 1);
+	assert_non_null(file);
+	assert_int_equal(file->instance, instance);
+	if (f->own_error)
+		return f->own_error;
+	if (file->missing)
+		return -ENOENT;
+	file->uid = owner->uid;
+	file->gid = owner->gid;
+	if (owner->project)
+		file->projid = owner->projid;
+	return 0;
+}
+
 static int fake_statfs(void *ctx, struct orchfs_statfs *out)
 {
 	(void)ctx;
@@ -118,6 +139,7 @@ static const struct ns_backing_ops fake_ops = {
 	.take = fake_take,
 	.put_back = fake_put_back,
 	.stat = fake_stat,
+	.own = fake_own,
 	.statfs = fake_statfs,
 };
 

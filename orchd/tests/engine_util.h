@@ -31,6 +31,7 @@ struct fake_file {
 	struct ns_backing_stat s;
 	bool missing;
 	bool free;		/* in the pool */
+	uint32_t uid, gid, projid;
 };
 
 struct fake {
@@ -38,7 +39,7 @@ struct fake {
 	size_t nr, size;
 	uint64_t next_ino, next_instance, left;
 	int64_t clock;		/* of the backing files */
-	int take_error;
+	int take_error, own_error;
 	unsigned int stats, put_backs;
 };
 

@@ -588,6 +588,49 @@ static void test_flags(void **state)
 	end();
 }
 
+/* The backing file belongs to whom its space is accounted to. */
+static void test_owner(void **state)
+{
+	const struct fake_file *file;
+	struct op_req rq;
+	uint64_t p, f;
+
+	begin(state);
+	p = in_project(9);
+	f = make(p, "f", REG);
+	file = fake_find(&e, f);
+	assert_int_equal(file->uid, 10);
+	assert_int_equal(file->gid, 20);
+	assert_int_equal(file->projid, 9);
+	rq = env_req(&e, K(SETATTR), 3);
+	rq.node = f;
+	rq.valid = ORCHFS_SET_UID | ORCHFS_SET_PROJID;
+	rq.attr.uid = 11;
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(file->uid, 11);
+	assert_int_equal(file->gid, 20);
+	assert_int_equal(file->projid, 0);
+	rq = env_req(&e, K(SETATTR), 3);
+	rq.node = f;
+	rq.valid = ORCHFS_SET_GID;
+	rq.attr.gid = 12;
+	e.fake.own_error = -EDQUOT;
+	assert_int_equal(env_run(&e, &rq), -EDQUOT);
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_equal(e.rep.attr.gid, 20);
+	assert_int_equal(do_create(&e, p, "g", REG, 0, NULL), -EDQUOT);
+	e.fake.own_error = 0;
+	/* a create that fails gives the file back as it was */
+	env_fail(&e, 0, -ENOSPC);
+	assert_int_equal(do_create(&e, p, "g", REG, 0, NULL), -ENOSPC);
+	env_heal(&e);
+	for (size_t i = 0; i < e.fake.nr; i++)
+		if (e.fake.files[i].free)
+			assert_int_equal(e.fake.files[i].uid |
+					 e.fake.files[i].projid, 0);
+	end();
+}
+
 /* A rename that leaves a whiteout. */
 static void test_whiteout(void **state)
 {
@@ -817,6 +860,7 @@ int main(void)
 		BOTH(test_parent),
 		BOTH(test_acl),
 		BOTH(test_flags),
+		BOTH(test_owner),
 		BOTH(test_whiteout),
 		BOTH(test_xattr),
 		BOTH(test_reserve),
