@@ -22,6 +22,7 @@
 
 #include "arena.h"
 #include "ctl.h"
+#include "export.h"
 #include "fault.h"
 #include "log.h"
 #include "served.h"
@@ -489,6 +490,42 @@ static void refusal(struct served *sv, int error, uint32_t seq)
 	nl_ops_event(sv, &m.nlh);
 }
 
+static uint64_t newest_export(uint32_t volume, size_t *nr)
+{
+	struct export_file *list;
+	uint64_t seq = 0;
+	int fd = open(volume == 1 ? sub("v1") : sub("v2"), O_RDONLY);
+
+	assert_true(fd >= 0);
+	assert_int_equal(export_list(fd, &list, nr), 0);
+	if (*nr)
+		seq = list[0].seq;
+	free(list);
+	close(fd);
+	return seq;
+}
+
+/* A stop with nothing mounted leaves the names on all volumes. */
+static void test_exports(void **state)
+{
+	uint64_t last = 0, seq;
+	struct served *sv;
+	size_t nr;
+
+	(void)state;
+	for (size_t i = 1; i < 5; i++) {
+		sv = start();
+		seq = ask_for(sv, 1, false, true)->txn;
+		stop(sv);
+		assert_true(seq > last);
+		last = newest_export(1, &nr);
+		assert_true(last >= seq);
+		assert_true(nr >= 1 && nr <= EXPORT_KEEP);
+		assert_true(newest_export(2, &nr) == last);
+	}
+	assert_int_equal(nr, EXPORT_KEEP);
+}
+
 static void test_refusals(void **state)
 {
 	struct served *sv = served_new(sub("t"));
@@ -520,6 +557,7 @@ int main(int argc, char **argv)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_failed_barrier, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_exports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup,
 						teardown),
 	};
