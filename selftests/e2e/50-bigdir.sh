@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: --cpus 2 --timeout 2700
+# vm: --cpus 1
 # timeout: 2400
-# A directory with many entries: listing, stable positions, removal.
+# A directory with many entries: listing, stable positions, removal. Each name is
+# a turn of the daemon, so that a second processor would only be woken and sent
+# to sleep.
 . "$(dirname "$0")/lib.sh"
 cd /
 
