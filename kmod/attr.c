@@ -3,6 +3,9 @@
  * Attributes: stat, permission, chmod and the like, times.
  */
 #include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/posix_acl.h>
 #include <linux/stat.h>
 
 #include "vfs.h"
@@ -78,6 +81,10 @@ int orchfs_getattr(struct mnt_idmap *idmap, const struct path *path,
 		if (S_ISREG(inode->i_mode))
 			orchfs_attr_from_backing(inode);
 		generic_fillattr(idmap, mask, inode, stat);
+		generic_fill_statx_attr(inode, stat);
+		stat->attributes_mask |= STATX_ATTR_NODUMP;
+		if (ORCHFS_I(inode)->flags & ORCHFS_ATTR_NODUMP)
+			stat->attributes |= STATX_ATTR_NODUMP;
 		stat->btime = ORCHFS_I(inode)->btime;
 		stat->result_mask |= STATX_BTIME;
 	}
@@ -95,10 +102,12 @@ static void orchfs_attr_put_time(__s64 *sec, __u32 *nsec, struct timespec64 ts)
  * What setattr asks the daemon for. A size change leaves its own mark on the
  * backing file's times, so then only times that were given count.
  */
-static u32 orchfs_setattr_args(const struct inode *inode,
+static u32 orchfs_setattr_args(struct mnt_idmap *idmap,
+			       const struct inode *inode,
 			       const struct iattr *iattr,
 			       struct orchfs_attr *attr)
 {
+	struct user_namespace *ns = i_user_ns(inode);
 	unsigned int ia_valid = iattr->ia_valid;
 	u32 valid = 0;
 
@@ -115,11 +124,15 @@ static u32 orchfs_setattr_args(const struct inode *inode,
 	}
 	if (ia_valid & ATTR_UID) {
 		valid |= ORCHFS_SET_UID;
-		attr->uid = from_kuid(&init_user_ns, iattr->ia_uid);
+		attr->uid = from_kuid(&init_user_ns,
+				      from_vfsuid(idmap, ns,
+						  iattr->ia_vfsuid));
 	}
 	if (ia_valid & ATTR_GID) {
 		valid |= ORCHFS_SET_GID;
-		attr->gid = from_kgid(&init_user_ns, iattr->ia_gid);
+		attr->gid = from_kgid(&init_user_ns,
+				      from_vfsgid(idmap, ns,
+						  iattr->ia_vfsgid));
 	}
 	if (ia_valid & ATTR_ATIME) {
 		valid |= ORCHFS_SET_ATIME;
@@ -140,50 +153,80 @@ static u32 orchfs_setattr_args(const struct inode *inode,
 	return valid;
 }
 
-static int orchfs_setattr_upcall(struct inode *inode,
-				 const struct iattr *iattr)
+/*
+ * Note what the backing file's times are before they are overruled, and
+ * overrule them by what the caller said: the reply may show those of the
+ * backing file.
+ */
+static void orchfs_setattr_apply(struct inode *inode, const struct iattr *iattr,
+				 u32 valid, struct orchfs_result *res,
+				 const struct orchfs_stamp *stamp)
+{
+	if (S_ISREG(inode->i_mode))
+		orchfs_attr_from_backing(inode);
+	if (valid & ORCHFS_SET_ATIME)
+		orchfs_attr_put_time(&res->attr.atime, &res->attr.atime_nsec,
+				     iattr->ia_atime);
+	if (valid & ORCHFS_SET_MTIME)
+		orchfs_attr_put_time(&res->attr.mtime, &res->attr.mtime_nsec,
+				     iattr->ia_mtime);
+	orchfs_attr_put_time(&res->attr.ctime, &res->attr.ctime_nsec,
+			     iattr->ia_ctime);
+	orchfs_inode_update(inode, &res->attr, res->txn, valid, stamp);
+}
+
+/* @acl: that goes with the mode, or NULL */
+static int orchfs_setattr_upcall(struct mnt_idmap *idmap, struct inode *inode,
+				 const struct iattr *iattr,
+				 struct posix_acl *acl)
 {
 	struct orchfs_stamp stamp = orchfs_stamp_take(inode);
 	struct orchfs_attr attr = { .ino = inode->i_ino };
+	struct orchfs_xattr x = {};
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_SETATTR,
 		.flags = IS_SYNC(inode) ? ORCHFS_REQ_FLAG_DURABLE : 0,
 		.node = inode->i_ino,
 		.attr = &attr,
 		.has_now = true,
+		.xattrs = &x,
+		.nr_xattrs = !!acl,
 	};
 	struct orchfs_result res;
 	int ret;
 
-	args.valid = orchfs_setattr_args(inode, iattr, &attr);
+	args.valid = orchfs_setattr_args(idmap, inode, iattr, &attr);
 	if (!args.valid)
 		return 0;
 	args.now.sec = attr.ctime;
 	args.now.nsec = attr.ctime_nsec;
-
+	if (acl) {
+		ret = orchfs_acl_encode(acl, ACL_TYPE_ACCESS, &x);
+		if (ret)
+			return ret;
+	}
 	ret = orchfs_upcall(inode->i_sb, &args, &res);
 	if (!ret) {
-		/*
-		 * Note what the backing file's times are before they are
-		 * overruled, and overrule them by what the caller said: the
-		 * reply may show those of the backing file.
-		 */
-		if (S_ISREG(inode->i_mode))
-			orchfs_attr_from_backing(inode);
-		if (args.valid & ORCHFS_SET_ATIME)
-			orchfs_attr_put_time(&res.attr.atime,
-					     &res.attr.atime_nsec,
-					     iattr->ia_atime);
-		if (args.valid & ORCHFS_SET_MTIME)
-			orchfs_attr_put_time(&res.attr.mtime,
-					     &res.attr.mtime_nsec,
-					     iattr->ia_mtime);
-		orchfs_attr_put_time(&res.attr.ctime, &res.attr.ctime_nsec,
-				     iattr->ia_ctime);
-		orchfs_inode_update(inode, &res.attr, res.txn, args.valid,
-				    &stamp);
+		orchfs_setattr_apply(inode, iattr, args.valid, &res, &stamp);
+		if (acl)
+			set_cached_acl(inode, ACL_TYPE_ACCESS, acl);
 	}
 	orchfs_result_free(&res);
+	kvfree(x.value);
+	return ret;
+}
+
+static int orchfs_setattr_owner(struct mnt_idmap *idmap, struct inode *inode,
+				const struct iattr *iattr)
+{
+	struct posix_acl *acl = NULL;
+	int ret = 0;
+
+	if (iattr->ia_valid & ATTR_MODE)
+		ret = orchfs_acl_chmod(inode, iattr->ia_mode, &acl);
+	if (!ret)
+		ret = orchfs_setattr_upcall(idmap, inode, iattr, acl);
+	posix_acl_release(acl);
 	return ret;
 }
 
@@ -191,7 +234,8 @@ static int orchfs_setattr_upcall(struct inode *inode,
  * The contents change when the privileges of the old ones are gone, as at a
  * write. Times that were given come last, as cutting moves them.
  */
-static int orchfs_setattr_size(struct dentry *dentry, struct iattr *iattr)
+static int orchfs_setattr_size(struct mnt_idmap *idmap, struct dentry *dentry,
+			       struct iattr *iattr)
 {
 	unsigned int owner = ATTR_MODE | ATTR_UID | ATTR_GID;
 	struct inode *inode = d_inode(dentry);
@@ -199,7 +243,7 @@ static int orchfs_setattr_size(struct dentry *dentry, struct iattr *iattr)
 	int ret;
 
 	part.ia_valid &= owner | ATTR_SIZE | ATTR_CTIME;
-	ret = orchfs_setattr_upcall(inode, &part);
+	ret = orchfs_setattr_owner(idmap, inode, &part);
 	if (ret)
 		return ret;
 	ret = orchfs_truncate(dentry, iattr);
@@ -207,7 +251,7 @@ static int orchfs_setattr_size(struct dentry *dentry, struct iattr *iattr)
 	if (ret)
 		return ret;
 	part.ia_valid = iattr->ia_valid & ~owner;
-	return orchfs_setattr_upcall(inode, &part);
+	return orchfs_setattr_upcall(idmap, inode, &part, NULL);
 }
 
 int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
@@ -220,9 +264,9 @@ int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 	if (!ret)
 		ret = setattr_prepare(idmap, dentry, iattr);
 	if (!ret && (iattr->ia_valid & ATTR_SIZE))
-		ret = orchfs_setattr_size(dentry, iattr);
+		ret = orchfs_setattr_size(idmap, dentry, iattr);
 	else if (!ret)
-		ret = orchfs_setattr_upcall(inode, iattr);
+		ret = orchfs_setattr_owner(idmap, inode, iattr);
 	trace_orchfs_inode_op(ORCHFS_TRACE_SETATTR, inode, ret);
 	return ret;
 }
@@ -270,7 +314,12 @@ const struct inode_operations orchfs_file_iops = {
 	.getattr	= orchfs_getattr,
 	.setattr	= orchfs_setattr,
 	.listxattr	= orchfs_listxattr,
+	.get_inode_acl	= orchfs_get_inode_acl,
+	.set_acl	= orchfs_set_acl,
 	.update_time	= orchfs_update_time,
+	.fiemap		= orchfs_fiemap,
+	.fileattr_get	= orchfs_fileattr_get,
+	.fileattr_set	= orchfs_fileattr_set,
 };
 
 const struct inode_operations orchfs_symlink_iops = {
@@ -287,5 +336,7 @@ const struct inode_operations orchfs_special_iops = {
 	.getattr	= orchfs_getattr,
 	.setattr	= orchfs_setattr,
 	.listxattr	= orchfs_listxattr,
+	.get_inode_acl	= orchfs_get_inode_acl,
+	.set_acl	= orchfs_set_acl,
 	.update_time	= orchfs_update_time,
 };

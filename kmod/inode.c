@@ -10,6 +10,8 @@
  * for. What a regular file's backing file knows (size, blocks, times) comes
  * from there while a layout is held, see Documentation/vfs.md.
  */
+#include <linux/fs.h>
+#include <linux/posix_acl.h>
 #include <linux/slab.h>
 
 #include "vfs.h"
@@ -64,6 +66,7 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->mark = 0;
 	oi->generation = 0;
 	oi->flags = 0;
+	oi->projid = 0;
 	oi->version = 0;
 	oi->names = 0;
 	oi->listing = NULL;
@@ -320,8 +323,12 @@ static void orchfs_valid_locked(struct inode *inode,
 	lockdep_assert_held(&inode->i_lock);
 	if (oi->mark <= stamp->mark &&
 	    (u64)atomic64_read(&ch->absent) <= stamp->mark &&
-	    oi->epoch < stamp->epoch)
+	    oi->epoch < stamp->epoch) {
+		/* ACLs are as old as the attributes were */
+		forget_all_cached_acls(inode);
+		orchfs_acl_apply_locked(inode, oi->flags);
 		WRITE_ONCE(oi->epoch, stamp->epoch);
+	}
 }
 
 static bool orchfs_time_after(struct timespec64 a, struct timespec64 b)
@@ -375,6 +382,32 @@ static void orchfs_apply_size_locked(struct inode *inode,
 	inode->i_blocks = attr->blocks;
 }
 
+/* What chattr has set, and what is known of xattrs. */
+static void orchfs_apply_flags_locked(struct inode *inode,
+				      const struct orchfs_attr *attr)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	unsigned int flags = 0;
+
+	lockdep_assert_held(&inode->i_lock);
+
+	oi->projid = attr->projid;
+	WRITE_ONCE(oi->flags, attr->flags);
+	orchfs_acl_apply_locked(inode, attr->flags);
+	if (attr->flags & ORCHFS_ATTR_IMMUTABLE)
+		flags |= S_IMMUTABLE;
+	if (attr->flags & ORCHFS_ATTR_APPEND)
+		flags |= S_APPEND;
+	if (attr->flags & ORCHFS_ATTR_NOATIME)
+		flags |= S_NOATIME;
+	if (attr->flags & ORCHFS_ATTR_SYNC)
+		flags |= S_SYNC;
+	inode_set_flags(inode, flags,
+			S_IMMUTABLE | S_APPEND | S_NOATIME | S_SYNC);
+	if (is_sxid(inode->i_mode) || !(attr->flags & ORCHFS_ATTR_NO_CAP))
+		inode_set_flags(inode, 0, S_NOSEC);
+}
+
 static void orchfs_apply_locked(struct inode *inode,
 				const struct orchfs_attr *attr, u32 explicit,
 				const struct orchfs_stamp *stamp)
@@ -393,7 +426,6 @@ static void orchfs_apply_locked(struct inode *inode,
 	orchfs_inode_txn(inode, attr->change);
 	oi->change = attr->change;
 	oi->version = attr->version;
-	oi->flags = attr->flags;
 	oi->btime.tv_sec = attr->btime;
 	oi->btime.tv_nsec = attr->btime_nsec;
 	inode->i_mode = attr->mode;
@@ -403,8 +435,7 @@ static void orchfs_apply_locked(struct inode *inode,
 		set_nlink(inode, attr->nlink);
 	orchfs_apply_times_locked(inode, attr, explicit);
 	orchfs_apply_size_locked(inode, attr);
-	if (is_sxid(inode->i_mode) || !(attr->flags & ORCHFS_ATTR_NO_CAP))
-		inode_set_flags(inode, 0, S_NOSEC);
+	orchfs_apply_flags_locked(inode, attr);
 }
 
 /*

@@ -39,6 +39,22 @@ static int orchfs_put_value(struct sk_buff *skb, const void *value, size_t len)
 	return 0;
 }
 
+static size_t orchfs_value_size(size_t len)
+{
+	return len + nla_total_size(0) * (len / ORCHFS_CHUNK_MAX + 2);
+}
+
+static size_t orchfs_xattrs_size(const struct orchfs_args *args)
+{
+	size_t size = 0;
+	unsigned int i;
+
+	for (i = 0; i < args->nr_xattrs; i++)
+		size += nla_total_size(strlen(args->xattrs[i].name)) +
+			orchfs_value_size(args->xattrs[i].len);
+	return size;
+}
+
 /* An upper bound that is close, so that the buffer needn't be trimmed. */
 static size_t orchfs_request_size(const struct orchfs_args *args)
 {
@@ -58,9 +74,8 @@ static size_t orchfs_request_size(const struct orchfs_args *args)
 	if (args->xattr_name)
 		size += nla_total_size(strlen(args->xattr_name));
 	if (args->kind == ORCHFS_KIND_SETXATTR)
-		size += args->xattr_len + nla_total_size(0) *
-			(args->xattr_len / ORCHFS_CHUNK_MAX + 2);
-	return size;
+		size += orchfs_value_size(args->xattr_len);
+	return size + orchfs_xattrs_size(args);
 }
 
 static int orchfs_request_check(const struct orchfs_args *args)
@@ -95,12 +110,36 @@ static int orchfs_put_head(struct sk_buff *skb, const struct orchfs_channel *ch,
 	return 0;
 }
 
-static int orchfs_put_create(struct sk_buff *skb,
+/* A name, then its value. */
+static int orchfs_put_xattrs(struct sk_buff *skb,
 			     const struct orchfs_args *args)
+{
+	unsigned int i;
+
+	for (i = 0; i < args->nr_xattrs; i++) {
+		const struct orchfs_xattr *x = &args->xattrs[i];
+
+		if (nla_put(skb, ORCHFS_A_MSG_XATTR_NAME, strlen(x->name),
+			    x->name) ||
+		    orchfs_put_value(skb, x->value, x->len))
+			return -EMSGSIZE;
+	}
+	return 0;
+}
+
+static int orchfs_put_owner(struct sk_buff *skb, const struct orchfs_args *args)
 {
 	if (nla_put_u32(skb, ORCHFS_A_MSG_MODE, args->mode) ||
 	    nla_put_u32(skb, ORCHFS_A_MSG_UID, args->uid) ||
 	    nla_put_u32(skb, ORCHFS_A_MSG_GID, args->gid))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int orchfs_put_create(struct sk_buff *skb,
+			     const struct orchfs_args *args)
+{
+	if (orchfs_put_owner(skb, args))
 		return -EMSGSIZE;
 	if (args->rdev &&
 	    (nla_put_u32(skb, ORCHFS_A_MSG_RDEV_MAJOR, MAJOR(args->rdev)) ||
@@ -109,6 +148,16 @@ static int orchfs_put_create(struct sk_buff *skb,
 	if (args->target &&
 	    nla_put(skb, ORCHFS_A_MSG_TARGET, strlen(args->target),
 		    args->target))
+		return -EMSGSIZE;
+	return orchfs_put_xattrs(skb, args);
+}
+
+/* Which attributes are meant, and what they are. */
+static int orchfs_put_attr(struct sk_buff *skb, const struct orchfs_args *args)
+{
+	if (nla_put_u32(skb, ORCHFS_A_MSG_VALID, args->valid) ||
+	    (args->attr && nla_put(skb, ORCHFS_A_MSG_ATTR,
+				   sizeof(*args->attr), args->attr)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -133,6 +182,8 @@ static int orchfs_put_xattr(struct sk_buff *skb, const struct orchfs_args *args)
 	    nla_put(skb, ORCHFS_A_MSG_XATTR_NAME, strlen(args->xattr_name),
 		    args->xattr_name))
 		return -EMSGSIZE;
+	if (args->valid && orchfs_put_attr(skb, args))
+		return -EMSGSIZE;
 	if (args->kind == ORCHFS_KIND_SETXATTR &&
 	    !(args->flags & ORCHFS_REQ_FLAG_XATTR_REMOVE))
 		return orchfs_put_value(skb, args->xattr_value,
@@ -151,15 +202,14 @@ static int orchfs_put_body(struct sk_buff *skb, const struct orchfs_args *args)
 	case ORCHFS_KIND_CREATE:
 		return orchfs_put_create(skb, args);
 	case ORCHFS_KIND_RENAME:
+		if (args->flags & ORCHFS_REQ_FLAG_WHITEOUT)
+			return orchfs_put_owner(skb, args);
 		if (args->flags & ORCHFS_REQ_FLAG_UNSEEN)
 			return nla_put_u32(skb, ORCHFS_A_MSG_UID, args->uid);
 		return 0;
 	case ORCHFS_KIND_SETATTR:
-		if (nla_put_u32(skb, ORCHFS_A_MSG_VALID, args->valid) ||
-		    (args->attr && nla_put(skb, ORCHFS_A_MSG_ATTR,
-					   sizeof(*args->attr), args->attr)))
-			return -EMSGSIZE;
-		return 0;
+		ret = orchfs_put_attr(skb, args);
+		return ret ?: orchfs_put_xattrs(skb, args);
 	case ORCHFS_KIND_READDIR:
 		if (orchfs_put_u64(skb, ORCHFS_A_MSG_COOKIE, args->cookie) ||
 		    nla_put_u32(skb, ORCHFS_A_MSG_MAX_ENTRIES,
@@ -298,6 +348,20 @@ static int orchfs_get_target(struct genl_info *info, char **target)
 	return *target ? 0 : -ENOMEM;
 }
 
+static int orchfs_get_name(struct genl_info *info, char **name)
+{
+	const struct nlattr *a = info->attrs[ORCHFS_A_MSG_NAME];
+
+	if (!a)
+		return 0;
+	if (!orchfs_name_valid(nla_data(a), nla_len(a))) {
+		NL_SET_ERR_MSG_ATTR(info->extack, a, "impossible name");
+		return -EPROTO;
+	}
+	*name = kmemdup_nul(nla_data(a), nla_len(a), GFP_KERNEL);
+	return *name ? 0 : -ENOMEM;
+}
+
 /* What a reply of status 0 must carry. */
 static int orchfs_reply_complete(struct genl_info *info,
 				 const struct orchfs_request *req,
@@ -379,6 +443,9 @@ static int orchfs_parse_reply(struct sk_buff *skb, struct genl_info *info,
 	if (ret)
 		return ret;
 	ret = orchfs_get_target(info, &res->target);
+	if (ret)
+		return ret;
+	ret = orchfs_get_name(info, &res->name);
 	if (ret)
 		return ret;
 	if (attrs[ORCHFS_A_MSG_LAYOUT]) {

@@ -288,15 +288,15 @@ static int orchfs_rename_args(struct orchfs_args *args,
 			      const struct dentry *new_dentry,
 			      unsigned int flags)
 {
-	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE))
+	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
 		return -EINVAL;
 	if (flags & RENAME_EXCHANGE) {
 		args->flags |= ORCHFS_REQ_FLAG_EXCHANGE;
 	} else if (flags & RENAME_NOREPLACE) {
 		args->flags |= ORCHFS_REQ_FLAG_NOREPLACE;
 	} else if (d_really_is_negative(new_dentry)) {
-		if (d_unhashed(new_dentry) && idmap == &nop_mnt_idmap &&
-		    orchfs_target_can_wait(new_dir)) {
+		if (!(flags & RENAME_WHITEOUT) && d_unhashed(new_dentry) &&
+		    idmap == &nop_mnt_idmap && orchfs_target_can_wait(new_dir)) {
 			args->flags |= ORCHFS_REQ_FLAG_UNSEEN;
 			args->uid = orchfs_may_replace(new_dir);
 		} else {
@@ -348,6 +348,11 @@ static int orchfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 	ret = orchfs_rename_args(&args, idmap, new_dir, new_dentry, flags);
 	if (ret)
 		return ret;
+	if (flags & RENAME_WHITEOUT) {
+		args.flags |= ORCHFS_REQ_FLAG_WHITEOUT;
+		orchfs_args_owner(&args, idmap, old_dir,
+				  S_IFCHR | WHITEOUT_MODE);
+	}
 	if (target && !(flags & RENAME_EXCHANGE)) {
 		ret = orchfs_inode_may_forget(target);
 		if (ret)
@@ -394,5 +399,9 @@ const struct inode_operations orchfs_dir_iops = {
 	.getattr	= orchfs_getattr,
 	.setattr	= orchfs_setattr,
 	.listxattr	= orchfs_listxattr,
+	.get_inode_acl	= orchfs_get_inode_acl,
+	.set_acl	= orchfs_set_acl,
 	.update_time	= orchfs_update_time,
+	.fileattr_get	= orchfs_fileattr_get,
+	.fileattr_set	= orchfs_fileattr_set,
 };

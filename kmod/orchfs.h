@@ -24,6 +24,8 @@
 #include <linux/orchfs.h>
 #include <linux/orchfs_nl.h>
 
+struct fiemap_extent_info;
+struct fileattr;
 struct fs_context;
 struct net;
 struct netlink_ext_ack;
@@ -32,6 +34,7 @@ struct orchfs_layout;
 struct orchfs_listing;
 struct orchfs_open_inode;
 struct orchfs_stamp;
+struct posix_acl;
 struct sk_buff;
 
 #define ORCHFS_SLOTS		64
@@ -170,7 +173,8 @@ struct orchfs_sb {
  * @epoch: channel epoch in which the attributes were valid
  * @asked: channel epoch in which those were asked for that are here (i_lock)
  * @mark: orchfs_channel.marks when they were made unknown last (i_lock)
- * @flags: ORCHFS_ATTR_NO_XATTR, ORCHFS_ATTR_NO_CAP
+ * @flags: ORCHFS_ATTR_*
+ * @projid: project that its space is accounted to
  * @names: of a directory: generation of the names below it; a name of another
  *	generation is looked up again (i_lock for writing)
  * @open_lock: serialises asking the daemon for a layout
@@ -193,6 +197,7 @@ struct orchfs_inode {
 	u64 mark;
 	u32 generation;
 	u32 flags;
+	u32 projid;
 	u64 version;
 	unsigned long names;
 	struct orchfs_listing *listing;
@@ -228,6 +233,18 @@ static inline struct orchfs_channel *orchfs_channel_of(const struct inode *inode
 }
 
 /**
+ * struct orchfs_xattr - one that goes with a request
+ * @name: with its prefix
+ * @value: @len bytes
+ * @len: of it
+ */
+struct orchfs_xattr {
+	const char *name;
+	const void *value;
+	size_t len;
+};
+
+/**
  * struct orchfs_args - what a request asks; unused members are zero
  *
  * Everything pointed to must live until orchfs_upcall() returns: the
@@ -254,6 +271,8 @@ struct orchfs_args {
 	const char *xattr_name;
 	const void *xattr_value;
 	size_t xattr_len;
+	const struct orchfs_xattr *xattrs;	/* create, setattr */
+	unsigned int nr_xattrs;
 };
 
 /**
@@ -268,6 +287,7 @@ struct orchfs_result {
 	struct orchfs_attr attr;
 	struct orchfs_attr attr2;
 	char *target;			/* kmalloced, NUL-terminated */
+	char *name;			/* likewise; of a lookup of ".." */
 	struct orchfs_layout *layout;
 	struct orchfs_statfs statfs;
 	struct sk_buff *skb;
@@ -380,6 +400,15 @@ extern const struct file_operations orchfs_dir_fops;
 extern const struct xattr_handler * const orchfs_xattr_handlers[];
 ssize_t orchfs_listxattr(struct dentry *dentry, char *list, size_t size);
 
+/* acl.c, export.c, fileattr.c */
+struct posix_acl *orchfs_get_inode_acl(struct inode *inode, int type, bool rcu);
+int orchfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry,
+		   struct posix_acl *acl, int type);
+extern const struct export_operations orchfs_export_ops;
+int orchfs_fileattr_get(struct dentry *dentry, struct fileattr *fa);
+int orchfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry,
+			struct fileattr *fa);
+
 /* layout.c: layouts, anchors, swap and drain. layout.h has the details. */
 int orchfs_layout_init(void);
 void orchfs_layout_exit(void);
@@ -414,6 +443,10 @@ int orchfs_open(struct inode *inode, struct file *file);
 int orchfs_truncate(struct dentry *dentry, struct iattr *iattr);
 /* Bring size, blocks and times up to the backing file's, if there is one. */
 void orchfs_attr_from_backing(struct inode *inode);
+/* Names and instance record of an inode become durable; 0 upcalls if they are. */
+int orchfs_durable_names(struct inode *inode, bool nowait);
+int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
+		  u64 start, u64 len);
 /* Contents changed, and have to be written back by who syncs. Any context. */
 void orchfs_contents_changed(struct inode *inode);
 /* They will be changed unseen, until nothing is mapped or the inode goes. */

@@ -127,7 +127,6 @@ void orchfs_local_close(struct orchfs_file *of);
 
 /* file.c */
 int orchfs_drop_privs(struct file *file, bool nowait);
-int orchfs_durable_names(struct inode *inode, bool nowait);
 int orchfs_written_sync(struct file *file, struct orchfs_io *io);
 
 static inline void orchfs_mark_written(struct orchfs_file *of)

@@ -640,6 +640,7 @@ void orchfs_result_free(struct orchfs_result *res)
 	if (res->layout)
 		orchfs_layout_put(res->layout);
 	kfree(res->target);
+	kfree(res->name);
 	consume_skb(res->skb);
 	memset(res, 0, sizeof(*res));
 }

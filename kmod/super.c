@@ -3,6 +3,7 @@
  * Super blocks: one for each namespace in a network namespace, shared by all
  * its mounts, those of directories in it too.
  */
+#include <linux/exportfs.h>
 #include <linux/fs_context.h>
 #include <linux/mount.h>
 #include <linux/slab.h>
@@ -286,7 +287,7 @@ static int orchfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_blocksize = PAGE_SIZE;
 	sb->s_blocksize_bits = PAGE_SHIFT;
 	sb->s_time_gran = 1;
-	sb->s_flags |= SB_NOSEC;
+	sb->s_flags |= SB_NOSEC | SB_POSIXACL;
 	/* a backing file system lies below */
 	sb->s_stack_depth = 1;
 	sb->s_op = &orchfs_super_ops;
@@ -507,6 +508,7 @@ static struct file_system_type orchfs_fs_type = {
 	.init_fs_context = orchfs_init_fs_context,
 	.parameters	= orchfs_fs_parameters,
 	.kill_sb	= orchfs_kill_sb,
+	.fs_flags	= FS_ALLOW_IDMAP,
 };
 
 int __init orchfs_super_init(void)

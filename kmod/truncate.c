@@ -75,6 +75,41 @@ out_detach:
 }
 
 /**
+ * orchfs_fiemap() - where the volume's file system keeps the contents
+ * @inode: a regular file
+ * @info: filled
+ * @start: first byte
+ * @len: bytes
+ *
+ * Return: 0; -EOPNOTSUPP where the volume can't tell; errors of
+ * orchfs_layout_attach().
+ */
+int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
+		  u64 start, u64 len)
+{
+	struct orchfs_open_inode *oi;
+	struct orchfs_layout *lay;
+	struct orchfs_gate *gate;
+	int ret;
+
+	ret = orchfs_layout_attach(inode, false, false, &oi);
+	if (ret)
+		return ret;
+	gate = orchfs_layout_pass(inode, oi, false, false, &lay);
+	ret = PTR_ERR_OR_ZERO(gate);
+	if (!ret) {
+		ret = -EOPNOTSUPP;
+		if (lay->inode->i_op->fiemap)
+			ret = lay->inode->i_op->fiemap(lay->inode, info, start,
+						       len);
+		orchfs_gate_leave(gate);
+		orchfs_layout_put(lay);
+	}
+	orchfs_layout_detach(inode, oi, false);
+	return ret;
+}
+
+/**
  * orchfs_flush() - start writing back the contents
  * @inode: of any type
  *

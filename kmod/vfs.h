@@ -89,7 +89,15 @@ static inline u32 orchfs_durable_flag(const struct inode *dir)
 	return IS_DIRSYNC(dir) ? ORCHFS_REQ_FLAG_DURABLE : 0;
 }
 
+/* acl.c */
+int orchfs_acl_encode(const struct posix_acl *acl, int type,
+		      struct orchfs_xattr *x);
+int orchfs_acl_chmod(struct inode *inode, umode_t mode, struct posix_acl **out);
+void orchfs_acl_apply_locked(struct inode *inode, u32 flags);
+
 /* create.c */
+void orchfs_args_owner(struct orchfs_args *args, struct mnt_idmap *idmap,
+		       const struct inode *dir, umode_t mode);
 int orchfs_create(struct mnt_idmap *idmap, struct inode *dir,
 		  struct dentry *dentry, umode_t mode, bool excl);
 int orchfs_mkdir(struct mnt_idmap *idmap, struct inode *dir,
