@@ -1,15 +1,132 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Mappings are mappings of the backing file: a fault costs what it costs there
- * and never comes here. They hold the backing file, which holds the dentry of
+ * and comes here only to see whether orchfs is frozen, where a page becomes
+ * writable. They hold the backing file, which holds the dentry of
  * orchfs; the layout stays as long as the backing file's pages are mapped.
  */
 #include <linux/backing-file.h>
 #include <linux/cred.h>
 #include <linux/mm.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
 
 #include "path.h"
 #include "trace.h"
+
+/**
+ * struct orchfs_vm_ops - operations of an area that may be written to
+ * @link: orchfs_sb.vm_ops; entries are added under its lock and stay
+ * @sb: whose freezing holds stores back
+ * @lower: operations of the backing file system
+ * @ops: the same, with those that make a page writable replaced
+ *
+ * One for each backing file system of a superblock. Areas keep the superblock,
+ * by the path of their backing file.
+ */
+struct orchfs_vm_ops {
+	struct list_head link;
+	struct super_block *sb;
+	const struct vm_operations_struct *lower;
+	struct vm_operations_struct ops;
+};
+
+static const struct orchfs_vm_ops *vm_ops_of(const struct vm_fault *vmf)
+{
+	return container_of(vmf->vma->vm_ops, struct orchfs_vm_ops, ops);
+}
+
+static vm_fault_t orchfs_page_mkwrite(struct vm_fault *vmf)
+{
+	const struct orchfs_vm_ops *own = vm_ops_of(vmf);
+	vm_fault_t ret;
+
+	sb_start_pagefault(own->sb);
+	ret = own->lower->page_mkwrite(vmf);
+	sb_end_pagefault(own->sb);
+	return ret;
+}
+
+static vm_fault_t orchfs_pfn_mkwrite(struct vm_fault *vmf)
+{
+	const struct orchfs_vm_ops *own = vm_ops_of(vmf);
+	vm_fault_t ret;
+
+	sb_start_pagefault(own->sb);
+	ret = own->lower->pfn_mkwrite(vmf);
+	sb_end_pagefault(own->sb);
+	return ret;
+}
+
+static const struct vm_operations_struct *
+vm_ops_find(const struct orchfs_sb *sbi,
+	    const struct vm_operations_struct *lower)
+{
+	const struct orchfs_vm_ops *own;
+
+	list_for_each_entry_rcu(own, &sbi->vm_ops, link,
+				lockdep_is_held(&sbi->lock))
+		if (own->lower == lower)
+			return &own->ops;
+	return NULL;
+}
+
+static struct orchfs_vm_ops *vm_ops_new(struct super_block *sb,
+					const struct vm_operations_struct *lower)
+{
+	struct orchfs_vm_ops *own = kmalloc(sizeof(*own), GFP_KERNEL);
+
+	if (!own)
+		return NULL;
+	own->sb = sb;
+	own->lower = lower;
+	own->ops = *lower;
+	if (lower->page_mkwrite)
+		own->ops.page_mkwrite = orchfs_page_mkwrite;
+	if (lower->pfn_mkwrite)
+		own->ops.pfn_mkwrite = orchfs_pfn_mkwrite;
+	return own;
+}
+
+/* Stores to the area wait while orchfs is frozen, which its volume needn't be. */
+static int vm_ops_wrap(struct super_block *sb, struct vm_area_struct *vma)
+{
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
+	const struct vm_operations_struct *ops;
+	struct orchfs_vm_ops *own = NULL;
+
+	rcu_read_lock();
+	ops = vm_ops_find(sbi, vma->vm_ops);
+	rcu_read_unlock();
+	if (!ops) {
+		own = vm_ops_new(sb, vma->vm_ops);
+		if (!own)
+			return -ENOMEM;
+		spin_lock(&sbi->lock);
+		ops = vm_ops_find(sbi, vma->vm_ops);
+		if (!ops) {
+			ops = &own->ops;
+			list_add_rcu(&own->link, &sbi->vm_ops);
+			own = NULL;
+		}
+		spin_unlock(&sbi->lock);
+		kfree(own);
+	}
+	vma->vm_ops = ops;
+	return 0;
+}
+
+/**
+ * orchfs_mmap_sb_exit() - nothing is mapped any more
+ * @sbi: on its way out
+ */
+void orchfs_mmap_sb_exit(struct orchfs_sb *sbi)
+{
+	struct orchfs_vm_ops *own, *next;
+
+	list_for_each_entry_safe(own, next, &sbi->vm_ops, link)
+		kfree(own);
+}
 
 static void mmap_accessed(struct file *file)
 {
@@ -73,6 +190,8 @@ int orchfs_mmap(struct file *file, struct vm_area_struct *vma)
 		orchfs_mapped(inode);
 	}
 	ret = backing_file_mmap(io.file, vma, &ctx);
+	if (!ret && write)
+		ret = vm_ops_wrap(inode->i_sb, vma);
 	orchfs_io_end(&io);
 	trace_orchfs_io(ORCHFS_TRACE_MMAP, inode, pos, len, ret);
 	return ret;

@@ -150,8 +150,9 @@ struct orchfs_sb {
 	bool dying;			/* umount began */
 	struct orchfs_note *note_umount;
 	struct super_block *sb;
-	spinlock_t lock;		/* statfs, prune_*, syncing, mapped, setting
-					 * dying; before i_lock */
+	spinlock_t lock;		/* statfs, prune_*, syncing, mapped,
+					 * vm_ops, setting dying; before
+					 * i_lock */
 	struct orchfs_statfs statfs;	/* the last answer */
 	/* inodes whose unused names shall go; dentry.c */
 	unsigned int prune_nr;
@@ -163,6 +164,7 @@ struct orchfs_sb {
 	struct list_head lru;
 	unsigned long nr_lru;
 	struct shrinker *shrinker;
+	struct list_head vm_ops;	/* mmap.c; lock to add */
 	struct rcu_head rcu;
 };
 
@@ -439,6 +441,7 @@ int orchfs_file_init(void);
 void orchfs_file_exit(void);
 extern const struct file_operations orchfs_file_fops;
 int orchfs_open(struct inode *inode, struct file *file);
+void orchfs_mmap_sb_exit(struct orchfs_sb *sbi);
 /* Truncate through the layout; the caller holds i_rwsem. */
 int orchfs_truncate(struct dentry *dentry, struct iattr *iattr);
 /* Bring size, blocks and times up to the backing file's, if there is one. */

@@ -293,6 +293,7 @@ static int orchfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_op = &orchfs_super_ops;
 	sb->s_d_op = &orchfs_dentry_ops;
 	sb->s_xattr = orchfs_xattr_handlers;
+	sb->s_export_op = &orchfs_export_ops;
 	super_set_uuid(sb, sbi->channel->uuid, sizeof(sbi->channel->uuid));
 
 	ret = super_setup_bdi(sb);
@@ -331,6 +332,7 @@ err_layout_exit:
 /* RCU walk may still look at the epoch; the channel is freed like this too. */
 static void orchfs_sb_free(struct orchfs_sb *sbi)
 {
+	orchfs_mmap_sb_exit(sbi);
 	orchfs_note_free(sbi->note_umount);
 	orchfs_channel_put(sbi->channel);
 	put_net(sbi->net);
@@ -358,6 +360,7 @@ static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
 	sbi->upcall_timeout = ofc->timeout ?: ORCHFS_TIMEOUT_DEFAULT;
 	sbi->upcall_errno = ofc->error ?: -EIO;
 	spin_lock_init(&sbi->lock);
+	INIT_LIST_HEAD(&sbi->vm_ops);
 	INIT_LIST_HEAD(&sbi->mapped);
 	INIT_WORK(&sbi->prune_work, orchfs_prune_work);
 	return sbi;
