@@ -307,6 +307,7 @@ static int load_move(void *ctx, const struct ns_move *m)
 
 static int resume_one(struct mover_job *j, struct ns_move *m)
 {
+	struct ns_move_entry e = { 0 };
 	struct mover_file *f;
 	int rc = 0;
 
@@ -321,7 +322,11 @@ static int resume_one(struct mover_job *j, struct ns_move *m)
 		free(f);
 		return -ENOMEM;
 	}
+	if (!ns_move_stat(j->sv->ns, m->ino, &e))
+		f->size = e.size;
 	j->moved_before++;
+	j->files++;
+	j->total += f->size;
 	file_waits(f);
 	return 0;
 }
