@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 300
+# What is mapped stays with its mapping while its file moves.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/move.lib"
+
+slow_volume
+
+head -c 3000000 /dev/urandom >file
+
+note "what is mapped follows what is written"
+cat >mapped.py <<'EOP'
+import mmap, os, subprocess, sys
+name, volume, close_first = sys.argv[1], sys.argv[2], sys.argv[3] == "closed"
+size = 1 << 20
+with open(name, "wb") as f:
+    f.write(b"a" * size)
+fd = os.open(name, os.O_RDONLY)
+m = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
+assert m[:4] == b"aaaa"
+if close_first:
+    os.close(fd)
+r = subprocess.run(["orchctl", "move", name, volume], capture_output=True,
+                   text=True)
+assert r.returncode == 0, r
+assert "in use where they were" in r.stdout, r
+assert m[:4] == b"aaaa" and open(name, "rb").read(4) == b"aaaa"
+with open(name, "r+b") as f:
+    f.write(b"bbbb")
+    f.flush()
+    assert m[:4] == b"bbbb"
+assert m[size - 4:] == b"aaaa"
+assert open(name, "rb").read(4) == b"bbbb"
+EOP
+for how in open closed; do
+	python3 -I mapped.py mapped.$how slow $how
+	wait_until 30 "the job of mapped.$how to end" eval \
+		'! orchctl jobs list | grep -q waiting'
+	is "$(places mapped.$how)" "$fast valid" "where mapped.$how is"
+	is "$(head -c 5 mapped.$how)" bbbba "content"
+done
+
+note "what is mapped goes when it is unmapped"
+cat >hold.py <<'EOP'
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+m = mmap.mmap(fd, 0, mmap.MAP_SHARED, mmap.PROT_READ)
+want = m[:]
+print("mapped", flush=True)
+sys.stdin.read()
+assert m[:] == want
+EOP
+coproc hold { exec python3 -I hold.py file; }
+read -r _ <&"${hold[0]}"
+out=$(orchctl move file slow)
+n=$(sed -n 's/^job \([0-9]*\) .*/\1/p' <<<"$out" | head -n 1)
+is "$(places file)" "$fast retiring, slow valid" "while it is mapped"
+is "$(job "$n" state)" waiting "state of the job"
+is "$(job "$n" waiting)" 1 "files that wait"
+fsck_clean
+orch-kill --no-restart
+orch-start
+wait_until 30 "the job to wait again" job_is "$n" state waiting
+is "$(places file)" "$fast retiring, slow valid" "after a restart"
+eval "exec ${hold[1]}>&-"
+wait "$hold_PID"
+orchctl jobs watch "$n"
+is "$(places file)" "slow valid" "when it is not mapped any more"
+
+note "a cancelled one stays where it is mapped"
+coproc hold { exec python3 -I hold.py file; }
+read -r _ <&"${hold[0]}"
+out=$(orchctl move file "$fast")
+n=$(sed -n 's/^job \([0-9]*\) .*/\1/p' <<<"$out" | head -n 1)
+orchctl jobs cancel "$n"
+is "$(job "$n" state)" cancelled "state of the job"
+is "$(places file)" "slow valid" "where it is"
+eval "exec ${hold[1]}>&-"
+wait "$hold_PID"
