@@ -35,6 +35,16 @@ cache_drop() {
 	rm -rf --one-file-system "$dir"
 }
 
+# cache_prune NAME: entries beside NAME that nobody has used for two weeks go.
+cache_prune() {
+	local file
+	find "$(dirname "$ORCHFS_CACHE/$1")" -maxdepth 1 -name '*.verified' \
+		-mtime +14 | while read -r file; do
+		file=${file#"$ORCHFS_CACHE/"}
+		cache_drop "${file%.verified}"
+	done
+}
+
 # cache_build NAME BUILDER [ARG...]: runs `BUILDER DIR ARG...` to fill DIR,
 # unless the entry is there already. With CACHE_RESUME=1 DIR still holds what
 # an interrupted build has done.
@@ -59,6 +69,7 @@ cache_build() {
 		mv -T "$tmp" "$dir"
 		touch "$dir.verified"
 		cache_list_stat "$dir" >"$dir.stat"
+		cache_prune "$name"
 	)
 	rc=$?
 	set -e
