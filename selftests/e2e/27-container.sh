@@ -18,14 +18,14 @@ mkdir -p $root/{bin,tmp,proc,data}
 programs=(bash cat chmod chown cp find ln ls mkdir mv rm rmdir sed sha256sum
 	sort stat tar touch true python3 setfattr getfattr)
 for program in "${programs[@]}"; do
-	cp -L "$(command -v "$program")" $root/bin/
+	cp -L "$(type -P "$program")" $root/bin/
 done
-ldd $root/bin/* 2>/dev/null | grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
+{ ldd $root/bin/* 2>/dev/null || :; } | grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
 	cpio --quiet -pdL $root
 ln -sf bash $root/bin/sh
 python=$(echo /usr/lib/python3.*)
 mkdir -p "$root/$python"
-cp -a "$python"/{json,encodings,collections,re,importlib,*.py} "$root/$python/"
+cp -a "$python"/{json,encodings,collections,re,importlib,lib-dynload,*.py} "$root/$python/"
 cp -a /etc $root/
 for i in {1..40}; do
 	mkdir -p $root/data/d$((i % 5))
