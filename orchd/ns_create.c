@@ -161,10 +161,14 @@ static int take_file(struct ns *ns, struct creation *c)
 	return 0;
 }
 
-/** inode_generation() - of an inode that begins with this number. */
+/**
+ * inode_generation() - of an inode that begins with this number. A restored or
+ * rebuilt store may give a number out again, in another epoch.
+ */
 uint32_t inode_generation(const struct ns *ns, uint64_t ino)
 {
-	uint32_t g = (uint32_t)siphash24(ns->hash_key, &ino, sizeof(ino));
+	const uint64_t in[] = { ino, ns->epoch };
+	uint32_t g = (uint32_t)siphash24(ns->hash_key, in, sizeof(in));
 
 	return g ? g : 1;
 }

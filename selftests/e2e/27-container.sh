@@ -65,7 +65,8 @@ unpack() {
 container() {
 	mkdir -p /tmp/merged
 	mount -t overlay overlay -o "lowerdir=$1/3:$1/2:$1/1,$2" \
-		-o "upperdir=$1/upper,workdir=$1/work" /tmp/merged
+		-o "upperdir=$1/upper,workdir=$1/work" /tmp/merged ||
+		{ dmesg | tail -n 5; fail "overlayfs on $1"; }
 }
 
 listing() {
