@@ -193,7 +193,10 @@ static int run_row(const struct px *row)
 		if (chdir(dir) < 0)
 			FAIL("chdir %s: %m", dir);
 		alarm(ROW_SECONDS);
-		row->run();
+		if (row->run)
+			row->run();
+		else
+			px_script(row->script);
 		fflush(stdout);
 		_exit(0);
 	}
@@ -217,7 +220,8 @@ static int run_row(const struct px *row)
 }
 
 static const struct px *const tables[] = {
-	px_names, px_data, px_attr, px_locks,
+	px_names, px_data, px_attr, px_locks, px_rules, px_rules_times,
+	px_events,
 };
 
 static unsigned int failed, skipped, number;

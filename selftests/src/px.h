@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * posixcheck: a row is a rule and a function that checks it. The function
- * runs in a process of its own, in an empty directory, as root, with umask 0.
- * The first thing that is not as it should be ends the row.
+ * posixcheck: a row is a rule and a function or script (px_script.c) that
+ * checks it. It runs in a process of its own, in an empty directory, as root,
+ * with umask 0. The first thing that is not as it should be ends the row.
  */
 #ifndef POSIXCHECK_H
 #define POSIXCHECK_H
@@ -17,9 +17,13 @@
 struct px {
 	const char *name;
 	void (*run)(void);
+	const char *script;	/* where there is no function */
 };
 
 extern const struct px px_names[], px_data[], px_attr[], px_locks[];
+extern const struct px px_rules[], px_rules_times[], px_events[];
+
+void px_script(const char *script);
 
 __attribute__((format(printf, 3, 4), noreturn))
 void px_fail(const char *file, int line, const char *fmt, ...);

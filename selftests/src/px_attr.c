@@ -670,6 +670,26 @@ static void statx_fields(void)
 	THAT(st.st_blksize >= 512);
 }
 
+/* What it tells of direct I/O is true. */
+static void statx_dioalign(void)
+{
+	struct statx s;
+	char *buf;
+	int fd;
+
+	px_put("f", "");
+	OK(statx(AT_FDCWD, "f", 0, STATX_DIOALIGN, &s));
+	if (!(s.stx_mask & STATX_DIOALIGN))
+		px_skip("no STATX_DIOALIGN");
+	THAT(s.stx_dio_offset_align > 0);
+	buf = xpages(s.stx_dio_offset_align * 2);
+	fd = px_open("f", O_RDWR | O_DIRECT);
+	EQ(pwrite(fd, buf, s.stx_dio_offset_align, s.stx_dio_offset_align),
+	   s.stx_dio_offset_align);
+	EQ(pread(fd, buf + s.stx_dio_mem_align, s.stx_dio_offset_align, 0),
+	   s.stx_dio_offset_align);
+}
+
 /* ---- extended attributes ---- */
 
 static void need_xattr(void)
@@ -864,6 +884,7 @@ const struct px px_attr[] = {
 	{ "times: atime", atime_read },
 	{ "times: birth", btime },
 	{ "statx: fields", statx_fields },
+	{ "statx: STATX_DIOALIGN", statx_dioalign },
 	{ "xattr: rules", xattr_rules },
 	{ "xattr: list", xattr_list },
 	{ "xattr: sizes of names and values", xattr_sizes },
