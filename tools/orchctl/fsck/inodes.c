@@ -489,7 +489,7 @@ static void one_inode(struct fsck *f, const struct row *r, struct along *a)
 	if (!rec)
 		return;
 	check_shape(f, fi, rec);
-	if ((rec->flags & 3) != flags && may_fix(fi) &&
+	if ((rec->flags & XATTR_FLAGS) != flags && may_fix(fi) &&
 	    problem(f, RULE_XATTR, ino, true,
 		    "inode %" PRIu64 " says it has %s extended attributes%s, which is wrong",
 		    ino, rec->flags & 1 ? "some" : "no",
