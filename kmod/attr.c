@@ -85,6 +85,8 @@ int orchfs_getattr(struct mnt_idmap *idmap, const struct path *path,
 		stat->attributes_mask |= STATX_ATTR_NODUMP;
 		if (ORCHFS_I(inode)->flags & ORCHFS_ATTR_NODUMP)
 			stat->attributes |= STATX_ATTR_NODUMP;
+		if ((mask & STATX_DIOALIGN) && S_ISREG(inode->i_mode))
+			orchfs_attr_dioalign(inode, stat);
 		stat->btime = ORCHFS_I(inode)->btime;
 		stat->result_mask |= STATX_BTIME;
 	}

@@ -151,3 +151,33 @@ void orchfs_attr_from_backing(struct inode *inode)
 		attr_apply(inode, lay->inode, &stat);
 	orchfs_layout_put(lay);
 }
+
+/**
+ * orchfs_attr_dioalign() - how direct I/O has to be aligned
+ * @inode: a regular file
+ * @stat: filled if the volume's file system tells
+ *
+ * Asks for a layout where none is held: one upcall, only for who asks for
+ * STATX_DIOALIGN.
+ */
+void orchfs_attr_dioalign(struct inode *inode, struct kstat *stat)
+{
+	struct orchfs_open_inode *oi;
+	struct orchfs_layout *lay;
+	struct kstat lower;
+
+	if (orchfs_layout_attach(inode, false, false, &oi))
+		return;
+	lay = orchfs_layout_of(inode);
+	if (lay && lay->inode &&
+	    !vfs_getattr_nosec(&orchfs_layout_first(lay)->anchor, &lower,
+			       STATX_DIOALIGN, AT_STATX_DONT_SYNC) &&
+	    (lower.result_mask & STATX_DIOALIGN)) {
+		stat->dio_mem_align = lower.dio_mem_align;
+		stat->dio_offset_align = lower.dio_offset_align;
+		stat->result_mask |= STATX_DIOALIGN;
+	}
+	if (lay)
+		orchfs_layout_put(lay);
+	orchfs_layout_detach(inode, oi, false);
+}

@@ -446,6 +446,7 @@ void orchfs_mmap_sb_exit(struct orchfs_sb *sbi);
 int orchfs_truncate(struct dentry *dentry, struct iattr *iattr);
 /* Bring size, blocks and times up to the backing file's, if there is one. */
 void orchfs_attr_from_backing(struct inode *inode);
+void orchfs_attr_dioalign(struct inode *inode, struct kstat *stat);
 /* Names and instance record of an inode become durable; 0 upcalls if they are. */
 int orchfs_durable_names(struct inode *inode, bool nowait);
 int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,

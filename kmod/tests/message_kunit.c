@@ -172,10 +172,12 @@ static void test_largest_request(struct kunit *test)
 	static const u8 uuid[16] = "message-kunit..";
 	struct orchfs_attr attr = good_attr();
 	struct orchfs_request req = { .slot = 3, .sequence = 9, .id = 77 };
+	struct orchfs_xattr xattrs[3];
 	struct orchfs_channel *ch;
 	struct qstr name;
 	char *text, *value;
 	u32 kind;
+	int i;
 
 	ch = orchfs_channel_new(&init_net, uuid, "kunit");
 	KUNIT_ASSERT_NOT_NULL(test, ch);
@@ -185,6 +187,11 @@ static void test_largest_request(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, value);
 	memset(text, 't', 4095);
 	name = (struct qstr)QSTR_INIT(text, 255);
+	for (i = 0; i < ARRAY_SIZE(xattrs); i++)
+		xattrs[i] = (struct orchfs_xattr){
+			.name = text + 4095 - 255, .value = value,
+			.len = ORCHFS_CHUNK_MAX + i,
+		};
 
 	for (kind = 1; kind <= ORCHFS_KIND_STATFS; kind++) {
 		struct orchfs_args args = {
@@ -192,7 +199,9 @@ static void test_largest_request(struct kunit *test)
 			.name = &name, .name2 = &name, .target = text,
 			.rdev = MKDEV(1, 1), .attr = &attr, .has_now = true,
 			.xattr_name = text + 4095 - 255, .xattr_value = value,
-			.xattr_len = XATTR_SIZE_MAX,
+			.xattr_len = XATTR_SIZE_MAX, .xattrs = xattrs,
+			.nr_xattrs = ARRAY_SIZE(xattrs), .valid = -1,
+			.flags = ORCHFS_REQ_FLAG_WHITEOUT,
 		};
 
 		KUNIT_EXPECT_EQ(test, orchfs_message_request(ch, &args, &req),
