@@ -60,7 +60,7 @@ is "$(job "$n" state)" waiting "state of the job"
 is "$(job "$n" waiting)" 1 "files that wait"
 fsck_clean
 orch-kill --no-restart
-orch-start
+(cd / && unset OLDPWD && exec orch-start)
 wait_until 30 "the job to wait again" job_is "$n" state waiting
 is "$(places file)" "$fast retiring, slow valid" "after a restart"
 eval "exec ${hold[1]}>&-"
