@@ -275,6 +275,23 @@ int orchfs_nl_invalidate_doit(struct sk_buff *skb, struct genl_info *info)
 	return 0;
 }
 
+int orchfs_nl_layout_drop_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct orchfs_channel *ch = info->user_ptr[0];
+	struct super_block *sb;
+	int ret;
+
+	if (GENL_REQ_ATTR_CHECK(info, ORCHFS_A_MSG_VOLUME))
+		return -EINVAL;
+	sb = orchfs_channel_sb_get(ch);
+	if (!sb)
+		return 0;
+	ret = orchfs_layout_drop_volume(sb,
+			nla_get_u32(info->attrs[ORCHFS_A_MSG_VOLUME]));
+	orchfs_channel_sb_put(ch, sb);
+	return ret;
+}
+
 int orchfs_nl_layout_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct orchfs_channel *ch = info->user_ptr[0];

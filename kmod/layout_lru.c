@@ -12,11 +12,26 @@
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 
+#include "channel.h"
 #include "layout.h"
 #include "trace.h"
 
 #define ORCHFS_LRU_MAX		65536
 #define ORCHFS_LRU_BATCH	16
+
+/**
+ * struct orchfs_drop_work - a volume to let go of
+ * @work: on orchfs_channel_wq
+ * @ch: of @sb, counted
+ * @sb: orchfs_channel_sb_get()
+ * @volume: its number
+ */
+struct orchfs_drop_work {
+	struct work_struct work;
+	struct orchfs_channel *ch;
+	struct super_block *sb;
+	u32 volume;
+};
 
 /**
  * orchfs_note_reserve() - memory for what is told of an inode later
@@ -142,7 +157,6 @@ static struct inode *lru_take(struct orchfs_sb *sbi, unsigned long *scan)
 	return inode;
 }
 
-/* The super block is kept active by the caller. */
 /* It can't go yet, but it counts. */
 static void lru_return(struct inode *inode)
 {
@@ -157,6 +171,7 @@ static void lru_return(struct inode *inode)
 	spin_unlock(&sbi->lru_lock);
 }
 
+/* The super block is kept active by the caller. */
 static unsigned long lru_trim(struct super_block *sb, unsigned long scan)
 {
 	unsigned long dropped = 0;
@@ -236,6 +251,67 @@ void orchfs_layout_evict(struct inode *inode)
 {
 	lru_del(inode);
 	layout_drop(inode, ORCHFS_TRACE_LAYOUT_EVICT);
+}
+
+static bool layout_on_volume(struct inode *inode, u32 volume)
+{
+	struct orchfs_layout *lay;
+	bool found;
+
+	rcu_read_lock();
+	lay = rcu_dereference(ORCHFS_I(inode)->layout);
+	found = lay && lay->nr_segs && orchfs_layout_first(lay)->volume == volume;
+	rcu_read_unlock();
+	return found;
+}
+
+/* Each inode of the list comes up twice where it was used meanwhile. */
+static void layout_drop_work(struct work_struct *work)
+{
+	struct orchfs_drop_work *w =
+		container_of(work, struct orchfs_drop_work, work);
+	struct orchfs_sb *sbi = ORCHFS_SB(w->sb);
+	unsigned long scan = 2 * READ_ONCE(sbi->nr_lru);
+	struct inode *inode;
+
+	while ((inode = lru_take(sbi, &scan))) {
+		if (!layout_on_volume(inode, w->volume) ||
+		    !layout_drop(inode, ORCHFS_TRACE_LAYOUT_SHRINK))
+			lru_return(inode);
+		iput(inode);
+		cond_resched();
+	}
+	orchfs_channel_sb_put(w->ch, w->sb);
+	orchfs_channel_put(w->ch);
+	kfree(w);
+}
+
+/**
+ * orchfs_layout_drop_volume() - drop layouts that keep a volume in use
+ * @sb: super block that the caller keeps from going away
+ * @volume: number of the volume
+ *
+ * Queues that. Layouts of inodes that are open or mapped stay.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int orchfs_layout_drop_volume(struct super_block *sb, u32 volume)
+{
+	struct orchfs_channel *ch = ORCHFS_SB(sb)->channel;
+	struct orchfs_drop_work *w = kmalloc(sizeof(*w), GFP_KERNEL);
+
+	if (!w)
+		return -ENOMEM;
+	w->sb = orchfs_channel_sb_get(ch);
+	if (!w->sb) {
+		kfree(w);
+		return 0;
+	}
+	w->ch = orchfs_channel_get(ch);
+	w->volume = volume;
+	INIT_WORK(&w->work, layout_drop_work);
+	queue_work(orchfs_channel_wq, &w->work);
+	return 0;
 }
 
 static unsigned long lru_count(struct shrinker *shrinker,

@@ -99,6 +99,11 @@ static const struct nla_policy orchfs_layout_set_nl_policy[ORCHFS_A_MSG_TIMEOUT_
 	[ORCHFS_A_MSG_TIMEOUT_MS] = { .type = NLA_U32, },
 };
 
+/* ORCHFS_CMD_LAYOUT_DROP */
+static const struct nla_policy orchfs_layout_drop_nl_policy[ORCHFS_A_MSG_VOLUME + 1] = {
+	[ORCHFS_A_MSG_VOLUME] = { .type = NLA_U32, },
+};
+
 static const struct genl_split_ops orchfs_nl_ops[] = {
 	{
 		.cmd		= ORCHFS_CMD_ATTACH,
@@ -167,6 +172,15 @@ static const struct genl_split_ops orchfs_nl_ops[] = {
 		.dumpit		= orchfs_nl_handles_dumpit,
 		.done		= orchfs_nl_handles_done,
 		.flags		= GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd		= ORCHFS_CMD_LAYOUT_DROP,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_layout_drop_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_layout_drop_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_VOLUME,
+		.flags		= GENL_CMD_CAP_DO,
 	},
 };
 

@@ -32,6 +32,7 @@ int orchfs_nl_mounts_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int orchfs_nl_handles_start(struct netlink_callback *cb);
 int orchfs_nl_handles_done(struct netlink_callback *cb);
 int orchfs_nl_handles_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int orchfs_nl_layout_drop_doit(struct sk_buff *skb, struct genl_info *info);
 
 extern struct genl_family orchfs_nl_family;
 

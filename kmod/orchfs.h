@@ -428,6 +428,8 @@ int orchfs_layout_set(struct super_block *sb, u64 node,
 /* channel.c: tells the daemon the end of a layout-set. */
 void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
 			u64 generation, int status, u32 writers);
+/* The daemon's layout-drop: let go of a volume; done in the background. */
+int orchfs_layout_drop_volume(struct super_block *sb, u32 volume);
 /* For the handles dump. */
 u64 orchfs_layout_generation(struct inode *inode);
 u32 orchfs_open_count(struct inode *inode);

@@ -276,7 +276,7 @@ void attach_tell(struct served *sv)
 	struct volume *v;
 
 	for (v = sv->volumes; v && !text[0]; v = v->next)
-		if (!volume_online(v))
+		if (v->problem[0])
 			strcpy(text, v->problem);
 	if (!text[0] && sv->damaged)
 		snprintf(text, sizeof(text), "%llu backing files are missing: "

@@ -81,6 +81,7 @@ int ctl_job_cancel(struct ctl_call *c);
 /* ctl_volume.c */
 int ctl_volume_add(struct ctl_call *c);
 int ctl_volume_list(struct ctl_call *c);
+int ctl_volume_set(struct ctl_call *c);
 int ctl_volume_remove(struct ctl_call *c);
 
 #endif

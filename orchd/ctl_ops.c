@@ -621,6 +621,7 @@ static const struct {
 	{ ORCHFS__CONTROL__REQUEST__OP_VOLUME_ADD, ctl_volume_add },
 	{ ORCHFS__CONTROL__REQUEST__OP_VOLUME_LIST, ctl_volume_list },
 	{ ORCHFS__CONTROL__REQUEST__OP_VOLUME_REMOVE, ctl_volume_remove },
+	{ ORCHFS__CONTROL__REQUEST__OP_VOLUME_SET, ctl_volume_set },
 	{ ORCHFS__CONTROL__REQUEST__OP_WHERE, op_where },
 	{ ORCHFS__CONTROL__REQUEST__OP_BACKUP, op_backup },
 	{ ORCHFS__CONTROL__REQUEST__OP_CHECKPOINT, op_checkpoint },

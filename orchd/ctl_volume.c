@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* orchctl volume add, list, remove. */
+/* orchctl volume add, list, set, remove. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -39,6 +39,42 @@ static int run(struct volume_job *v, struct served *sv,
 	return served_call(sv, &v->j, 0);
 }
 
+static const char *state_name(const struct volume *v)
+{
+	if (v->removing)
+		return "removing";
+	if (atomic_load(&v->health) == VOLUME_LOST)
+		return "lost";
+	if (v->root_fd < 0)
+		return "refused";
+	if (v->silent)
+		return "silent";
+	if (atomic_load(&v->health) == VOLUME_READONLY)
+		return "read-only";
+	return volume_full(v) ? "full" : "online";
+}
+
+static char *problem_text(struct ctl_call *c, struct volume *v)
+{
+	char text[VOLUME_WHY];
+
+	if (v->problem[0] || !volume_online(v) || !volume_full(v))
+		return ctl_strdup(c, v->problem);
+	if (v->place.free <= v->rec.reserve + 4096 || !v->pool_error)
+		snprintf(text, sizeof(text), "volume %s is full: it has %llu "
+			 "MiB free and a reserve of %llu MiB, new files go "
+			 "elsewhere. Remove or move files, or lower the "
+			 "reserve with orchctl volume set", v->rec.name,
+			 (unsigned long long)v->place.free >> 20,
+			 (unsigned long long)v->rec.reserve >> 20);
+	else
+		snprintf(text, sizeof(text), "volume %s: no files can be made "
+			 "in %.200s: %s: new ones go elsewhere. Remove or "
+			 "move files", v->rec.name, v->rec.path,
+			 strerror(-v->pool_error));
+	return ctl_strdup(c, text);
+}
+
 static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
 						struct volume *v)
 {
@@ -55,9 +91,9 @@ static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
 	i->uuid.len = i->uuid.data ? 16 : 0;
 	i->kind = ctl_strdup(c, "local");
 	i->tier = v->rec.tier;
-	i->state = ctl_strdup(c, v->removing ? "removing" :
-			      volume_online(v) ? "online" : "refused");
-	i->problem = ctl_strdup(c, v->problem);
+	i->reserve = v->rec.reserve;
+	i->state = ctl_strdup(c, state_name(v));
+	i->problem = problem_text(c, v);
 	i->fstype = ctl_strdup(c, v->fstype);
 	if (volume_online(v) && !fstatvfs(v->root_fd, &s)) {
 		i->size = (uint64_t)s.f_blocks * s.f_frsize;
@@ -143,12 +179,17 @@ static int add_clash(struct volume_job *j, const struct volume *v)
 static int add_check(struct served *sv, struct job *job)
 {
 	struct volume_job *j = container_of(job, struct volume_job, j);
+	unsigned int nr = 0;
 	struct volume *v;
 	int rc = 0;
 
-	for (v = sv->volumes; v && !rc; v = v->next)
+	for (v = sv->volumes; v && !rc; v = v->next, nr++)
 		rc = add_clash(j, v);
-	return rc;
+	if (rc || nr < VOLUMES_MAX)
+		return rc;
+	snprintf(j->c->message, VOLUME_WHY, "a namespace has at most %d "
+		 "volumes: remove one first", VOLUMES_MAX);
+	return -ENOSPC;
 }
 
 static int add_number(struct served *sv, struct job *job)
@@ -358,17 +399,84 @@ static struct volume *find_name(struct served *sv, const char *name)
 	return v;
 }
 
+static struct volume *find_said(struct served *sv, struct volume_job *j)
+{
+	struct volume *v = find_name(sv, j->rec.name);
+
+	if (!v)
+		snprintf(j->c->message, VOLUME_WHY, "there is no volume %s; "
+			 "see orchctl volume list", j->rec.name);
+	return v;
+}
+
+static int set_run(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+	const Orchfs__Control__VolumeSet *s = j->c->req->volume_set;
+	struct volume *v = find_said(sv, j);
+	struct ns_volume rec;
+	int rc;
+
+	if (!v)
+		return -ENOENT;
+	rec = v->rec;
+	if (s->set_tier)
+		rec.tier = s->tier;
+	if (s->set_reserve)
+		rec.reserve = s->reserve;
+	rc = ns_volume_put(sv->ns, &rec);
+	if (rc == -EBUSY)
+		snprintf(j->c->message, VOLUME_WHY, "volume %s holds files: "
+			 "its tier can be changed while it is empty; move "
+			 "them away first", v->rec.name);
+	if (rc < 0)
+		return rc;
+	/* workers read the rest of the record */
+	v->rec.tier = rec.tier;
+	v->rec.reserve = rec.reserve;
+	v->pool_error = 0;
+	volume_measure(v);
+	j->c->resp.volume = volume_info(j->c, v);
+	return 0;
+}
+
+int ctl_volume_set(struct ctl_call *c)
+{
+	const Orchfs__Control__VolumeSet *s = c->req->volume_set;
+	struct volume_job *j;
+	struct served *sv;
+	int rc;
+
+	if (s->set_tier && s->tier > 255) {
+		snprintf(c->message, sizeof(c->message), "tier %u: use 0 to "
+			 "255", s->tier);
+		return -EINVAL;
+	}
+	j = job_new(sizeof(*j), NULL);
+	if (!j)
+		return -ENOMEM;
+	j->c = c;
+	snprintf(j->rec.name, sizeof(j->rec.name), "%.63s", s->name);
+	rc = ctl_served(c, s->ns, &sv);
+	if (!rc) {
+		rc = run(j, sv, set_run);
+		if (!rc)
+			rc = sync_wait(sv, atomic_load(&sv->last_txn));
+		if (!rc && c->resp.volume)
+			count_instances(sv, c->resp.volume);
+		served_release(sv);
+	}
+	job_put(&j->j);
+	return rc;
+}
+
 static int remove_begin(struct served *sv, struct job *job)
 {
 	struct volume_job *j = container_of(job, struct volume_job, j);
-	struct ctl_call *c = j->c;
-	struct volume *v = find_name(sv, j->rec.name);
+	struct volume *v = find_said(sv, j);
 
-	if (!v) {
-		snprintf(c->message, sizeof(c->message), "there is no volume "
-			 "%s; see orchctl volume list", j->rec.name);
+	if (!v)
 		return -ENOENT;
-	}
 	if (v->removing)
 		return -EALREADY;
 	v->removing = true;

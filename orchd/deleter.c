@@ -79,8 +79,10 @@ static void batch_run(struct work *w)
 			rc = backing_unlink(b->item[i].volume, d->ino,
 					    d->version, d->instance);
 		b->item[i].done = !rc || rc == -ENOENT;
-		/* a refused volume has been reported */
-		if (!b->item[i].done && volume_online(b->item[i].volume))
+		if (b->item[i].volume)
+			volume_error(b->item[i].volume, rc);
+		/* what is wrong with the volume has been reported */
+		if (!b->item[i].done && volume_writable(b->item[i].volume))
 			log_warn(b->sv->name, "cannot unlink backing file "
 				 "%llx.%llx.%llx: %s; it is tried again",
 				 (unsigned long long)d->ino,
@@ -152,6 +154,7 @@ static void mark_run(struct work *w)
 	if (rc < 0)
 		log_warn(k->ns, "volume %s: cannot write " MARKER_FILE ": %s",
 			 k->volume->rec.name, strerror(-rc));
+	volume_error(k->volume, rc);
 	volume_put(k->volume);
 	free(k);
 }
@@ -176,7 +179,7 @@ void deleter_marks(struct served *sv, bool now)
 	for (v = sv->volumes; v; v = v->next) {
 		struct mark *k;
 
-		if (!volume_online(v) || v->removing)
+		if (!volume_writable(v) || v->removing)
 			continue;
 		k = calloc(1, sizeof(*k));
 		if (!k)

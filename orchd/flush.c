@@ -71,6 +71,7 @@ static void round_run(struct work *w)
 		if (!syncfs(v->root_fd))
 			continue;
 		r->rc = -errno;
+		volume_error(v, r->rc);
 		log_err(r->sv->name, "volume %s: cannot write it back: %s",
 			v->rec.name, strerror(-r->rc));
 	}

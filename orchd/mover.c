@@ -360,6 +360,11 @@ static bool job_turn(struct mover_job *j)
 	waiting_try(j);
 	if (j->nr)
 		return false;
+	/* a reference would keep a lost drive in use */
+	if (j->to && !volume_online(j->to)) {
+		volume_put(j->to);
+		j->to = NULL;
+	}
 	switch (j->phase) {
 	case JOB_COUNT:
 		return count_more(j);

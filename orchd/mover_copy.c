@@ -274,8 +274,8 @@ static int copy_one(struct mover_file *f, char *buf)
 	struct stat st;
 	int rc;
 
-	rc = f->src = backing_open(f->from, f->m.ino, f->m.version,
-				   f->m.from);
+	rc = f->src = backing_open_read(f->from, f->m.ino, f->m.version,
+					f->m.from);
 	if (rc >= 0)
 		rc = fstat(f->src, &st) < 0 ? -errno : 0;
 	if (rc < 0)

@@ -596,6 +596,15 @@ struct nl_msg *nl_encode_layout_set(uint16_t family, uint64_t id,
 	return msg_end(m, rc);
 }
 
+struct nl_msg *nl_encode_layout_drop(uint16_t family, uint32_t volume)
+{
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_LAYOUT_DROP, 0, 32);
+
+	if (!m)
+		return NULL;
+	return msg_end(m, nla_put_u32(m, ORCHFS_A_MSG_VOLUME, volume));
+}
+
 struct nl_msg *nl_encode_invalidate(uint16_t family, uint64_t node)
 {
 	struct nl_msg *m = msg_new(family, ORCHFS_CMD_INVALIDATE, 0, 32);

@@ -71,6 +71,7 @@ struct nl_msg *nl_encode_layout_set(uint16_t family, uint64_t id,
 				    uint64_t node,
 				    const struct op_layout *layout, int fd,
 				    uint32_t timeout_ms);
+struct nl_msg *nl_encode_layout_drop(uint16_t family, uint32_t volume);
 struct nl_msg *nl_encode_invalidate(uint16_t family, uint64_t node);
 
 #endif

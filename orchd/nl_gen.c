@@ -53,6 +53,7 @@ const struct nla_policy orchfs_msg_nl_policy[ORCHFS_A_MSG_MAX + 1] = {
 	[ORCHFS_A_MSG_STATE] = { .type = NLA_U32 },
 	[ORCHFS_A_MSG_WAITING] = { .type = NLA_U32 },
 	[ORCHFS_A_MSG_NOTE] = { .type = NLA_NESTED },
+	[ORCHFS_A_MSG_VOLUME] = { .type = NLA_U32 },
 };
 
 const struct nla_policy orchfs_entry_nl_policy[ORCHFS_A_ENTRY_MAX + 1] = {
@@ -151,6 +152,7 @@ const char *orchfs_cmd_name(uint32_t value)
 		[ORCHFS_CMD_REQUEST] = "request",
 		[ORCHFS_CMD_NOTICE] = "notice",
 		[ORCHFS_CMD_LAYOUT_DONE] = "layout-done",
+		[ORCHFS_CMD_LAYOUT_DROP] = "layout-drop",
 	};
 
 	if (value >= sizeof(names) / sizeof(names[0]))

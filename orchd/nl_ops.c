@@ -61,19 +61,22 @@ static int open_layout(struct served *sv, uint32_t kind, uint64_t node,
 	int fd;
 
 	fd = v ? backing_open(v, node, l->version, l->instance) : -EIO;
+	if (fd == -EROFS && !l->writable)
+		fd = backing_open_read(v, node, l->version, l->instance);
 	if (fd >= 0)
 		return fd;
 	log_err(sv->name, "inode %llu: backing file %llx.%llx.%llx on volume "
 		"%s: %s", (unsigned long long)node, (unsigned long long)node,
 		(unsigned long long)l->version,
 		(unsigned long long)l->instance, v ? v->rec.name : "(gone)",
-		v && !volume_online(v) ? "the volume is refused" :
+		v && !volume_online(v) ? "the volume is not in use" :
 		fd == -ENOENT ? "missing" : strerror(-fd));
 	/* names stay usable: only what needs the contents fails */
 	rep->has_layout = false;
 	if (kind == ORCHFS_KIND_OPEN) {
 		rep->has_attr = false;
-		rep->status = fd == -EMFILE || fd == -ENFILE ? fd : -EIO;
+		rep->status = fd == -EMFILE || fd == -ENFILE ||
+			      fd == -EROFS ? fd : -EIO;
 	}
 	return -1;
 }

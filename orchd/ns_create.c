@@ -11,7 +11,7 @@
 #include "ns_impl.h"
 #include "siphash.h"
 
-#define TAKE_TRIES	3
+#define TAKE_TRIES	8
 
 struct creation {
 	const struct op_req *rq;
@@ -138,7 +138,10 @@ static int prepare_file(struct ns *ns, struct creation *c)
 	return rc;
 }
 
-/* A pool file; one that has gone missing is passed over. */
+/*
+ * A pool file. One that has gone missing is passed over; when its volume
+ * fails, the next one comes from another.
+ */
 static int take_file(struct ns *ns, struct creation *c)
 {
 	int rc = -EIO;
@@ -150,10 +153,10 @@ static int take_file(struct ns *ns, struct creation *c)
 		rc = prepare_file(ns, c);
 		if (!rc)
 			break;
-		if (rc != -ENOENT) {
+		if (rc != -ENOENT)
 			put_back(ns, c);
+		if (rc == -EDQUOT)
 			break;
-		}
 	}
 	if (rc)
 		return rc == -EDQUOT || rc == -ENOSPC ? rc : -EIO;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "fault.h"
 #include "log.h"
@@ -19,6 +20,7 @@
 #define POOL_BATCH	512
 #define POOL_FIRST	64	/* of the first batch: it is waited for */
 #define POOL_RETRY_MS	1000
+#define POOL_WAIT_MS	10000	/* then another volume will do */
 #define NUMBERS		8192	/* reserved at a time */
 
 struct pool_batch {
@@ -123,6 +125,8 @@ static void batch_collect(struct served *sv, struct pool_batch *b)
 	struct pool_range *r = b->range;
 
 	v->pool_busy = false;
+	v->pool_late = false;
+	volume_error(v, b->rc);
 	if (b->rc < 0) {
 		if (v->pool_error != b->rc)
 			log_err(sv->name, "volume %s: cannot make backing "
@@ -133,6 +137,7 @@ static void batch_collect(struct served *sv, struct pool_batch *b)
 	} else {
 		v->pool_error = 0;
 	}
+	volume_measure(v);
 	/* the highest first: taken from the end, so in order of number */
 	for (uint32_t i = b->made; i-- > 0;)
 		if (!pool_push(v, r->first_ino + i, r->first_instance + i))
@@ -214,17 +219,16 @@ static int range_new(struct served *sv, struct volume *v, uint32_t count,
 static int pool_refill(struct served *sv, struct volume *v, uint32_t count)
 {
 	struct pool_batch *b;
-	struct statvfs s;
 	int rc = 0;
 
-	if (fstatvfs(v->root_fd, &s) < 0)
-		rc = -errno;
-	else if ((uint64_t)s.f_bavail * s.f_frsize < v->rec.reserve + 4096 ||
-		 (s.f_files && s.f_favail < count))
+	volume_measure(v);
+	if (v->place.free < v->rec.reserve + 4096 || v->place.inodes < count)
 		rc = -ENOSPC;
 	b = rc ? NULL : calloc(1, sizeof(*b));
 	if (!rc && !b)
 		rc = -ENOMEM;
+	if (!rc)
+		rc = health_worker(v);
 	if (!rc)
 		rc = range_new(sv, v, count, &b->range);
 	if (rc < 0) {
@@ -237,13 +241,13 @@ static int pool_refill(struct served *sv, struct volume *v, uint32_t count)
 	b->sv = sv;
 	b->volume = volume_get(v);
 	v->pool_busy = true;
-	work_post(&sv->pool.worker.q, &b->w);
+	work_post(&v->worker.q, &b->w);
 	return 0;
 }
 
-static bool volume_usable(const struct volume *v)
+static bool in_doubt(const struct volume *v)
 {
-	return volume_online(v) && !v->removing && !v->settling;
+	return atomic_load(&v->doubt) || v->doubted;
 }
 
 void pool_maintain(struct served *sv)
@@ -261,7 +265,7 @@ void pool_maintain(struct served *sv)
 			range_retire(sv, r);
 	}
 	for (v = sv->volumes; v; v = v->next) {
-		if (!volume_usable(v) || v->pool_busy ||
+		if (!volume_usable(v) || in_doubt(v) || v->pool_busy ||
 		    v->pool_nr >= POOL_LOW ||
 		    (v->pool_error && now_ms() < v->pool_retry))
 			continue;
@@ -269,17 +273,30 @@ void pool_maintain(struct served *sv)
 	}
 }
 
-static struct volume *pool_choose(struct served *sv)
+struct choice {
+	struct placement p[VOLUMES_MAX];
+	struct volume *v[VOLUMES_MAX];
+	size_t nr;
+};
+
+/* Those in doubt are left out while there are others. */
+static void choose_from(struct served *sv, struct choice *c)
 {
-	struct volume *v, *best = NULL;
+	struct volume *v;
+	bool sure = false;
 
 	for (v = sv->volumes; v; v = v->next)
-		if (volume_usable(v) && v->pool_nr &&
-		    (!best || v->rec.tier < best->rec.tier ||
-		     (v->rec.tier == best->rec.tier &&
-		      v->pool_nr > best->pool_nr)))
-			best = v;
-	return best;
+		sure |= volume_usable(v) && !in_doubt(v);
+	c->nr = 0;
+	for (v = sv->volumes; v && c->nr < VOLUMES_MAX; v = v->next) {
+		struct placement *p = &c->p[c->nr];
+
+		*p = v->place;
+		p->ready = v->pool_nr;
+		p->usable = volume_usable(v) && !(sure && in_doubt(v)) &&
+			    (v->pool_nr || (!v->pool_late && !v->pool_error));
+		c->v[c->nr++] = v;
+	}
 }
 
 static bool pool_any_busy(struct served *sv)
@@ -292,38 +309,93 @@ static bool pool_any_busy(struct served *sv)
 	return false;
 }
 
-void pool_ensure(struct served *sv)
+/* Return false when nothing came until @end (ms; 0: there is no end). */
+static bool pool_wait(struct served *sv, uint64_t end)
 {
 	struct pool *pool = &sv->pool;
+	struct timespec t = {
+		.tv_sec = (time_t)(end / 1000),
+		.tv_nsec = (long)(end % 1000) * 1000000,
+	};
+	int rc = 0;
 
-	while (!pool_choose(sv)) {
-		pool_maintain(sv);
-		if (!pool_any_busy(sv))
-			return;		/* take() tells why */
-		pthread_mutex_lock(&pool->lock);
-		while (!pool->done)
+	pthread_mutex_lock(&pool->lock);
+	while (!pool->done && !rc) {
+		if (end)
+			rc = pthread_cond_timedwait(&pool->cond, &pool->lock,
+						    &t);
+		else
 			pthread_cond_wait(&pool->cond, &pool->lock);
-		pthread_mutex_unlock(&pool->lock);
-		pool_collect(sv);
 	}
+	pthread_mutex_unlock(&pool->lock);
+	pool_collect(sv);
+	return !rc;
+}
+
+/*
+ * The pool of the volume that the next file should go to may be empty: it is
+ * waited for, but not for long if another one can do it.
+ */
+void pool_ensure(struct served *sv)
+{
+	uint64_t end = 0;
+	struct choice c;
+	int want, have;
+
+	for (;;) {
+		choose_from(sv, &c);
+		want = placement_wanted(c.p, c.nr);
+		have = placement_ready(c.p, c.nr);
+		if (have >= 0 && placement_same_rank(&c.p[want], &c.p[have]))
+			return;
+		pool_maintain(sv);
+		if (want < 0) {
+			if (!pool_any_busy(sv))
+				return;		/* take() tells why */
+			pool_wait(sv, 0);
+			continue;
+		}
+		if (!c.v[want]->pool_busy && !c.v[want]->pool_error)
+			return;			/* it could not be started */
+		if (!end)
+			end = now_ms() + POOL_WAIT_MS;
+		if (c.v[want]->pool_busy && !pool_wait(sv, end))
+			c.v[want]->pool_late = true;
+	}
+}
+
+/* Why there is no file for a new one. */
+static int take_error(struct served *sv)
+{
+	struct volume *v;
+	int rc = -ENODEV;
+
+	for (v = sv->volumes; v; v = v->next) {
+		if (volume_writable(v) && !v->removing && !v->silent)
+			return v->pool_error ? v->pool_error : -ENOSPC;
+		if (atomic_load(&v->health) == VOLUME_READONLY)
+			rc = -EROFS;
+		else if (rc == -ENODEV && !v->removing)
+			rc = -EIO;
+	}
+	return rc;
 }
 
 static int ops_take(void *ctx, struct ns_backing *out)
 {
 	struct served *sv = ctx;
-	struct volume *v = pool_choose(sv);
 	struct pool_range *r;
-	int rc = -ENODEV;
+	struct volume *v;
+	struct choice c;
+	int got;
 
-	if (!v) {
-		for (v = sv->volumes; v; v = v->next) {
-			if (!volume_online(v))
-				rc = rc == -ENODEV ? -EIO : rc;
-			else if (!v->removing)
-				rc = v->pool_error ? v->pool_error : -ENOSPC;
-		}
-		return rc;
-	}
+	choose_from(sv, &c);
+	got = placement_take(c.p, c.nr);
+	if (got < 0)
+		return take_error(sv);
+	for (size_t i = 0; i < c.nr; i++)
+		c.v[i]->place.credit = c.p[i].credit;
+	v = c.v[got];
 	*out = v->pool[--v->pool_nr];
 	r = range_of(sv, out->volume, out->ino);
 	if (r)
@@ -358,34 +430,49 @@ static int ops_own(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 	return v ? backing_own(v, ino, version, instance, owner) : -EIO;
 }
 
+/* Two volumes on one file system share its space. */
+static bool counted(struct served *sv, struct volume *v,
+		    bool (*counts)(const struct volume *))
+{
+	struct volume *o;
+
+	for (o = sv->volumes; o != v; o = o->next)
+		if (counts(o) && o->dev == v->dev)
+			return true;
+	return false;
+}
+
+static void add_space(struct volume *v, struct orchfs_statfs *out)
+{
+	uint64_t keep = v->rec.reserve / 4096, avail;
+	struct statvfs s;
+
+	if (fstatvfs(v->root_fd, &s) < 0)
+		return;
+	out->blocks += s.f_blocks * s.f_frsize / 4096;
+	out->bfree += s.f_bfree * s.f_frsize / 4096;
+	out->files += s.f_files;
+	out->ffree += s.f_ffree;
+	avail = s.f_bavail * s.f_frsize / 4096;
+	if (volume_usable(v) && avail > keep)
+		out->bavail += avail - keep;
+}
+
 static int ops_statfs(void *ctx, struct orchfs_statfs *out)
 {
+	bool (*counts)(const struct volume *) = volume_online;
 	struct served *sv = ctx;
-	struct volume *v, *o;
+	struct volume *v;
 
 	memset(out, 0, sizeof(*out));
 	out->bsize = 4096;
 	out->namelen = 255;
-	for (v = sv->volumes; v; v = v->next) {
-		struct statvfs s;
-		uint64_t unit, keep;
-
-		/* two volumes on one file system share its space */
-		for (o = sv->volumes; o != v; o = o->next)
-			if (volume_online(o) && o->dev == v->dev)
-				break;
-		if (o != v || !volume_online(v) ||
-		    fstatvfs(v->root_fd, &s) < 0)
-			continue;
-		unit = s.f_frsize;
-		keep = v->rec.reserve / 4096;
-		out->blocks += s.f_blocks * unit / 4096;
-		out->bfree += s.f_bfree * unit / 4096;
-		if (s.f_bavail * unit / 4096 > keep)
-			out->bavail += s.f_bavail * unit / 4096 - keep;
-		out->files += s.f_files;
-		out->ffree += s.f_ffree;
-	}
+	for (v = sv->volumes; v; v = v->next)
+		if (volume_usable(v))
+			counts = volume_usable;
+	for (v = sv->volumes; v; v = v->next)
+		if (counts(v) && !counted(sv, v, counts))
+			add_space(v, out);
 	return 0;
 }
 
@@ -506,25 +593,32 @@ int pool_drop_volume(struct served *sv, struct volume *v)
 	return 0;
 }
 
-int pool_start(struct served *sv)
+void pool_start(struct served *sv)
 {
 	struct pool *pool = &sv->pool;
+	pthread_condattr_t a;
 
+	pthread_condattr_init(&a);
+	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_cond_init(&pool->cond, NULL);
+	pthread_cond_init(&pool->cond, &a);
+	pthread_condattr_destroy(&a);
 	pool->done_work.run = pool_done;
 	pool->stopped = false;
-	return worker_start(&pool->worker, "orchd-pool");
+	pool->started = true;
 }
 
 void pool_stop(struct served *sv)
 {
 	struct pool_range *r;
 
+	struct volume *v;
+
 	sv->pool.stopped = true;
-	if (!sv->pool.worker.started)
+	if (!sv->pool.started)
 		return;
-	worker_stop(&sv->pool.worker);
+	for (v = sv->volumes; v; v = v->next)
+		worker_stop(&v->worker);
 	pool_collect(sv);
 	while ((r = sv->pool.ranges)) {
 		sv->pool.ranges = r->next;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "nl.h"
 #include "served.h"
 
 #define READMIT_MS	5000
@@ -39,16 +40,26 @@ static bool same_marker(const struct volume *a, const struct volume *b)
 	       !memcmp(a->marker.volume_uuid, b->marker.volume_uuid, 16);
 }
 
+/* Of one that was in use since then its last marker is known. */
+static uint64_t known_txn(const struct served *sv, const struct volume *v)
+{
+	uint64_t txn = v->marker.durable_txn;
+
+	return atomic_load(&v->health) == VOLUME_LOST && txn > sv->start_txn ?
+	       txn : sv->start_txn;
+}
+
 /* Its problem, or an empty text when it may be used. */
-static void judge(struct readmit_round *r, const struct volume *p, char *why)
+static void judge(struct readmit_round *r, const struct volume *v,
+		  const struct volume *p, char *why)
 {
 	const struct served *sv = r->sv;
 
-	snprintf(why, VOLUME_WHY, "%s", p->problem);
+	snprintf(why, VOLUME_WHY, "%s", volume_online(p) ? "" : p->problem);
 	for (size_t i = 0; i < r->nr; i++)
 		if (r->probe[i] != p && same_marker(p, r->probe[i]))
 			volume_pair_text(p, r->probe[i], why);
-	if (!*why && volume_newer(p, sv->epoch, sv->start_txn))
+	if (!*why && volume_newer(p, sv->epoch, known_txn(sv, v)))
 		snprintf(why, VOLUME_WHY, "volume %s: its marker knows "
 			 "transaction %llu and the store was at %llu when "
 			 "orchd started: an old copy of the store? Stop orchd "
@@ -188,13 +199,11 @@ static int resweep_begin(struct served *sv, struct volume *v)
 	return 0;
 }
 
-/* Whether its sweep is under way, which tells the end of the round. */
-static bool adopt(struct served *sv, struct volume *v, struct volume *p)
+bool readmit_settle(struct served *sv, struct volume *v)
 {
 	bool owes;
 	int rc;
 
-	volume_take(v, p);
 	if (serve_settle(sv, v, &owes))
 		return false;
 	if (!owes) {
@@ -220,11 +229,12 @@ static void round_done(struct work *w)
 	for (size_t i = 0; sv->ns && !sv->stopping && i < r->nr; i++) {
 		struct volume *v = served_volume(sv, r->probe[i]->rec.id);
 
-		if (!v || volume_online(v) || v->removing)
+		if (!v || v->root_fd >= 0 || v->removing)
 			continue;
-		judge(r, r->probe[i], why);
+		judge(r, v, r->probe[i], why);
 		if (!*why) {
-			sweeps |= adopt(sv, v, r->probe[i]);
+			volume_take(v, r->probe[i]);
+			sweeps |= readmit_settle(sv, v);
 		} else if (strcmp(why, v->problem)) {
 			strcpy(v->problem, why);
 			log_err(sv->name, "%s", why);
@@ -250,6 +260,22 @@ static void round_run(struct work *w)
 		round_free(r);
 }
 
+/*
+ * The kernel's cached layouts would keep a file system mounted that is to be
+ * repaired, and be used although the volume is refused. Files that are closed
+ * later come with the next round.
+ */
+static void let_go(struct served *sv)
+{
+	struct volume *v;
+
+	for (v = sv->volumes; v && sv->attached; v = v->next)
+		if (v->root_fd < 0)
+			channel_send(&sv->ch,
+				     nl_encode_layout_drop(sv->ch.family,
+							   v->rec.id), NULL);
+}
+
 void readmit_kick(struct served *sv)
 {
 	struct readmit_round *r;
@@ -257,16 +283,17 @@ void readmit_kick(struct served *sv)
 	size_t nr = 0;
 
 	for (v = sv->volumes; v; v = v->next)
-		nr += !volume_online(v) && !v->removing;
+		nr += v->root_fd < 0 && !v->removing;
 	if (!nr || sv->readmit.busy || sv->deleter.stopped)
 		return;
 	r = calloc(1, sizeof(*r) + nr * sizeof(*r->probe));
 	if (!r)
 		return;
+	let_go(sv);
 	r->w.run = round_run;
 	r->sv = sv;
 	for (v = sv->volumes; v && r->nr < nr; v = v->next) {
-		if (volume_online(v) || v->removing)
+		if (v->root_fd >= 0 || v->removing)
 			continue;
 		r->probe[r->nr] = volume_new(&v->rec);
 		if (!r->probe[r->nr])

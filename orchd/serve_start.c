@@ -264,7 +264,7 @@ static int load_volumes(struct served *sv)
 		return rc;
 	refuse_doubles(sv);
 	for (v = sv->volumes; v; v = v->next)
-		if (!volume_online(v))
+		if (v->problem[0])
 			log_err(sv->name, "%s", v->problem);
 	return flag_clear(sv, 0);
 }
@@ -308,10 +308,16 @@ int serve_settle(struct served *sv, struct volume *v, bool *owes_sweep)
 {
 	int rc = settle_pool(sv, v);
 
-	*owes_sweep = !rc && flag_get(sv, v->rec.id);
+	/* one that can't be written now pays later: health.c */
+	*owes_sweep = !rc && flag_get(sv, v->rec.id) && volume_writable(v);
 	if (rc)
 		serve_unsettled(sv, v, rc);
 	return rc;
+}
+
+int serve_owe_sweep(struct served *sv, struct volume *v)
+{
+	return flag_set(sv, v->rec.id);
 }
 
 /* One that cannot be read is refused alone; the flag stays, the records too. */
@@ -323,7 +329,12 @@ void serve_unsettled(struct served *sv, struct volume *v, int rc)
 		 "the store: %s: check the drive, then run orchctl fsck",
 		 v->rec.name, v->rec.path, strerror(-rc));
 	pool_unload(sv, v);
-	volume_refuse(v, why);
+	if (atomic_load(&v->refs) == 1) {
+		volume_refuse(v, why);
+	} else {	/* health.c closes it when nobody uses it */
+		strcpy(v->problem, why);
+		atomic_store(&v->health, VOLUME_LOST);
+	}
 	log_err(sv->name, "%s", v->problem);
 }
 
@@ -370,8 +381,7 @@ int serve_open(struct served *sv)
 			      strerror(EIO));
 	atomic_store(&sv->last_txn, ns_txn(sv->ns));
 	rc = sync_start(sv);
-	if (!rc)
-		rc = pool_start(sv);
+	pool_start(sv);
 	if (!rc)
 		rc = flush_start(sv);
 	if (!rc)
@@ -393,7 +403,7 @@ static void final_markers(struct served *sv)
 	int rc;
 
 	for (v = sv->volumes; v; v = v->next) {
-		if (!volume_online(v))
+		if (!volume_writable(v))
 			continue;
 		rc = marker_update(v, sv, store_durable(sv->st));
 		if (rc < 0)

@@ -243,6 +243,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	if (sv->deleter.failed)
 		deleter_kick(sv);
 	flush_kick(sv);
+	health_tick(sv);
 	readmit_tick(sv);
 	mover_tick(sv);
 	exporter_tick(sv);

@@ -75,10 +75,9 @@ struct pool_range {
 };
 
 struct pool {
-	struct worker worker;
 	uint64_t ino, ino_left, instance, instance_left;
 	struct pool_range *ranges;
-	bool stopped;
+	bool started, stopped;
 	pthread_mutex_t lock;	/* done */
 	pthread_cond_t cond;
 	struct pool_batch *done;
@@ -246,6 +245,8 @@ int sweep_list(struct sweep *s);
  * when all is done and committed, -errno.
  */
 int sweep_step(struct sweep *s, size_t max);
+/** serve_owe_sweep() - durably: before it is used again it is swept. */
+int serve_owe_sweep(struct served *sv, struct volume *v);
 struct sweep_deletions;
 int sweep_deletions_load(struct ns *ns, struct sweep_deletions **out);
 bool sweep_deletions_has(const struct sweep_deletions *d, uint64_t ino,
@@ -288,7 +289,7 @@ __attribute__((noreturn)) void sync_fatal(struct served *sv, int rc);
 
 /* pool.c */
 extern const struct ns_backing_ops pool_backing_ops;
-int pool_start(struct served *sv);
+void pool_start(struct served *sv);
 void pool_stop(struct served *sv);
 int pool_load(struct served *sv, struct volume *v,
 	      const struct sweep_deletions *d);
@@ -317,8 +318,18 @@ int flush_request(struct served *sv, uint64_t id);
 void flush_kick(struct served *sv);
 void flush_drop(struct served *sv);	/* the kernel will ask again */
 
+/* health.c */
+/** health_worker() - start the volume's thread where it doesn't run */
+int health_worker(struct volume *v);
+void health_tick(struct served *sv);	/* each second */
+
 /* readmit.c */
 void readmit_kick(struct served *sv);
+/**
+ * readmit_settle() - one that is online again: its pool, what it owes
+ * Return: whether its sweep is under way, which tells the end of the round.
+ */
+bool readmit_settle(struct served *sv, struct volume *v);
 void readmit_tick(struct served *sv);	/* each second */
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@
 
 #include "export.h"
 #include "volume.h"
+
+#define LOOK_BYTES	4096	/* of the marker, and their alignment */
 
 struct volume *volume_new(const struct ns_volume *rec)
 {
@@ -40,10 +43,79 @@ void volume_put(struct volume *v)
 {
 	if (!v || atomic_fetch_sub(&v->refs, 1) != 1)
 		return;
+	worker_stop(&v->worker);
 	if (v->root_fd >= 0)
 		close(v->root_fd);
 	free(v->pool);
 	free(v);
+}
+
+void volume_measure(struct volume *v)
+{
+	struct placement *p = &v->place;
+	struct statvfs s;
+
+	p->tier = v->rec.tier;
+	p->reserve = v->rec.reserve;
+	if (v->root_fd < 0 || fstatvfs(v->root_fd, &s) < 0)
+		return;
+	p->size = (uint64_t)s.f_blocks * s.f_frsize;
+	p->free = (uint64_t)s.f_bavail * s.f_frsize;
+	/* 0: a file system that doesn't count them */
+	p->inodes = s.f_files ? s.f_favail : UINT64_MAX;
+}
+
+bool volume_full(const struct volume *v)
+{
+	return placement_room(&v->place) == PLACEMENT_FULL ||
+	       (!v->pool_nr && v->pool_error == -ENOSPC);
+}
+
+void volume_error(struct volume *v, int rc)
+{
+	switch (rc) {
+	case 0:
+	case -ENOENT:
+	case -EEXIST:
+	case -ENOSPC:
+	case -EDQUOT:
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -EINTR:
+		return;
+	case -EROFS:
+		if (atomic_load(&v->health) == VOLUME_READONLY)
+			return;
+	}
+	atomic_store(&v->doubt, true);
+}
+
+static int look_open(int root_fd)
+{
+	const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	int fd = openat(root_fd, MARKER_FILE, flags | O_DIRECT);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = openat(root_fd, MARKER_FILE, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+int volume_look(int root_fd, bool *readonly)
+{
+	char buf[LOOK_BYTES] __attribute__((aligned(LOOK_BYTES)));
+	struct statvfs s;
+	int fd, rc;
+
+	if (fstatvfs(root_fd, &s) < 0)
+		return -errno;
+	*readonly = s.f_flag & ST_RDONLY;
+	fd = look_open(root_fd);
+	if (fd < 0)	/* between two names at worst */
+		return fd == -ENOENT ? 0 : fd;
+	rc = pread(fd, buf, LOOK_BYTES, 0) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
 }
 
 void volume_refuse(struct volume *v, const char *problem)
@@ -58,12 +130,17 @@ void volume_take(struct volume *v, struct volume *from)
 {
 	v->root_fd = from->root_fd;
 	from->root_fd = -1;
+	atomic_store(&v->health, atomic_load(&from->health));
+	atomic_store(&v->doubt, false);
+	v->silent = false;
+	v->place = from->place;
 	v->dev = from->dev;
 	v->ino = from->ino;
 	v->marker = from->marker;
 	v->quarantined = from->quarantined;
 	strcpy(v->fstype, from->fstype);
-	v->problem[0] = 0;
+	strcpy(v->problem, from->problem);
+	v->pool_error = 0;
 }
 
 void volume_pair_text(const struct volume *a, const struct volume *b,
@@ -80,6 +157,15 @@ bool volume_newer(const struct volume *v, uint64_t epoch, uint64_t txn)
 	const struct marker *m = &v->marker;
 
 	return m->epoch > epoch || (m->epoch == epoch && m->durable_txn > txn);
+}
+
+void volume_readonly(struct volume *v)
+{
+	atomic_store(&v->health, VOLUME_READONLY);
+	snprintf(v->problem, sizeof(v->problem), "volume %s: the file system "
+		 "of %.200s is read-only: its files can be read, new ones go "
+		 "elsewhere. Look for its errors in the kernel's log, then "
+		 "remount it read-write", v->rec.name, v->rec.path);
 }
 
 static int volume_open_marker(struct volume *v, int fd, const uint8_t *ns_uuid,
@@ -123,9 +209,19 @@ static int volume_open_marker(struct volume *v, int fd, const uint8_t *ns_uuid,
 	return 0;
 }
 
+/* A file system whose drive has gone may still be mounted there. */
+static void dead_text(const struct volume *v, int rc, char *why)
+{
+	snprintf(why, VOLUME_WHY, "volume %s: cannot read %.200s: %s: its "
+		 "drive fails or is gone. Close what is open there, unmount "
+		 "it, check the drive and mount it; orchd takes it back",
+		 v->rec.name, v->rec.path, strerror(-rc));
+}
+
 int volume_open(struct volume *v, const uint8_t ns_uuid[16])
 {
 	char why[VOLUME_WHY];
+	bool readonly = false;
 	const char *fstype;
 	struct statfs sfs;
 	struct stat st;
@@ -138,10 +234,16 @@ int volume_open(struct volume *v, const uint8_t ns_uuid[16])
 			 ": drive not mounted? Mount it and orchd takes it "
 			 "back",
 			 v->rec.name, v->rec.path, strerror(-rc));
+		if (rc == -EIO)
+			dead_text(v, rc, why);
 		volume_refuse(v, why);
 		return rc;
 	}
-	rc = volume_open_marker(v, fd, ns_uuid, why);
+	rc = volume_look(fd, &readonly);
+	if (rc < 0)
+		dead_text(v, rc, why);
+	else
+		rc = volume_open_marker(v, fd, ns_uuid, why);
 	if (!rc && (fstat(fd, &st) < 0 || fstatfs(fd, &sfs) < 0)) {
 		rc = -errno;
 		snprintf(why, sizeof(why), "volume %s: %.200s: %s",
@@ -158,6 +260,9 @@ int volume_open(struct volume *v, const uint8_t ns_uuid[16])
 	volume_fs_ok(sfs.f_type, &fstype);
 	snprintf(v->fstype, sizeof(v->fstype), "%s", fstype);
 	v->quarantined = volume_count_quarantined(v);
+	if (readonly)
+		volume_readonly(v);
+	volume_measure(v);
 	return 0;
 }
 
@@ -200,18 +305,34 @@ bool backing_parse(const char *name, uint64_t *ino, uint64_t *version,
 	return s && !*s;
 }
 
+static int open_as(struct volume *v, uint64_t ino, uint64_t version,
+		   uint64_t instance, int access)
+{
+	char path[BACKING_PATH_MAX];
+	int fd, rc;
+
+	if (!volume_online(v))
+		return -EIO;
+	backing_path(path, ino, version, instance);
+	fd = openat(v->root_fd, path, access | O_NOATIME | O_CLOEXEC |
+		    O_NOFOLLOW | O_NONBLOCK);
+	if (fd >= 0)
+		return fd;
+	rc = -errno;
+	volume_error(v, rc);
+	return rc;
+}
+
 int backing_open(struct volume *v, uint64_t ino, uint64_t version,
 		 uint64_t instance)
 {
-	char path[BACKING_PATH_MAX];
-	int fd;
+	return open_as(v, ino, version, instance, O_RDWR);
+}
 
-	if (v->root_fd < 0)
-		return -EIO;
-	backing_path(path, ino, version, instance);
-	fd = openat(v->root_fd, path, O_RDWR | O_NOATIME | O_CLOEXEC |
-		    O_NOFOLLOW | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
+int backing_open_read(struct volume *v, uint64_t ino, uint64_t version,
+		      uint64_t instance)
+{
+	return open_as(v, ino, version, instance, O_RDONLY);
 }
 
 static int backing_mkdir(struct volume *v, uint64_t ino)
@@ -337,17 +458,19 @@ int backing_own(struct volume *v, uint64_t ino, uint64_t version,
 	char path[BACKING_PATH_MAX];
 	int rc = 0;
 
-	if (v->root_fd < 0)
+	if (!volume_online(v))
 		return -EIO;
 	backing_path(path, ino, version, instance);
 	if (o->project)
 		rc = project_set(v, path, o->projid);
-	if (rc)
-		return rc;
-	cap_fowner(false);
-	rc = fchownat(v->root_fd, path, o->uid, o->gid, AT_SYMLINK_NOFOLLOW);
-	rc = rc < 0 ? -errno : 0;
-	cap_fowner(true);
+	if (!rc) {
+		cap_fowner(false);
+		rc = fchownat(v->root_fd, path, o->uid, o->gid,
+			      AT_SYMLINK_NOFOLLOW);
+		rc = rc < 0 ? -errno : 0;
+		cap_fowner(true);
+	}
+	volume_error(v, rc);
 	return rc;
 }
 
@@ -357,11 +480,15 @@ int volume_stat(struct volume *v, uint64_t ino, uint64_t version,
 	char path[BACKING_PATH_MAX];
 	struct stat st;
 
-	if (v->root_fd < 0)
+	if (!volume_online(v))
 		return -EIO;
 	backing_path(path, ino, version, instance);
-	if (fstatat(v->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+	if (fstatat(v->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		int rc = -errno;
+
+		volume_error(v, rc);
+		return rc;
+	}
 	*out = (struct ns_backing_stat) {
 		.size = (uint64_t)st.st_size,
 		.blocks = (uint64_t)st.st_blocks,

@@ -2,9 +2,9 @@
 /*
  * Volumes: directories on local file systems that hold backing files.
  *
- * struct volume belongs to the namespace thread. Workers (pool, reaper) hold
- * a reference and use only rec, root_fd, which do not change while the volume
- * is online.
+ * struct volume belongs to the namespace thread. Workers hold a reference and
+ * use only rec and root_fd, which do not change while they do, and the atomic
+ * members. What happens to a volume: Documentation/volumes.md.
  */
 #ifndef ORCHD_VOLUME_H
 #define ORCHD_VOLUME_H
@@ -15,10 +15,19 @@
 
 #include "marker.h"
 #include "ns.h"
+#include "placement.h"
+#include "work.h"
 
 #define VOLUME_MIN_FREE		(64ULL << 20)
 #define VOLUME_MIN_INODES	1000
 #define VOLUME_WHY		640
+#define VOLUMES_MAX		256	/* of a namespace */
+
+enum volume_health {
+	VOLUME_SOUND,
+	VOLUME_READONLY,
+	VOLUME_LOST,		/* root_fd is closed when no worker uses it */
+};
 
 struct volume {
 	struct volume *next;
@@ -27,7 +36,9 @@ struct volume {
 	int root_fd;			/* -1: refused */
 	bool removing;			/* no new files on it */
 	bool settling;			/* the same: a sweep is under way */
-	char problem[VOLUME_WHY];	/* refused: why, and the remedy */
+	atomic_int health;		/* written by the namespace thread */
+	atomic_bool doubt;		/* an error: to be looked at soon */
+	char problem[VOLUME_WHY];	/* what is wrong, and the remedy */
 	char fstype[24];
 	dev_t dev;
 	ino_t ino;
@@ -39,6 +50,13 @@ struct volume {
 	bool pool_busy;
 	uint64_t pool_retry;		/* ms: not before, after a failure */
 	int pool_error;
+	bool pool_late;			/* not waited for */
+	struct placement place;
+	/* health.c, namespace thread only */
+	struct worker worker;		/* pool and looks */
+	bool look_busy, silent;
+	bool doubted;			/* that is why it is looked at */
+	uint64_t looked_at;		/* ms: when the last look began */
 };
 
 struct volume *volume_new(const struct ns_volume *rec);
@@ -46,8 +64,33 @@ struct volume *volume_get(struct volume *v);
 void volume_put(struct volume *v);
 static inline bool volume_online(const struct volume *v)
 {
-	return v->root_fd >= 0;
+	return v->root_fd >= 0 && atomic_load(&v->health) != VOLUME_LOST;
 }
+
+/** volume_writable() - deletions and markers can be written */
+static inline bool volume_writable(const struct volume *v)
+{
+	return v->root_fd >= 0 && atomic_load(&v->health) == VOLUME_SOUND;
+}
+
+/** volume_usable() - new files may come, space permitting */
+static inline bool volume_usable(const struct volume *v)
+{
+	return volume_writable(v) && !v->removing && !v->settling &&
+	       !v->silent;
+}
+
+/** volume_full() - it gets no new files for lack of space or inodes */
+bool volume_full(const struct volume *v);
+/** volume_measure() - free space, for placement */
+void volume_measure(struct volume *v);
+/**
+ * volume_look() - can it be read? From the drive, so it may take long.
+ * @readonly: whether its file system is. Return: 0 or -errno.
+ */
+int volume_look(int root_fd, bool *readonly);
+/** volume_error() - any thread: work on it failed; does that cast doubt? */
+void volume_error(struct volume *v, int rc);
 
 /** volume_fs_ok() - may backing files lie on a file system of this type? */
 bool volume_fs_ok(long f_type, const char **name);
@@ -70,6 +113,7 @@ int volume_make(const char *real, const struct marker *m, char *why);
  */
 int volume_open(struct volume *v, const uint8_t ns_uuid[16]);
 void volume_refuse(struct volume *v, const char *problem);
+void volume_readonly(struct volume *v);
 /** volume_take() - @v goes online with what the opened @from has found. */
 void volume_take(struct volume *v, struct volume *from);
 /** volume_pair_text() - what to say of two that carry the same marker. */
@@ -87,6 +131,9 @@ bool backing_parse(const char *name, uint64_t *ino, uint64_t *version,
 		   uint64_t *instance);
 int backing_open(struct volume *v, uint64_t ino, uint64_t version,
 		 uint64_t instance);
+/** backing_open_read() - may be on a read-only file system */
+int backing_open_read(struct volume *v, uint64_t ino, uint64_t version,
+		      uint64_t instance);
 /** backing_create() - empty, mode 0600; durable after backing_sync(). */
 int backing_create(struct volume *v, uint64_t ino, uint64_t version,
 		   uint64_t instance);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,6 +26,7 @@
 #include "export.h"
 #include "fault.h"
 #include "log.h"
+#include "proto/store.pb-c.h"
 #include "served.h"
 #include "store_impl.h"
 
@@ -134,6 +136,9 @@ struct ask {
 	uint32_t volume;
 	char problem[VOLUME_WHY];
 	bool online, kick, commit;
+	bool doubt, mark;
+	int root_fd;
+	uint32_t taken;			/* volume of a new file */
 	bool busy;			/* with a round begun before */
 	uint64_t quarantined, damaged, txn, rounds;
 };
@@ -142,6 +147,7 @@ static int ask_run(struct served *sv, struct job *j)
 {
 	struct ask *a = container_of(j, struct ask, j);
 	struct volume *v = served_volume(sv, a->volume);
+	struct ns_backing file;
 
 	a->busy = sv->readmit.busy;
 	a->rounds = sv->readmit.rounds;
@@ -149,6 +155,19 @@ static int ask_run(struct served *sv, struct job *j)
 		readmit_kick(sv);
 	if (a->commit)
 		assert_int_equal(ns_volume_put(sv->ns, &v->rec), 0);
+	if (a->mark) {
+		assert_int_equal(store_barrier(sv->st), 0);
+		assert_int_equal(marker_update(v, sv, store_durable(sv->st)),
+				 0);
+	}
+	if (a->doubt) {
+		volume_error(v, -EIO);
+		health_tick(sv);
+		pool_ensure(sv);
+		assert_int_equal(pool_backing_ops.take(sv, &file), 0);
+		a->taken = file.volume;
+	}
+	a->root_fd = v->root_fd;
 	a->online = volume_online(v);
 	strcpy(a->problem, v->problem);
 	a->quarantined = v->quarantined;
@@ -157,21 +176,27 @@ static int ask_run(struct served *sv, struct job *j)
 	return 0;
 }
 
-static struct ask *ask_for(struct served *sv, uint32_t volume, bool kick,
-			   bool commit)
+static struct ask *ask_it(struct served *sv, struct ask what)
 {
 	static struct ask copy;
 	struct ask *a = job_new(sizeof(*a), ask_run);
 
-	a->volume = volume;
-	a->kick = kick;
-	a->commit = commit;
+	memcpy((char *)a + sizeof(a->j), (char *)&what + sizeof(what.j),
+	       sizeof(what) - sizeof(what.j));
 	assert_int_equal(served_call(sv, &a->j, 0), 0);
 	/* but the job, whose other reference is still being dropped */
 	memcpy((char *)&copy + sizeof(copy.j), (char *)a + sizeof(a->j),
 	       sizeof(copy) - sizeof(copy.j));
 	job_put(&a->j);
 	return &copy;
+}
+
+static struct ask *ask_for(struct served *sv, uint32_t volume, bool kick,
+			   bool commit)
+{
+	return ask_it(sv, (struct ask) {
+		.volume = volume, .kick = kick, .commit = commit,
+	});
 }
 
 static struct ask *ask(struct served *sv, uint32_t volume, bool kick)
@@ -196,6 +221,69 @@ static struct ask *look_again(struct served *sv, uint32_t volume)
 		pthread_mutex_unlock(&sv->lock);
 	} while (busy);
 	return ask(sv, volume, false);
+}
+
+struct flush {
+	struct work w;
+	sem_t done;
+};
+
+static void flush_run(struct work *w)
+{
+	sem_post(&container_of(w, struct flush, w)->done);
+}
+
+/* What the deleter's thread was given is done: the markers of the start. */
+static void deleter_flush(struct served *sv)
+{
+	struct flush f = { .w.run = flush_run };
+
+	sem_init(&f.done, 0, 0);
+	assert_true(work_post(&sv->deleter.worker.q, &f.w));
+	sem_wait(&f.done);
+	sem_destroy(&f.done);
+}
+
+/* What can't be read stands for a drive that fails. */
+static void test_lost(void **state)
+{
+	struct ask doubt = { .volume = 2, .doubt = true };
+	struct served *sv = start();
+	uint64_t end = now_ms() + WAIT_MS;
+	struct ask *a;
+
+	(void)state;
+	assert_true(ask(sv, 2, false)->online);
+	deleter_flush(sv);
+	/* its marker becomes newer than the store was at the start */
+	assert_int_equal(ask_it(sv, (struct ask) {
+		.volume = 2, .commit = true, .mark = true })->root_fd < 0, 0);
+	/* no error, or one of no matter, and nothing happens */
+	a = ask_it(sv, doubt);
+	assert_int_equal(a->taken, 1);
+	assert_int_equal(rename(sub("v2/.orchfs-volume"), sub("marker")), 0);
+	assert_int_equal(mkdir(sub("v2/.orchfs-volume"), 0700), 0);
+	do {
+		a = ask_it(sv, doubt);
+		assert_int_equal(a->taken, 1);
+	} while ((a->online || a->root_fd >= 0) && now_ms() < end);
+	assert_false(a->online);
+	assert_int_equal(a->root_fd, -1);
+	assert_non_null(strstr(a->problem, "v2"));
+	assert_int_equal(access(sub("t/sweep.2"), F_OK), 0);
+	assert_true(ask(sv, 1, false)->online);
+	assert_false(look_again(sv, 2)->online);
+	/* back, with a file of before that nobody knows */
+	assert_int_equal(rmdir(sub("v2/.orchfs-volume")), 0);
+	assert_int_equal(rename(sub("marker"), sub("v2/.orchfs-volume")), 0);
+	mkdir(sub("v2/data/09"), 0700);
+	close(open(sub("v2/data/09/9ab.1.3"), O_WRONLY | O_CREAT, 0600));
+	a = look_again(sv, 2);
+	assert_true(a->online);
+	assert_string_equal(a->problem, "");
+	assert_int_equal(a->quarantined, 1);
+	assert_int_equal(access(sub("t/sweep.2"), F_OK), -1);
+	stop(sv);
 }
 
 static void copy_marker(uint32_t from, uint32_t to)
@@ -549,6 +637,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_comes_back, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_cloned, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_older_store, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),

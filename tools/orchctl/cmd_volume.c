@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* orchctl volume add, list, show, remove */
+/* orchctl volume add, list, show, set, remove */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +30,7 @@ static struct json_object *volume_json(const volume_info *v)
 	json_object_object_add(o, "fstype", json_object_new_string(v->fstype));
 	json_object_object_add(o, "size", json_uint(v->size));
 	json_object_object_add(o, "free", json_uint(v->free));
+	json_object_object_add(o, "reserve", json_uint(v->reserve));
 	json_object_object_add(o, "instances", json_uint(v->instances));
 	json_object_object_add(o, "quarantined", json_uint(v->quarantined));
 	return o;
@@ -47,6 +48,7 @@ static void volume_print(const volume_info *v)
 	       v->problem);
 	printf("size        %s, %s free\n", human_size(v->size),
 	       human_size(v->free));
+	printf("reserve     %s\n", human_size(v->reserve));
 	printf("instances   %llu\n", (unsigned long long)v->instances);
 	printf("quarantined %llu\n", (unsigned long long)v->quarantined);
 }
@@ -70,11 +72,11 @@ static void list_print(const Orchfs__Control__VolumeList *l)
 		printf("no volume: add one with 'orchctl volume add NAME DIRECTORY'\n");
 		return;
 	}
-	printf("%-16s %4s %-8s %10s %10s %10s  %s\n", "NAME", "TIER", "STATE",
+	printf("%-16s %4s %-9s %10s %10s %10s  %s\n", "NAME", "TIER", "STATE",
 	       "SIZE", "FREE", "INSTANCES", "PATH");
 	for (i = 0; i < l->n_volume; i++) {
 		v = l->volume[i];
-		printf("%-16s %4u %-8s %10s %10s %10llu  %s\n", v->name, v->tier,
+		printf("%-16s %4u %-9s %10s %10s %10llu  %s\n", v->name, v->tier,
 		       v->state, human_size(v->size), human_size(v->free),
 		       (unsigned long long)v->instances, v->path);
 		if (*v->problem)
@@ -189,6 +191,45 @@ int cmd_volume_add(const struct command *cmd, int argc, char **argv)
 	else if (!opts.json)
 		printf("volume %s is in use\nnext: mount -t orchfs %s /mnt\n",
 		       argv[0], conn_namespace());
+	conn_free(resp);
+	return RC_OK;
+}
+
+int cmd_volume_set(const struct command *cmd, int argc, char **argv)
+{
+	uint64_t tier = UINT64_MAX, reserve = UINT64_MAX;
+	const struct opt extra[] = {
+		{ "tier", "N", OPT_UINT,
+		  "lower tiers get new files first; needs an empty volume",
+		  &tier },
+		{ "reserve", "SIZE", OPT_SIZE,
+		  "space to keep free of new files, like 10G", &reserve },
+		{ 0 }
+	};
+	Orchfs__Control__VolumeSet msg = ORCHFS__CONTROL__VOLUME_SET__INIT;
+	ctl_response *resp;
+	int rc;
+
+	CTL_REQUEST(req, VOLUME_SET);
+	argv = args_parse(cmd, extra, &argc, argv);
+	if (tier == UINT64_MAX && reserve == UINT64_MAX)
+		return fail(RC_USAGE, "give --tier or --reserve");
+	if (tier != UINT64_MAX && tier > 255)
+		return fail(RC_USAGE, "--tier: at most 255");
+	msg.ns = (char *)opts.ns;
+	msg.name = argv[0];
+	msg.set_tier = tier != UINT64_MAX;
+	msg.tier = (uint32_t)tier;
+	msg.set_reserve = reserve != UINT64_MAX;
+	msg.reserve = reserve;
+	req.volume_set = &msg;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (resp->volume && opts.json)
+		print_json(volume_json(resp->volume));
+	else if (resp->volume)
+		volume_print(resp->volume);
 	conn_free(resp);
 	return RC_OK;
 }

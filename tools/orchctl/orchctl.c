@@ -25,6 +25,8 @@ static const struct command commands[] = {
 	  0, 0, cmd_volume_list },
 	{ "volume", "show", "NAME", "show one volume", NULL,
 	  1, 1, cmd_volume_show },
+	{ "volume", "set", "NAME", "change a volume's tier or reserve", NULL,
+	  1, 1, cmd_volume_set },
 	{ "volume", "remove", "NAME", "remove a volume that holds no file", NULL,
 	  1, 1, cmd_volume_remove },
 	{ "status", NULL, "", "show the daemon and its namespaces", NULL,

@@ -55,6 +55,7 @@ int cmd_init(const struct command *cmd, int argc, char **argv);
 int cmd_volume_add(const struct command *cmd, int argc, char **argv);
 int cmd_volume_list(const struct command *cmd, int argc, char **argv);
 int cmd_volume_show(const struct command *cmd, int argc, char **argv);
+int cmd_volume_set(const struct command *cmd, int argc, char **argv);
 int cmd_volume_remove(const struct command *cmd, int argc, char **argv);
 int cmd_status(const struct command *cmd, int argc, char **argv);
 int cmd_where(const struct command *cmd, int argc, char **argv);

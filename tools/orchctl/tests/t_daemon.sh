@@ -102,6 +102,12 @@ try 0 "is restored" "$orchctl" restore "$dir/backup" --namespace first
 try 0 "clean" "$orchctl" fsck first
 start
 try 0 "nvme0" "$orchctl" volume list --namespace first
+try 2 "give --tier" "$orchctl" volume set nvme0
+try 1 "no volume nvme9" "$orchctl" volume set nvme9 --reserve 1M \
+	--namespace first
+try 0 "reserve     2" "$orchctl" volume set nvme0 --reserve 2M --tier 3 \
+	--namespace first
+try 0 '"tier": 3' "$orchctl" volume show nvme0 --json --namespace first
 try 0 "" "$orchctl" volume remove nvme0 --namespace first
 try 0 "no volume" "$orchctl" volume list --namespace first
 stop
