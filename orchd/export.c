@@ -34,6 +34,11 @@ static void round_free(struct export_round *r)
 	free(r);
 }
 
+static bool round_stop(void *ctx)
+{
+	return atomic_load(&((struct served *)ctx)->exporter.stopped);
+}
+
 static void write_all(struct export_round *r, bool (*stop)(void *ctx),
 		      void *ctx)
 {
@@ -48,6 +53,9 @@ static void write_all(struct export_round *r, bool (*stop)(void *ctx),
 				  &r->stats);
 		if (fd < 0) {
 			r->failed++;
+			/* what a stop cuts short it does itself */
+			if (fd == -ECANCELED && stop == round_stop)
+				continue;
 			log_warn(r->sv->name, "volume %s: the names cannot be "
 				 "exported to it: %s; the exports there stay "
 				 "as they are", v->rec.name, strerror(-fd));
@@ -105,11 +113,6 @@ static void round_done(struct work *w)
 	r->sv->exporter.busy = false;
 	told(r);
 	round_free(r);
-}
-
-static bool round_stop(void *ctx)
-{
-	return atomic_load(&((struct served *)ctx)->exporter.stopped);
 }
 
 /* worker */

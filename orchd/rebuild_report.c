@@ -161,8 +161,8 @@ static void report_text(const struct rebuild *r)
 	line(r->sums.away, "files on volumes that are not there; they give "
 	     "EIO until those are back");
 	line(r->spare, "further copies, to quarantine at the next start");
-	line(r->empty, "backing files without contents or a name, to "
-	     "quarantine as well");
+	line(r->empty, "backing files without contents or a name, used for "
+	     "new files");
 	printf("What was made, renamed or removed after the export is not "
 	       "known; nor are owners,\nmodes, times of directories, links and "
 	       "extended attributes that changed after it.\n");

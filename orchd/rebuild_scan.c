@@ -10,6 +10,8 @@
 #include "rebuild.h"
 #include "served.h"
 
+#define RANGE_MAX	4096	/* files of a pool's range */
+
 static struct volume *volume_of(const struct rebuild *r, uint32_t id)
 {
 	struct volume *v = r->volumes;
@@ -69,12 +71,17 @@ int rebuild_look(struct rebuild *r)
 	return rc;
 }
 
+struct found_list {
+	struct ns_found *f;
+	size_t nr, max;
+};
+
 struct scan_ctx {
 	struct rebuild *r;
 	struct volume *v;
 	struct sweep_deletions *deletions;
-	struct ns_found *files;		/* without a valid record */
-	size_t nr, max;
+	struct found_list files;	/* without a valid record */
+	struct found_list empty;	/* of these, without contents */
 	struct pool_range *pools;	/* made ahead, as the export says */
 };
 
@@ -143,18 +150,18 @@ static int stat_file(const struct volume *v, struct ns_found *f)
 	return 0;
 }
 
-static int keep(struct scan_ctx *c, const struct ns_found *f)
+static int keep(struct found_list *l, const struct ns_found *f)
 {
-	if (c->nr == c->max) {
-		size_t max = c->max * 2 + 1024;
-		void *p = realloc(c->files, max * sizeof(*c->files));
+	if (l->nr == l->max) {
+		size_t max = l->max * 2 + 1024;
+		void *p = realloc(l->f, max * sizeof(*l->f));
 
 		if (!p)
 			return -ENOMEM;
-		c->files = p;
-		c->max = max;
+		l->f = p;
+		l->max = max;
 	}
-	c->files[c->nr++] = *f;
+	l->f[l->nr++] = *f;
 	return 0;
 }
 
@@ -175,11 +182,50 @@ static int scan_file(void *ctx, const char *subdir, const char *name)
 	rc = stat_file(c->v, &f);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
-	if (as == NS_FOUND_NEW && !f.stat.size && !f.stat.blocks) {
-		c->r->empty += !made_ahead(c, &f);
-		return 0;
+	if (as == NS_FOUND_NEW && !f.stat.size && !f.stat.blocks)
+		return made_ahead(c, &f) ? 0 : keep(&c->empty, &f);
+	return keep(&c->files, &f);
+}
+
+static int compare_empty(const void *a, const void *b)
+{
+	const struct ns_found *x = a, *y = b;
+
+	if (x->volume != y->volume)
+		return x->volume < y->volume ? -1 : 1;
+	return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+/* A range may have gaps: what is not there, or has a record, isn't used. */
+static bool same_range(const struct ns_found *first, const struct ns_found *f)
+{
+	return f->volume == first->volume && f->version == 1 &&
+	       f->ino - first->ino < RANGE_MAX &&
+	       f->ino - first->ino == f->instance - first->instance;
+}
+
+/* Files without contents, made ahead or not, are used for new ones. */
+static int make_ranges(struct scan_ctx *c)
+{
+	struct found_list *l = &c->empty;
+	size_t first = 0, next;
+	int rc = 0;
+
+	c->r->empty = l->nr;
+	if (l->nr)
+		qsort(l->f, l->nr, sizeof(*l->f), compare_empty);
+	for (; first < l->nr && !rc; first = next) {
+		const struct ns_found *f = &l->f[first];
+
+		next = first + 1;
+		if (f->version != 1)
+			continue;
+		while (next < l->nr && same_range(f, &l->f[next]))
+			next++;
+		rc = ns_pool_put(c->r->ns, f->volume, f->ino, f->instance,
+				 (uint32_t)(l->f[next - 1].ino - f->ino + 1));
 	}
-	return keep(c, &f);
+	return rc;
 }
 
 /* The newest of an inode first. */
@@ -254,16 +300,19 @@ int rebuild_scan(struct rebuild *r)
 		rc = ns_pools(r->ns, add_pool, &c);
 	for (c.v = r->volumes; c.v && !rc; c.v = c.v->next)
 		rc = backing_each(c.v, scan_file, &c);
-	if (!rc && c.nr)
-		qsort(c.files, c.nr, sizeof(*c.files), compare);
-	for (size_t i = 0; i < c.nr && !rc; i++)
-		rc = settle_file(r, &dir, &c.files[i]);
+	if (!rc && c.files.nr)
+		qsort(c.files.f, c.files.nr, sizeof(*c.files.f), compare);
+	for (size_t i = 0; i < c.files.nr && !rc; i++)
+		rc = settle_file(r, &dir, &c.files.f[i]);
+	if (!rc)
+		rc = make_ranges(&c);
 	if (!rc)
 		rc = ns_rebuild_records(r->ns, &r->when, told_missing, r,
 					&r->sums);
 	sweep_deletions_free(c.deletions);
 	free_pools(&c);
-	free(c.files);
+	free(c.files.f);
+	free(c.empty.f);
 	if (rc < 0)
 		snprintf(r->why, VOLUME_WHY, "comparing the volumes with the "
 			 "new store: %s", strerror(-rc));

@@ -144,8 +144,8 @@ note "no export at all"
 lose
 find "$first/names" "$second/names" -type f -delete
 rebuild
-
-orch-start
+# the names of the volumes are lost, too, and the rig wants its own
+orch-start >/dev/null 2>&1 || mount -t orchfs "$ORCH_NAMESPACE" "$ORCH_MNT"
 is "$(told export)" None "export"
 [ "$(told lost_found)" -gt 190 ] || fail "only $(told lost_found) files"
 (find "$found" -type f -size +0 -exec sha256sum {} + | cut -c 1-64 | sort -u) \
