@@ -31,7 +31,11 @@
 #define LOG_MIN		(2UL << 20)
 #define LOG_MAX		(16UL << 20)
 #define WRITE_LOGS	4		/* a memtable holds as many logs */
-#define INDEX_APART	(4ULL << 30)	/* of memory: table indexes stay */
+/*
+ * Of memory: from here on the tables' indexes and filters stay. One of them is
+ * larger than a part of the cache, so below each look-up may read it anew.
+ */
+#define INDEX_APART	(1ULL << 30)
 #define LEVELS		7
 /* The memtable: groups of store_prefix.c, each a skip list. */
 #define GROUP_BYTES	64		/* of log, for each of the groups */
