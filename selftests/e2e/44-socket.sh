@@ -1,23 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout: 300
-# The channel's socket is full: no request is lost, nor that notices were.
+# The channel's socket is full: no request is lost.
 . "$(dirname "$0")/lib.sh"
 at_exit "orch-kill >/dev/null"
 
 JOBS=60
-STRAYS=1024		# ORCHFS_STRAYS_MAX
 
 # Messages that found no room in a generic netlink socket.
 drops() {
 	awk '$2 == 16 && $3 != 0 { n += $9 } END { print n + 0 }' \
 		/proc/net/netlink
-}
-
-# The daemon has learnt since line $log of its log that notices were lost.
-resynced() {
-	[ "$(tail -n "+$((log + 1))" "$ORCH_LOG" |
-		grep -c "reading its open files again")" -gt 0 ]
 }
 
 mkdirs() {
@@ -40,10 +33,6 @@ mkdirs_done() {
 for ((i = 1; i <= JOBS; i++)); do
 	mkdir "p$i"
 done
-mkdir strays
-for ((i = 0; i <= STRAYS; i++)); do
-	echo "mknod('strays/$i')"
-done | python3 -I -c 'from os import mknod; import sys; exec(sys.stdin.read())'
 orch-kill --no-restart
 export ORCHD_FAULT=small-socket
 
@@ -63,31 +52,6 @@ request_waits $JOBS
 kill -CONT "$daemon"
 mkdirs_done b
 
-note "layouts that nobody takes, while the socket is full"
-echo kept >unlinked
-exec 3<unlinked
-rm unlinked
-mount -o remount,upcall_timeout=300 "$ORCH_MNT"
-log=$(wc -l <"$ORCH_LOG")
-kill -STOP "$daemon"
-python3 -I - "$STRAYS" <<'EOP' &
-import os, sys, threading
-threading.stack_size(65536)
-for i in range(int(sys.argv[1]) + 1):
-    threading.Thread(target=os.open, args=(f"strays/{i}", os.O_RDONLY)).start()
-EOP
-opener=$!
-request_waits "$STRAYS"
-kill -KILL $opener
-wait $opener 2>/dev/null || :
-kill -CONT "$daemon"
-wait_until 60 "no request under way" kernel_says_is waiting 0
-# a change, so that the daemon has something to tell
-mkdir told
-wait_until 60 "the daemon to read the handles" resynced
-is "$(cat <&3)" kept "content of a file without name"
-mount -o remount,upcall_timeout=60 "$ORCH_MNT"
-exec 3<&-
 unset ORCHD_FAULT
 orch-kill
 fsck_clean

@@ -55,7 +55,7 @@ mount -o remount,rw /mnt/slow
 is "$(places large)" "$fast valid" "where it is"
 
 note "a slow move is watched, met by others, cancelled"
-n=$(orchctl move --detach --rate 1M large slow)
+n=$(orchctl move --detach --rate 100K large slow)
 wait_until 30 "the copy" job_is "$n" step copy
 wait_until 30 "bytes" eval '[ "$(job "$n" reading)" -gt 0 ]'
 is "$(places large)" "$fast valid, slow filling" "during the copy"
@@ -66,17 +66,17 @@ fsck_clean
 orchctl jobs cancel "$n"
 is "$(job "$n" state)" cancelled "state of the job"
 is "$(places large)" "$fast valid" "after it was cancelled"
-n=$(orchctl move --detach --rate 1M large slow)
+n=$(orchctl move --detach --rate 100K large slow)
 wait_until 30 "bytes" eval '[ "$(job "$n" reading)" -gt 0 ]'
 soon 20 bash -c 'echo x >>large'
 refused "opened for writing" orchctl jobs watch "$n"
 is "$(tail -c 2 large)" x "what was written"
-n=$(orchctl move --detach --rate 1M large slow)
+n=$(orchctl move --detach --rate 100K large slow)
 wait_until 30 "bytes" eval '[ "$(job "$n" reading)" -gt 0 ]'
 soon 20 truncate -s 1000 large
 refused "opened for writing" orchctl jobs watch "$n"
 head -c 20000000 /dev/urandom >large
-n=$(orchctl move --detach --rate 1M large slow)
+n=$(orchctl move --detach --rate 100K large slow)
 wait_until 30 "bytes" eval '[ "$(job "$n" reading)" -gt 0 ]'
 rm large
 refused "deleted" orchctl jobs watch "$n"
