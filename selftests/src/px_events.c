@@ -285,10 +285,11 @@ static void project_inherit(void)
 	OK(mkdir("p/d", 0755));
 	OK(ioctl(px_open("p/f", O_RDONLY), FS_IOC_FSGETXATTR, &x));
 	EQ(x.fsx_projid, 5);
-	EQ(x.fsx_xflags, FS_XFLAG_NODUMP);
+	EQ(x.fsx_xflags & ~FS_XFLAG_HASATTR, FS_XFLAG_NODUMP);
 	OK(ioctl(px_open("p/d", O_RDONLY), FS_IOC_FSGETXATTR, &x));
 	EQ(x.fsx_projid, 5);
-	EQ(x.fsx_xflags, FS_XFLAG_PROJINHERIT | FS_XFLAG_NODUMP);
+	EQ(x.fsx_xflags & ~FS_XFLAG_HASATTR,
+	   FS_XFLAG_PROJINHERIT | FS_XFLAG_NODUMP);
 	px_put("g", "");
 	ERR(rename("g", "p/g"), EXDEV);
 	ERR(link("g", "p/g"), EXDEV);
