@@ -19,11 +19,11 @@ PAGE = 4096
 
 
 def block(seed, i):
-    return (b"%08d.%08d;" % (seed, i)) * (BLOCK // 18) + b"x" * (BLOCK % 18)
+    return stamp(seed, i) * (BLOCK // 18) + b"x" * (BLOCK % 18)
 
 
 def stamp(seed, i):
-    return b"%08d.%08d;" % (seed, i)
+    return b"%08d.%08d;" % (seed % 10 ** 8, i)
 
 
 def write(path, seed, n):
