@@ -339,7 +339,11 @@ static void test_before_attach(int fd)
 	check(ret == -ENOTCONN, "handles before attach gave %d", ret);
 	ret = simple(fd, ORCHFS_CMD_MOUNTS, NLM_F_DUMP);
 	check(ret == 0, "mounts before attach gave %d", ret);
+	ret = simple(fd, ORCHFS_CMD_LAYOUT_DROP, 0);
+	check(ret == -ENOTCONN, "layout-drop before attach gave %d", ret);
 	for (cmd = ORCHFS_CMD_MOUNTS; cmd < 20; cmd++) {
+		if (cmd == ORCHFS_CMD_LAYOUT_DROP)
+			continue;
 		ret = simple(fd, cmd, 0);
 		check(ret == -EOPNOTSUPP, "command %d gave %d", cmd, ret);
 	}
