@@ -20,7 +20,7 @@
 #define POOL_BATCH	512
 #define POOL_FIRST	64	/* of the first batch: it is waited for */
 #define POOL_RETRY_MS	1000
-#define POOL_WAIT_MS	10000	/* then another volume will do */
+#define POOL_WAIT_MS	10000	/* without a step: another volume will do */
 #define NUMBERS		8192	/* reserved at a time */
 
 struct pool_batch {
@@ -80,11 +80,13 @@ static void batch_run(struct work *w)
 	rc = store_barrier(b->sv->st);	/* the range record */
 	if (rc < 0)
 		sync_fatal(b->sv, rc);
+	atomic_fetch_add(&b->volume->pool_steps, 1);
 	while (!rc && b->made < r->count) {
 		rc = backing_create(b->volume, r->first_ino + b->made, 1,
 				    r->first_instance + b->made);
 		if (!rc)
 			b->made++;
+		atomic_fetch_add(&b->volume->pool_steps, 1);
 		if (b->made == r->count / 2)
 			fault_point("mid-pool-refill");
 	}
@@ -332,13 +334,27 @@ static bool pool_wait(struct served *sv, uint64_t end)
 	return !rc;
 }
 
+/* A slow one is worth it as long as it gets on. */
+static void wait_for(struct served *sv, struct volume *v)
+{
+	unsigned int steps = atomic_load(&v->pool_steps), seen;
+
+	while (!pool_wait(sv, now_ms() + POOL_WAIT_MS)) {
+		seen = atomic_load(&v->pool_steps);
+		if (seen == steps) {
+			v->pool_late = true;
+			return;
+		}
+		steps = seen;
+	}
+}
+
 /*
  * The pool of the volume that the next file should go to may be empty: it is
  * waited for, but not for long if another one can do it.
  */
 void pool_ensure(struct served *sv)
 {
-	uint64_t end = 0;
 	struct choice c;
 	int want, have;
 
@@ -357,10 +373,8 @@ void pool_ensure(struct served *sv)
 		}
 		if (!c.v[want]->pool_busy && !c.v[want]->pool_error)
 			return;			/* it could not be started */
-		if (!end)
-			end = now_ms() + POOL_WAIT_MS;
-		if (c.v[want]->pool_busy && !pool_wait(sv, end))
-			c.v[want]->pool_late = true;
+		if (c.v[want]->pool_busy)
+			wait_for(sv, c.v[want]);
 	}
 }
 

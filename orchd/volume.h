@@ -51,6 +51,7 @@ struct volume {
 	uint64_t pool_retry;		/* ms: not before, after a failure */
 	int pool_error;
 	bool pool_late;			/* not waited for */
+	atomic_uint pool_steps;		/* of its batches, by its thread */
 	struct placement place;
 	/* health.c, namespace thread only */
 	struct worker worker;		/* pool and looks */
