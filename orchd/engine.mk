@@ -64,4 +64,4 @@ engine-test-san:
 engine-clean:
 	rm -rf $(ENGINE_BUILD) build/engine-san $(ENGINE_LIB) $(ENGINE_PROTO)
 
--include $(ENGINE_OBJS:.o=.d) $(ENGINE_TEST_BINS:=.d)
+-include $(ENGINE_OBJS:.o=.d) $(wildcard $(ENGINE_BUILD)/tests/*.d)
