@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# debug: no: programs above what the others cover
 # timeout: 600
 # Whole trees: rsync onto orchfs, again, and away from it; tar to tar. What a
 # second rsync finds to do and what the comparison of two listings shows must

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: programs above what the others cover
 # timeout: 900
 # The module is built on orchfs by make and gcc: parts of it in a short run,
 # the whole in a long one, which then goes on with the module that was built

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: programs above what the others cover
 # timeout: 600
 # A container: the layers of an image are unpacked on orchfs, overlayfs puts
 # them together with an upper layer there, and programs of the image work in

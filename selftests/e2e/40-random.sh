@@ -7,8 +7,8 @@
 . "$(dirname "$0")/lib.sh"
 cd /
 
-ops=$(long_or 1000000 100000)
-kills=$(long_or 100 20)
+ops=$(long_or 1000000 100000 10000)
+kills=$(long_or 100 20 5)
 opsrand --dir "$TEST_DIR/r" --seed "$SEED" --ops "$ops" --procs 8 \
 	--drop 1000 --hook orch-kill --hook-every $((ops / (kills + 1))) \
 	--between 'orch-stop && orch-start' | tee /tmp/opsrand.out

@@ -5,8 +5,8 @@
 # Layouts are swapped again and again under I/O from several processors.
 . "$(dirname "$0")/lib.sh"
 
-wanted=$(long_or 2000 60)
-ops=$(long_or 300000 12000)
+wanted=$(long_or 2000 60 20)
+ops=$(long_or 300000 12000 3000)
 
 iou --dir . --seed "$SEED" --ops "$ops" --depth 32 --mode mixed >iou.out 2>&1 &
 jobs=($!)

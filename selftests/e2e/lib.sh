@@ -68,9 +68,16 @@ soon() {
 	[ $status = 0 ] || fail "'$*' fails with status $status"
 }
 
-# long_or LONG SHORT: how much to do.
+# long_or LONG SHORT [DEBUG]: how much to do; on the debug kernel, which is
+# many times slower, DEBUG or else SHORT.
 long_or() {
-	if [ "$LONG" = 1 ]; then echo "$1"; else echo "$2"; fi
+	if [ "$LONG" = 1 ]; then
+		echo "$1"
+	elif [ "$ORCH_KERNEL" = debug ]; then
+		echo "${3:-$2}"
+	else
+		echo "$2"
+	fi
 }
 
 # upcalls [KIND]: how many requests of that kind (or of all) the kernel has

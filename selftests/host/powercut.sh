@@ -17,6 +17,6 @@ disks=()
 for name in own data log replay cow; do
 	disks+=(--disk "$work/$name.img")
 done
-"$here/../vm/vm" --kernel "${ORCH_KERNEL:-stock}" --cpus 2 \
+"$here/../vm/vm" --cpus 2 \
 	--timeout $((long ? 7200 : 1400)) --disk-size 6G "${disks[@]}" \
 	-- bash /inject/selftests/host/powercut.guest

@@ -9,13 +9,13 @@
 GUARD=(setpriv --pdeathsig TERM --)
 
 # What a machine takes beside others, in MiB: its memory and the emulator's.
-declare -A JOB_MIB=([stock]=2600 [debug]=3800)
+JOB_MIB=3800
 
-# jobs_at_once KERNEL: one for each processor, as far as memory permits.
+# jobs_at_once: one for each processor, as far as memory permits.
 jobs_at_once() {
 	local processors fit
 	processors=$(nproc)
-	fit=$(awk -v mib="${JOB_MIB[$1]}" '/^MemAvailable:/ {
+	fit=$(awk -v mib="$JOB_MIB" '/^MemAvailable:/ {
 		n = int($2 / 1024 / mib); print (n > 1 ? n : 1) }' /proc/meminfo)
 	echo $((fit < processors ? fit : processors))
 }
