@@ -74,12 +74,13 @@ static void batch_run(struct work *w)
 {
 	struct pool_batch *b = container_of(w, struct pool_batch, w);
 	struct pool_range *r = b->range;
-	struct pool *pool = &b->sv->pool;
+	struct served *sv = b->sv;
+	struct pool *pool = &sv->pool;
 	int rc;
 
-	rc = store_barrier(b->sv->st);	/* the range record */
+	rc = store_barrier(sv->st);	/* the range record */
 	if (rc < 0)
-		sync_fatal(b->sv, rc);
+		sync_fatal(sv, rc);
 	atomic_fetch_add(&b->volume->pool_steps, 1);
 	while (!rc && b->made < r->count) {
 		rc = backing_create(b->volume, r->first_ino + b->made, 1,
@@ -104,8 +105,9 @@ static void batch_run(struct work *w)
 	pool->done = b;
 	pthread_cond_signal(&pool->cond);
 	pthread_mutex_unlock(&pool->lock);
+	/* who waits may have freed the batch by now */
 	if (!atomic_exchange(&pool->done_posted, true) &&
-	    !work_post(&b->sv->queue, &pool->done_work))
+	    !work_post(&sv->queue, &pool->done_work))
 		atomic_store(&pool->done_posted, false);
 }
 
