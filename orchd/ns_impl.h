@@ -51,6 +51,8 @@ struct live {
 	bool moving;		/* a job is at it (ns_move.c) */
 	bool written;		/* since then writing was granted */
 	bool parked;		/* nothing is granted now */
+	/* The record's changes in between were untold (struct tnode). */
+	uint64_t untold_from, untold_to;
 };
 
 struct live_table {
@@ -114,6 +116,7 @@ struct tnode {
 	bool is_new, dirty, removed;
 	bool sized;		/* a note of this batch told the size */
 	bool settled;		/* its instance becomes clean */
+	bool untold;		/* no reply tells the kernel of the change */
 	bool have_tier;
 	bool retiered;		/* its H row is that of tier_before */
 	uint8_t tier, tier_before;

@@ -227,6 +227,7 @@ static void retier(struct txn *t, struct tnode *n, uint32_t from, uint32_t to)
 	n->tier_before = tier_of(t->ns, from);
 	n->tier = tier_of(t->ns, to);
 	n->dirty = true;
+	n->untold = true;
 }
 
 static int begin_one(struct txn *t, struct ns_move *m)

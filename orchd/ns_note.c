@@ -23,6 +23,12 @@ enum verdict {
 	NOTE_SESSION_ENDS,
 };
 
+static void change_untold(struct tnode *n)
+{
+	n->dirty = true;
+	n->untold = true;
+}
+
 static void set_time(struct tnode *n, struct orchfs_time *t, int64_t sec,
 		     uint32_t nsec)
 {
@@ -30,7 +36,7 @@ static void set_time(struct tnode *n, struct orchfs_time *t, int64_t sec,
 		return;
 	t->sec = sec;
 	t->nsec = nsec;
-	n->dirty = true;
+	change_untold(n);
 }
 
 static bool ctime_is_later(const struct orchfs_attr *a, const struct inode *i)
@@ -40,25 +46,34 @@ static bool ctime_is_later(const struct orchfs_attr *a, const struct inode *i)
 	return a->ctime_nsec > i->ctime.nsec;
 }
 
-/* Made before a change of the record that came in first: a utimes, say. */
-static bool overtaken(const struct tnode *n, const struct orchfs_attr *a)
+/*
+ * Made before a change of the record that came in first: a utimes, say. Not
+ * overtaken by earlier notices, of which the kernel hears nothing.
+ */
+static bool overtaken(struct txn *t, const struct tnode *n,
+		      const struct orchfs_attr *a)
 {
-	return a->change && a->change < n->i.change;
+	const struct live *l = live_find(t->ns, n->i.ino);
+
+	if (!a->change || a->change >= n->i.change)
+		return false;
+	return !l || l->untold_to != n->i.change ||
+	       a->change < l->untold_from;
 }
 
 /*
  * ctime never goes back: the note may be older than a chmod. Of one that was
  * overtaken nothing else counts; the backing file has what was written.
  */
-static void apply_attr(struct tnode *n, uint32_t valid,
+static void apply_attr(struct txn *t, struct tnode *n, uint32_t valid,
 		       const struct orchfs_attr *a)
 {
-	if (overtaken(n, a))
+	if (overtaken(t, n, a))
 		valid &= ORCHFS_SET_CTIME;
 	if (valid & ORCHFS_SET_SIZE && S_ISREG(n->i.mode) &&
 	    a->size <= INT64_MAX) {
 		if (n->i.size != a->size || n->i.blocks != a->blocks)
-			n->dirty = true;
+			change_untold(n);
 		n->i.size = a->size;
 		n->i.blocks = a->blocks;
 		n->sized = true;
@@ -91,7 +106,7 @@ int node_settle(struct txn *t, struct tnode *n, bool from_backing)
 		if (backing_stat(t->ns, n->i.ino, &in, &s))
 			return 0;
 		inode_from_backing(&n->i, &in, &s);
-		n->dirty = true;
+		change_untold(n);
 	}
 	n->settled = true;
 	in.dirty = false;
@@ -124,8 +139,9 @@ static int note_attr(struct txn *t, const struct ns_note *note,
 	rc = txn_inode(t, note->node, &n);
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
-	apply_attr(n, note->valid, &note->attr);
-	if (l && l->dirty && !l->out && (n->sized || overtaken(n, &note->attr)))
+	apply_attr(t, n, note->valid, &note->attr);
+	if (l && l->dirty && !l->out &&
+	    (n->sized || overtaken(t, n, &note->attr)))
 		rc = node_settle(t, n, !n->sized);
 	if (n->dirty || n->settled)
 		*v = NOTE_DONE;
@@ -146,7 +162,7 @@ static int note_return(struct txn *t, const struct ns_note *note,
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
 	*v = NOTE_OUT_ENDS;
-	apply_attr(n, note->valid, &note->attr);
+	apply_attr(t, n, note->valid, &note->attr);
 	if (!l || !l->dirty)
 		return 0;
 	return node_settle(t, n, !n->sized);
@@ -269,6 +285,7 @@ int ns_settle(struct ns *ns, uint64_t ino)
 		if (!rc) {
 			n->dirty = in.dirty || n->i.size != s.size ||
 				   n->i.blocks != s.blocks;
+			n->untold = n->dirty;
 			n->i.size = s.size;
 			n->i.blocks = s.blocks;
 		}

@@ -249,9 +249,29 @@ static int write_inode(struct txn *t, struct tnode *n)
 	return 0;
 }
 
+/*
+ * A kernel that has seen the record before a notice, or another change that no
+ * reply tells of, has missed nothing since.
+ */
+static void remember_untold(struct ns *ns, const struct tnode *n)
+{
+	struct live *l = live_find(ns, n->i.ino);
+
+	if (!l)
+		return;
+	if (l->untold_to != n->old.change)
+		l->untold_from = n->old.change;
+	l->untold_to = n->i.change;
+}
+
 static void committed(struct txn *t, uint64_t ino_limit, uint64_t del_limit)
 {
 	struct ns *ns = t->ns;
+
+	for (const struct tnode *n = t->nodes; n; n = n->next) {
+		if (n->untold && !n->removed)
+			remember_untold(ns, n);
+	}
 
 	for (struct live_change *c = t->live; c; c = c->next) {
 		struct live *l = live_find(ns, c->ino);

@@ -228,6 +228,56 @@ static void test_notes(void **state)
 	end();
 }
 
+static void note_atime(uint64_t ino, uint64_t change, int64_t atime)
+{
+	struct ns_note n = {
+		.kind = K(NOTE_ATTR),
+		.node = ino,
+		.valid = ORCHFS_SET_ATIME,
+		.attr = { .change = change, .atime = atime },
+	};
+
+	assert_int_equal(ns_note(e.ns, &n, 1), 0);
+	assert_int_equal(do_getattr(&e, ino), 0);
+}
+
+/* The kernel doesn't hear of what its own notices change. */
+static void test_overtaken_notes(void **state)
+{
+	uint64_t f, change, moved;
+	struct ns_note n;
+	struct op_req rq;
+
+	begin(state);
+	f = make(ROOT, "f", REG, RW);
+	change = e.rep.attr.change;
+	fake_write(&e, f, 5000);
+	n = note_attr(f, 5000, e.fake.clock - 1);
+	n.attr.change = change;
+	assert_int_equal(ns_note(e.ns, &n, 1), 0);
+	note_atime(f, change, 77);
+	assert_int_equal(e.rep.attr.atime, 77);
+	note_atime(f, change, 78);
+	assert_int_equal(e.rep.attr.atime, 78);
+	/* of a utimes it does; what was on its way before is too late */
+	rq = env_req(&e, K(SETATTR), 6);
+	rq.node = f;
+	rq.valid = ORCHFS_SET_ATIME;
+	rq.attr.atime = 5;
+	assert_int_equal(env_run(&e, &rq), 0);
+	moved = e.rep.attr.change;
+	assert_true(moved > change);
+	note_atime(f, change, 79);
+	assert_int_equal(e.rep.attr.atime, 5);
+	note_atime(f, moved, 80);
+	assert_int_equal(e.rep.attr.atime, 80);
+	note_atime(f, change, 81);
+	assert_int_equal(e.rep.attr.atime, 80);
+	note_atime(f, moved, 82);
+	assert_int_equal(e.rep.attr.atime, 82);
+	end();
+}
+
 static void test_many_notes(void **state)
 {
 	static struct ns_note n[1000];
@@ -795,6 +845,7 @@ int main(void)
 		BOTH(test_create_with_layout),
 		BOTH(test_dirty_attributes),
 		BOTH(test_notes),
+		BOTH(test_overtaken_notes),
 		BOTH(test_many_notes),
 		BOTH(test_damage),
 		BOTH(test_settle),
