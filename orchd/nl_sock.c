@@ -34,12 +34,12 @@ struct channel_msg {
 
 static void channel_options(struct channel *ch)
 {
-	int size = fault_enabled("small-socket") ? SOCK_SMALL : SOCK_BUF;
-	int on = 1;
+	int in = fault_enabled("small-socket") ? SOCK_SMALL : SOCK_BUF;
+	int out = SOCK_BUF, on = 1;
 
 	/* a smaller buffer works too: the kernel's table keeps requests */
-	setsockopt(ch->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	setsockopt(ch->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	setsockopt(ch->fd, SOL_SOCKET, SO_RCVBUFFORCE, &in, sizeof(in));
+	setsockopt(ch->fd, SOL_SOCKET, SO_SNDBUFFORCE, &out, sizeof(out));
 	setsockopt(ch->fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
 	setsockopt(ch->fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 }

@@ -63,7 +63,7 @@ orch-kill --no-restart
 start=$SECONDS
 refused_soon 40 "timed out" mkdir late
 [ $((SECONDS - start)) -ge 2 ] || fail "the deadline came too early"
-mount -o remount,upcall_timeout=60,upcall_errno=EIO "$ORCH_MNT"
+mount -o remount,upcall_timeout=600,upcall_errno=EIO "$ORCH_MNT"
 orch-start
 rmdir late 2>/dev/null || :
 mkdir late
@@ -84,13 +84,13 @@ kill -KILL $job
 wait_until 10 "the killed mkdir to end" ended $job
 wait $job || :
 kill -CONT "$daemon"
-wait_until 20 "no request under way" kernel_says_is waiting 0
+wait_until 60 "no request under way" kernel_says_is waiting 0
 note "what a killed change doesn't concern stays cached"
 (
 	cd apart
 	costs 0 stat file >/dev/null
 )
-mount -o remount,upcall_timeout=60 "$ORCH_MNT"
+mount -o remount,upcall_timeout=600 "$ORCH_MNT"
 mkdir -p dir1/given-up dir2/killed-too
 rmdir dir1/given-up dir2/killed-too
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: --cpus 2 --timeout 900
+# vm: --cpus 1 --timeout 900
 # timeout: 600
 # What is wrong is refused with a text that names it, nothing hangs, nothing
 # is lost.

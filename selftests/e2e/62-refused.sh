@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: --cpus 2 --timeout 900
+# vm: --cpus 1 --timeout 900
 # timeout: 420
 # Volumes and stores that must be refused at start: nothing on them is
 # touched, and all is there once the cause is mended.

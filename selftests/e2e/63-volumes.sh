@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: --cpus 2 --timeout 900
+# vm: --cpus 1 --timeout 900
 # timeout: 240
 # Volumes of a namespace that is served: a refused one comes back without a
 # restart, sync writes them back, many requests are under way at once.

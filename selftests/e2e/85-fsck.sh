@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # debug: no: of the tools
-# vm: --cpus 2 --timeout 900
+# vm: --cpus 1 --timeout 900
 # timeout: 300
 # fsck finds what was damaged, names it, and repairs what can be repaired.
 . "$(dirname "$0")/lib.sh"

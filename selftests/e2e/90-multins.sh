@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# vm: --cpus 2 --timeout 900
+# vm: --cpus 1 --timeout 900
 # timeout: 300
 # Two namespaces in one daemon, each for itself.
 . "$(dirname "$0")/lib.sh"
