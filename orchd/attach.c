@@ -289,7 +289,7 @@ void attach_try(struct served *sv)
 	char text[VOLUME_WHY];
 	int rc;
 
-	if (sv->attached)
+	if (sv->attached || sv->held_back)
 		return;
 	rc = channel_open(&sv->ch);
 	sv->no_module = rc == -ENOENT;

@@ -15,6 +15,7 @@
 
 enum {
 	OPT_STATE_DIR = 256, OPT_SOCKET, OPT_READY_FD, OPT_INIT, OPT_RESTORE,
+	OPT_TAKEOVER,
 	OPT_REBUILD, OPT_DRY_RUN, OPT_PARTIAL, OPT_JSON,
 	OPT_STORE, OPT_ENGINE, OPT_LOG_LEVEL, OPT_VERSION, OPT_MOVE_RATE,
 	OPT_MEMORY,
@@ -25,6 +26,7 @@ static const struct option options[] = {
 	{ "state-dir",	required_argument,	NULL, OPT_STATE_DIR },
 	{ "socket",	required_argument,	NULL, OPT_SOCKET },
 	{ "ready-fd",	required_argument,	NULL, OPT_READY_FD },
+	{ "takeover",	no_argument,		NULL, OPT_TAKEOVER },
 	{ "init",	required_argument,	NULL, OPT_INIT },
 	{ "restore",	required_argument,	NULL, OPT_RESTORE },
 	{ "rebuild",	required_argument,	NULL, OPT_REBUILD },
@@ -56,6 +58,8 @@ void config_usage(void)
 "                       environment ORCHD_SOCKET)\n"
 "      --ready-fd N     write READY=1 there when every namespace is served\n"
 "                       or has a reported problem\n"
+"      --takeover       take the place of the orchd at the control socket;\n"
+"                       orchctl upgrade starts one so\n"
 "      --init NAME      make an empty namespace in --store DIR, and exit\n"
 "      --restore NAME   make the store DIR from a backup on standard input\n"
 "      --rebuild NAME   make the store DIR from the volumes with the roots PATH\n"
@@ -177,6 +181,9 @@ static int config_option(struct config *c, int opt, const char *arg,
 	case OPT_VERSION:
 		c->mode = CONFIG_VERSION;
 		return 0;
+	case OPT_TAKEOVER:
+		c->takeover = true;
+		return 0;
 	case OPT_STATE_DIR:
 		c->state_dir = arg;
 		return 0;
@@ -234,6 +241,7 @@ int config_parse(int argc, char **argv, struct config *c, char *why,
 	int opt, rc;
 
 	*c = (struct config) {
+		.argv = argv,
 		.state_dir = DEFAULT_STATE_DIR,
 		.socket = DEFAULT_SOCKET,
 		.engine = "rocksdb",

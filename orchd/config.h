@@ -28,6 +28,8 @@ struct config {
 	bool dry_run, partial, json;
 	const char *engine;
 	int ready_fd;		/* -1: none */
+	bool takeover;
+	char **argv;		/* as given */
 	int log_level;
 	uint64_t memory;	/* to size buffers for; 0: find out */
 	uint64_t move_rate;	/* bytes a second, 0: no limit */

@@ -17,6 +17,8 @@
 #include "log.h"
 #include "served.h"
 
+#define BACKLOG	64
+
 struct ctl_conn {
 	struct ctl_conn *next;
 	struct loop_source source;
@@ -29,6 +31,7 @@ struct ctl_conn {
 	int fd;			/* received, not yet used */
 	uint8_t *out;
 	size_t out_len, out_pos;
+	int give[CTL_GIVE];	/* with the first byte of it */
 	bool busy;		/* a request runs */
 	bool closing;		/* after the response */
 	char *checkpoint;
@@ -43,7 +46,8 @@ struct ctl {
 	struct ctl_conn *conns;
 	unsigned int nr_conns, active;
 	uint64_t next_id;
-	bool stopping;
+	bool stopping, listening, given;
+	atomic_uint_fast64_t held_for;	/* connection; 0: all */
 };
 
 static void conn_event(struct loop_source *s, uint32_t events);
@@ -101,13 +105,33 @@ static void conn_watch(struct ctl_conn *c)
 	loop_mod(c->ctl->loop, &c->source, events);
 }
 
+static ssize_t conn_send(struct ctl_conn *c)
+{
+	struct iovec iov = { c->out + c->out_pos, c->out_len - c->out_pos };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union {
+		char buf[CMSG_SPACE(sizeof(c->give))];
+		struct cmsghdr align;
+	} u = { 0 };
+	struct cmsghdr *h;
+
+	if (!c->out_pos && c->give[0] >= 0) {
+		m.msg_control = u.buf;
+		m.msg_controllen = sizeof(u.buf);
+		h = CMSG_FIRSTHDR(&m);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(sizeof(c->give));
+		memcpy(CMSG_DATA(h), c->give, sizeof(c->give));
+	}
+	return sendmsg(c->source.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* Return false when the connection is gone. */
 static bool conn_flush(struct ctl_conn *c)
 {
 	while (c->out_pos < c->out_len) {
-		ssize_t n = send(c->source.fd, c->out + c->out_pos,
-				 c->out_len - c->out_pos,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = conn_send(c);
 
 		if (n < 0 && errno == EAGAIN)
 			break;
@@ -123,6 +147,7 @@ static bool conn_flush(struct ctl_conn *c)
 		free(c->out);
 		c->out = NULL;
 		c->out_pos = c->out_len = 0;
+		c->give[0] = -1;
 		if (c->closing) {
 			conn_close(c);
 			return false;
@@ -186,12 +211,15 @@ static void call_done(struct work *w)
 	bool stop = call->stop;
 
 	ctl->active--;
+	if (call->after)
+		call->after(call);
 	for (c = ctl->conns; c && c->id != call->conn; c = c->next)
 		;
 	if (c) {
 		c->busy = false;
 		c->out = call->out;
 		c->out_len = call->out_len;
+		memcpy(c->give, call->give, sizeof(c->give));
 		call->out = NULL;
 		if (call->checkpoint) {
 			if (c->checkpoint)
@@ -228,6 +256,14 @@ static void *call_main(void *arg)
 	return NULL;
 }
 
+static pid_t peer_pid(int fd)
+{
+	socklen_t len = sizeof(struct ucred);
+	struct ucred u;
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u, &len) ? 0 : u.pid;
+}
+
 static void conn_request(struct ctl_conn *c, const uint8_t *p, size_t len)
 {
 	struct ctl_call *call;
@@ -243,6 +279,8 @@ static void conn_request(struct ctl_conn *c, const uint8_t *p, size_t len)
 	call->conn = c->id;
 	call->fd = c->fd;
 	c->fd = -1;
+	call->pid = peer_pid(c->source.fd);
+	call->give[0] = -1;
 	call->a = arena_new();
 	call->req = orchfs__control__request__unpack(NULL, len, p);
 	if (!call->req || !call->a) {
@@ -344,6 +382,13 @@ static int conn_read(struct ctl_conn *c)
 	return 1;
 }
 
+static bool held_from(const struct ctl_conn *c)
+{
+	uint64_t held_for = atomic_load(&c->ctl->held_for);
+
+	return held_for && held_for != c->id;
+}
+
 static void conn_readable(struct ctl_conn *c)
 {
 	uint8_t *in;
@@ -368,6 +413,8 @@ static void conn_readable(struct ctl_conn *c)
 	c->deadline = 0;
 	if (c->ctl->stopping)
 		conn_refuse(c, -ESHUTDOWN, "orchd is stopping");
+	else if (held_from(c))
+		conn_refuse(c, -EAGAIN, "orchd is being replaced: try again");
 	else
 		conn_request(c, in, len);
 	free(in);
@@ -412,6 +459,7 @@ static void listen_event(struct loop_source *s, uint32_t events)
 	c->ctl = ctl;
 	c->id = ++ctl->next_id;
 	c->fd = -1;
+	c->give[0] = -1;
 	c->source.fd = fd;
 	c->source.fn = conn_event;
 	if (loop_add(ctl->loop, &c->source, EPOLLIN) < 0) {
@@ -481,7 +529,7 @@ static int listen_socket(const char *path, char *why)
 		return -errno;
 	unlink(path);		/* of a daemon that died: we hold the lock */
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
-	    chmod(path, 0600) < 0 || listen(fd, 64) < 0)
+	    chmod(path, 0600) < 0 || listen(fd, BACKLOG) < 0)
 		rc = -errno;
 	if (!rc)
 		return fd;
@@ -511,17 +559,66 @@ static int make_dir(const char *path, char *why)
 	return -errno;
 }
 
-static int ctl_watch(struct ctl *ctl)
+int ctl_listen(struct ctl *ctl)
 {
 	int rc;
 
-	ctl->listen.fn = listen_event;
+	if (ctl->listening)
+		return 0;
+	/* also where it listens: peers are told whose socket it is */
+	if (listen(ctl->listen.fd, BACKLOG) < 0)
+		return -errno;
 	rc = loop_add(ctl->loop, &ctl->listen, EPOLLIN);
+	ctl->listening = !rc;
+	return rc;
+}
+
+void ctl_deafen(struct ctl *ctl)
+{
+	if (ctl->listening)
+		loop_del(ctl->loop, &ctl->listen);
+	ctl->listening = false;
+}
+
+void ctl_give(const struct ctl *ctl, int fds[CTL_GIVE])
+{
+	fds[0] = ctl->listen.fd;
+	fds[1] = ctl->lock_fd;
+}
+
+void ctl_given(struct ctl *ctl)
+{
+	ctl->given = true;
+}
+
+void ctl_hold(struct ctl *ctl, uint64_t conn)
+{
+	atomic_store(&ctl->held_for, conn);
+}
+
+static int ctl_watch(struct ctl *ctl)
+{
+	int rc = 0;
+
+	ctl->listen.fn = listen_event;
+	if (!ctl->c.given)
+		rc = ctl_listen(ctl);
 	if (rc < 0)
 		return rc;
 	ctl->queue_source.fd = ctl->queue.efd;
 	ctl->queue_source.fn = ctl_queue_event;
 	return loop_add(ctl->loop, &ctl->queue_source, EPOLLIN);
+}
+
+static int own_socket(struct ctl *ctl, char *why)
+{
+	int rc = make_dir(ctl->c.path, why);
+
+	if (!rc)
+		rc = ctl->lock_fd = lock_socket(ctl->c.path, why);
+	if (rc >= 0)
+		rc = ctl->listen.fd = listen_socket(ctl->c.path, why);
+	return rc;
 }
 
 int ctl_start(struct loop *loop, const struct ctl_config *c, struct ctl **out,
@@ -542,11 +639,12 @@ int ctl_start(struct loop *loop, const struct ctl_config *c, struct ctl **out,
 		free(ctl);
 		return rc;
 	}
-	rc = make_dir(c->path, why);
-	if (!rc)
-		rc = ctl->lock_fd = lock_socket(c->path, why);
-	if (rc >= 0)
-		rc = ctl->listen.fd = listen_socket(c->path, why);
+	if (c->given) {
+		ctl->lock_fd = c->lock_fd;
+		ctl->listen.fd = c->listen_fd;
+	} else {
+		rc = own_socket(ctl, why);
+	}
 	if (rc >= 0)
 		rc = ctl_watch(ctl);
 	if (rc < 0) {
@@ -560,10 +658,11 @@ int ctl_start(struct loop *loop, const struct ctl_config *c, struct ctl **out,
 void ctl_stop(struct ctl *ctl)
 {
 	ctl->stopping = true;
+	ctl_deafen(ctl);
 	if (ctl->listen.fd >= 0) {
-		loop_del(ctl->loop, &ctl->listen);
 		close(ctl->listen.fd);
-		unlink(ctl->c.path);
+		if (!ctl->given)
+			unlink(ctl->c.path);
 	}
 	ctl->listen.fd = -1;
 }

@@ -19,6 +19,7 @@
 #define CTL_FRAME_MAX	(1U << 20)
 #define CTL_CONN_MAX	64
 #define CTL_FRAME_MS	10000
+#define CTL_GIVE	2
 
 struct arena;
 struct ctl;
@@ -37,6 +38,9 @@ struct ctl_call {
 	size_t out_len;
 	char *checkpoint;	/* lives as long as the connection */
 	bool stop;
+	pid_t pid;		/* of the peer */
+	int give[CTL_GIVE];	/* go with the response, stay open; or -1 */
+	void (*after)(struct ctl_call *c);	/* main thread; or NULL */
 };
 
 struct ctl_config {
@@ -45,6 +49,9 @@ struct ctl_config {
 	unsigned int frame_ms;		/* 0: CTL_FRAME_MS */
 	void (*stop)(void *ctx);	/* orchctl stop */
 	void *ctx;
+	/* of the daemon that is replaced: ctl_listen() begins to use them */
+	bool given;
+	int listen_fd, lock_fd;
 };
 
 /**
@@ -59,6 +66,15 @@ void ctl_tick(struct ctl *ctl);
 void ctl_stop(struct ctl *ctl);
 unsigned int ctl_active(const struct ctl *ctl);
 void ctl_free(struct ctl *ctl);
+/** ctl_listen() - accept connections, ctl_deafen() - leave them waiting */
+int ctl_listen(struct ctl *ctl);
+void ctl_deafen(struct ctl *ctl);
+/** ctl_give() - what another daemon needs to go on with this socket */
+void ctl_give(const struct ctl *ctl, int fds[CTL_GIVE]);
+/** ctl_given() - the socket is the other's: it stays when this one ends */
+void ctl_given(struct ctl *ctl);
+/** ctl_hold() - any thread: refuse requests but those of one connection */
+void ctl_hold(struct ctl *ctl, uint64_t conn);
 const char *ctl_state_dir(const struct ctl *ctl);
 bool ctl_stopping(const struct ctl *ctl);
 
@@ -77,6 +93,12 @@ int ctl_move(struct ctl_call *c);
 int ctl_job_list(struct ctl_call *c);
 int ctl_job_get(struct ctl_call *c);
 int ctl_job_cancel(struct ctl_call *c);
+
+/* handover.c */
+int ctl_take_over(struct ctl_call *c);
+int ctl_taken(struct ctl_call *c);
+int ctl_give_back(struct ctl_call *c);
+int ctl_upgrade(struct ctl_call *c);
 
 /* ctl_volume.c */
 int ctl_volume_add(struct ctl_call *c);

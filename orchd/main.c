@@ -21,6 +21,7 @@
 #include "config.h"
 #include "ctl.h"
 #include "fault.h"
+#include "handover.h"
 #include "log.h"
 #include "memory.h"
 #include "mover.h"
@@ -33,10 +34,36 @@ struct daemon {
 	struct loop_source signals, timer, queue_source;
 	struct work_queue queue;	/* namespaces that have settled */
 	struct ctl *ctl;
-	bool stop;
+	const struct config *cfg;
+	struct takeover takeover;
+	bool taking;		/* over from another daemon */
+	bool stop, failed;
 };
 
 static struct daemon daemon_state;
+
+/* All stores are open, or not: that decides which daemon goes on. */
+static void taken_over(struct daemon *d)
+{
+	char why[VOLUME_WHY] = "";
+	int rc;
+
+	if (d->stop)
+		return;		/* given back, or told to end */
+	if (takeover_lacks(&d->takeover, why)) {
+		log_err(NULL, "%s: the other orchd goes on", why);
+		takeover_end(&d->takeover, why);
+		d->stop = d->failed = true;
+		return;
+	}
+	fault_point("before-taken");
+	d->taking = false;
+	rc = takeover_end(&d->takeover, NULL);
+	if (rc < 0)
+		log_warn(NULL, "telling the other orchd: %s", strerror(-rc));
+	served_release_all();
+	ctl_listen(d->ctl);
+}
 
 static void report_ready(void)
 {
@@ -51,6 +78,11 @@ static void report_ready(void)
 		else
 			problems++;
 	}
+	if (daemon_state.taking) {
+		taken_over(&daemon_state);
+		return;
+	}
+	handover_settled();
 	notify_ready(serving, problems);
 }
 
@@ -81,7 +113,9 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	(void)events;
 	loop_timer_read(s->fd);
 	ctl_tick(daemon_state.ctl);
-	report_ready();
+	handover_tick();
+	if (!handover_done())
+		report_ready();
 }
 
 static void queue_event(struct loop_source *s, uint32_t events)
@@ -178,7 +212,9 @@ static int serve_one(const char *dir)
 
 	if (!realpath(dir, real))
 		return -errno;
-	if (!is_store(real) || served_find_dir(real))
+	sv = served_find_dir(real);
+	if (!is_store(real) ||
+	    (sv && served_get_state(sv, NULL, 0) != SERVED_REFUSED))
 		return 0;
 	sv = served_new(real);
 	if (!sv)
@@ -220,7 +256,12 @@ static void stop_all(struct daemon *d)
 {
 	struct served *sv, *next;
 
-	notify_stopping();
+	while (handover_stopping() && loop_turn(&d->loop, -1) >= 0)
+		;
+	if (handover_done() || d->taking)
+		ctl_given(d->ctl);
+	else
+		notify_stopping();
 	ctl_stop(d->ctl);
 	for (sv = served_first(); sv; sv = served_next(sv))
 		served_stop(sv);
@@ -258,6 +299,28 @@ static int leave_cwd(struct config *cfg)
 	return chdir("/") < 0 ? -errno : 0;
 }
 
+static void serve_again(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (!d->stop)
+		serve_all(d->cfg->state_dir);
+}
+
+static int take_over(struct daemon *d, struct ctl_config *c, char *why)
+{
+	int rc = takeover_begin(&d->takeover, c->path, why);
+
+	if (rc < 0)
+		return rc;
+	d->taking = true;
+	c->given = true;
+	c->listen_fd = d->takeover.fds[0];
+	c->lock_fd = d->takeover.fds[1];
+	served_hold_back();
+	return 0;
+}
+
 static int serve(struct config *cfg)
 {
 	struct daemon *d = &daemon_state;
@@ -279,12 +342,16 @@ static int serve(struct config *cfg)
 		rc = watch_signals(d);
 	if (!rc)
 		rc = watch_rest(d);
+	if (!rc && cfg->takeover)
+		rc = take_over(d, &c, why);
 	if (!rc)
 		rc = ctl_start(&d->loop, &c, &d->ctl, why);
 	if (rc < 0) {
 		log_err(NULL, "%s", *why ? why : strerror(-rc));
 		return 1;
 	}
+	d->cfg = cfg;
+	handover_init(&d->loop, d->ctl, cfg, serve_again, d);
 	log_info(NULL, "version " ORCHD_VERSION ", control socket %s",
 		 cfg->socket);
 	rc = serve_all(cfg->state_dir);
@@ -296,7 +363,7 @@ static int serve(struct config *cfg)
 	}
 	stop_all(d);
 	log_info(NULL, "stopped");
-	return rc < 0 ? 1 : 0;
+	return rc < 0 || d->failed ? 1 : 0;
 }
 
 static int init_format(struct store *st, const char *name)
@@ -396,6 +463,8 @@ int main(int argc, char **argv)
 	mover_set_rate(cfg.move_rate);
 	memory_configure(cfg.memory);
 	fault_init();
+	if (fault_enabled("newer-format"))
+		ns_set_newest_format(ns_newest_format() + 1);
 	switch (cfg.mode) {
 	case CONFIG_HELP:
 		config_usage();

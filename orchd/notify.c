@@ -36,3 +36,8 @@ void notify_stopping(void)
 {
 	sd_notify(0, "STOPPING=1\nSTATUS=stopping");
 }
+
+void notify_successor(pid_t pid)
+{
+	sd_notifyf(0, "MAINPID=%ld", (long)pid);
+}

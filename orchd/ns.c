@@ -14,6 +14,8 @@
 
 #include "ns_impl.h"
 
+static uint32_t newest_format = NS_FORMAT;	/* set before threads */
+
 static const struct store_key super_key = { "Ssuper", 6 };
 
 /* Where the ranges of numbers begin. Inode 1 is the root. */
@@ -69,7 +71,7 @@ static int put_super(struct ns *ns, bool clean)
 
 	created.sec = ns->created.sec;
 	created.nsec = ns->created.nsec;
-	m.format = NS_FORMAT;
+	m.format = ns->format;
 	m.uuid.data = ns->uuid;
 	m.uuid.len = sizeof(ns->uuid);
 	m.name = ns->name;
@@ -102,6 +104,7 @@ static struct ns *new_ns(struct store *st)
 	if (!ns)
 		return NULL;
 	ns->st = st;
+	ns->format = ns_newest_format();
 	ns->scratch = arena_new();
 	ns->batch = store_batch_new(st);
 	if (!ns->scratch || !ns->batch) {
@@ -191,7 +194,7 @@ int ns_format(struct store *st, const char *name, const uint8_t uuid[16])
 static int decode_super(struct ns *ns, const Orchfs__Store__Super *m,
 			const char *boot_id, const char **why)
 {
-	if (m->format > NS_FORMAT) {
+	if (m->format > ns_newest_format()) {
 		*why = "the store is of a newer format";
 		return -EPROTO;
 	}
@@ -208,6 +211,7 @@ static int decode_super(struct ns *ns, const Orchfs__Store__Super *m,
 		ns->created.sec = m->created->sec;
 		ns->created.nsec = m->created->nsec;
 	}
+	ns->format = m->format;
 	ns->epoch = m->epoch;
 	ns->was_clean = m->clean;
 	ns->same_boot = !strcmp(m->boot_id, boot_id);
@@ -310,6 +314,37 @@ int ns_open(struct store *st, const struct ns_backing_ops *ops_, void *ctx,
 	}
 	*out = ns;
 	return 0;
+}
+
+uint32_t ns_newest_format(void)
+{
+	return newest_format;
+}
+
+void ns_set_newest_format(uint32_t format)
+{
+	newest_format = format;
+}
+
+int ns_raise_format(struct ns *ns)
+{
+	uint32_t old = ns->format;
+	uint64_t seq;
+	int rc;
+
+	if (old == ns_newest_format())
+		return 0;
+	ns->format = ns_newest_format();
+	arena_reset(ns->scratch);
+	store_batch_clear(ns->batch);
+	rc = put_super(ns, false);
+	if (!rc)
+		rc = store_commit(ns->batch, &seq);
+	if (!rc)
+		rc = store_barrier(ns->st);
+	if (rc)
+		ns->format = old;
+	return rc;
 }
 
 /* The namespace is gone whatever it returns. */

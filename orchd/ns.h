@@ -93,6 +93,18 @@ int ns_open(struct store *st, const struct ns_backing_ops *ops, void *ctx,
  */
 int ns_close(struct ns *ns);
 
+/** ns_newest_format() - the highest number of a store that this can open */
+uint32_t ns_newest_format(void);
+/** ns_set_newest_format() - for tests: be a release to come */
+void ns_set_newest_format(uint32_t format);
+/**
+ * ns_raise_format() - from now on older daemons refuse the store
+ *
+ * ns_open() leaves its number as it is. To be called before the first
+ * request. Return: 0 or -errno.
+ */
+int ns_raise_format(struct ns *ns);
+
 const char *ns_name(const struct ns *ns);
 const uint8_t *ns_uuid(const struct ns *ns);
 uint64_t ns_incarnation(const struct ns *ns);

@@ -94,6 +94,7 @@ struct ns {
 	uint64_t epoch;
 	struct orchfs_time created;
 	bool was_clean, same_boot;
+	uint32_t format;	/* of the store */
 
 	struct number ino, deletion;
 	uint64_t first_generation, last_generation;	/* of this run */

@@ -82,7 +82,8 @@ static void batch_run(struct work *w)
 	if (rc < 0)
 		sync_fatal(sv, rc);
 	atomic_fetch_add(&b->volume->pool_steps, 1);
-	while (!rc && b->made < r->count) {
+	/* what isn't made is passed over at the next start */
+	while (!rc && b->made < r->count && !atomic_load(&b->sv->leaving)) {
 		rc = backing_create(b->volume, r->first_ino + b->made, 1,
 				    r->first_instance + b->made);
 		if (!rc)

@@ -397,6 +397,20 @@ int serve_open(struct served *sv)
 	return 0;
 }
 
+void serve_own(struct served *sv)
+{
+	int rc = ns_raise_format(sv->ns);
+
+	if (rc < 0) {
+		refuse(sv, rc, "the store %s cannot be written: %s",
+		       strerror(-rc));
+		sv->stopping = true;
+		return;
+	}
+	served_txn(sv);
+	sv->need_attach = true;
+}
+
 static void final_markers(struct served *sv)
 {
 	struct volume *v;

@@ -18,6 +18,7 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct served *registry;			/* registry_lock */
 static struct work_queue *settled_queue;	/* set once, before threads */
 static void (*settled_fn)(struct work *);
+static bool hold_back;			/* main thread */
 
 uint64_t now_ms(void)
 {
@@ -289,7 +290,11 @@ static void *served_main(void *arg)
 		served_set_state(sv, SERVED_REFUSED, strerror(-rc));
 	if (!rc) {
 		family_watch(sv);
-		sv->need_attach = true;
+		if (sv->held_back)
+			served_set_state(sv, SERVED_WAITING, "until all "
+					 "namespaces are taken over");
+		else
+			serve_own(sv);
 		after_turn(sv);
 	}
 	while (!rc && !sv->stopping) {
@@ -326,6 +331,7 @@ struct served *served_new(const char *dir)
 	sv->timer_source.fd = -1;
 	sv->family_source.fd = -1;
 	sv->waiters_tail = &sv->waiters;
+	sv->held_back = hold_back;
 	sv->parked_tail = &sv->parked;
 	sv->recent = calloc(RECENT_MAX, sizeof(*sv->recent));
 	if (!sv->recent || work_queue_init(&sv->queue) < 0) {
@@ -367,8 +373,43 @@ void served_stop(struct served *sv)
 		abort();
 	s->w.run = stop_run;
 	s->sv = sv;
+	atomic_store(&sv->leaving, true);
 	if (!work_post(&sv->queue, &s->w))
 		free(s);	/* it has ended already */
+}
+
+void served_hold_back(void)
+{
+	hold_back = true;
+}
+
+static void release_run(struct work *w)
+{
+	struct stop_work *s = container_of(w, struct stop_work, w);
+	struct served *sv = s->sv;
+
+	free(s);
+	if (!sv->ns || sv->stopping)
+		return;
+	sv->held_back = false;
+	serve_own(sv);
+}
+
+void served_release_all(void)
+{
+	struct stop_work *s;
+	struct served *sv;
+
+	hold_back = false;
+	for (sv = served_first(); sv; sv = served_next(sv)) {
+		s = calloc(1, sizeof(*s));
+		if (!s)
+			abort();
+		s->w.run = release_run;
+		s->sv = sv;
+		if (!work_post(&sv->queue, &s->w))
+			free(s);
+	}
 }
 
 void served_join(struct served *sv)

@@ -133,6 +133,8 @@ struct served {
 	struct nl_sock *family_sk;
 	struct channel ch;
 	bool attached, stopping, need_resync, need_attach, need_detach;
+	bool held_back;			/* may not attach yet: takeover */
+	atomic_bool leaving;		/* workers end what they can leave */
 	bool no_module;			/* nothing can be open */
 	struct store *st;
 	struct ns *ns;
@@ -187,6 +189,8 @@ struct job {
 
 /* served.c */
 struct served *served_new(const char *dir);
+/** served_hold_back() - from now on new ones open their store, no more */
+void served_hold_back(void);
 int served_start(struct served *sv);
 void served_stop(struct served *sv);	/* asks */
 void served_join(struct served *sv);
@@ -217,6 +221,9 @@ void served_wait_users(struct served *sv);
 void *job_new(size_t size, int (*fn)(struct served *, struct job *));
 void job_put(struct job *j);
 
+/** served_release_all() - those that were held back attach */
+void served_release_all(void);
+
 /* registry: all namespaces; the list only grows */
 struct served *served_first(void);
 struct served *served_next(struct served *sv);
@@ -229,6 +236,8 @@ void served_on_settled(struct work_queue *q, void (*fn)(struct work *));
 
 /* serve_start.c, sweep.c: before requests */
 int serve_open(struct served *sv);
+/** serve_own() - no other daemon will need the store again: attach */
+void serve_own(struct served *sv);
 void serve_close(struct served *sv);
 /** serve_settle() - a volume's pool; refuses it on failure. */
 int serve_settle(struct served *sv, struct volume *v, bool *owes_sweep);

@@ -13,8 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "store_impl.h"
+
+#define SETTLE_TURNS	2000	/* of 2 ms */
 
 static const struct store_ops *const engines[] = {
 	&store_rocksdb_ops,
@@ -433,6 +436,21 @@ void store_iter_free(struct store_iter *it)
 {
 	if (it)
 		it->st->ops->iter_free(it);
+}
+
+/* The back end has no way to tell the end of it. */
+void store_settle(struct store *st)
+{
+	const struct timespec t = { .tv_nsec = 2000000 };
+	int rc;
+
+	if (!st->ops->settle || st->read_only)
+		return;
+	pthread_mutex_lock(&st->write_lock);
+	rc = st->ops->settle(st);
+	pthread_mutex_unlock(&st->write_lock);
+	for (int i = 0; !rc && i < SETTLE_TURNS && st->ops->settling(st); i++)
+		nanosleep(&t, NULL);
 }
 
 static int checkpoint_locked(struct store *st, const char *dir)

@@ -91,6 +91,13 @@ int store_iter_error(const struct store_iter *it);
 void store_iter_free(struct store_iter *it);
 
 /**
+ * store_settle() - leave little to be replayed by the next store_open()
+ *
+ * Any thread; commits go on. Best effort, of a few seconds at most.
+ */
+void store_settle(struct store *st);
+
+/**
  * store_checkpoint() - a consistent, durable copy in @dir (must not exist),
  * which store_open() takes. Commits wait meanwhile. -EOPNOTSUPP: "memory".
  */

@@ -46,6 +46,8 @@ struct store_batch {
  * @scan: makes an iterator that stands on the first key
  * @valid ... @iter_free: as store_iter_*()
  * @checkpoint: a copy of DIR/db at @dir; may be NULL
+ * @settle: begin to write out what the log holds; as @write. May be NULL
+ * @settling: that is still under way
  */
 struct store_ops {
 	const char *name;
@@ -68,6 +70,8 @@ struct store_ops {
 	int (*error)(const struct store_iter *it);
 	void (*iter_free)(struct store_iter *it);
 	int (*checkpoint)(struct store *st, const char *db);
+	int (*settle)(struct store *st);
+	bool (*settling)(struct store *st);
 };
 
 /* Beside the database; -1 where there is none. Written by store_dir.c. */

@@ -437,6 +437,22 @@ static void rdb_iter_free(struct store_iter *base)
 	free(it);
 }
 
+static int rdb_settle(struct store *st)
+{
+	struct rdb *r = st->db;
+
+	return r->log_bytes ? change_log(st) : 0;
+}
+
+static bool rdb_settling(struct store *st)
+{
+	struct rdb *r = st->db;
+	uint64_t nr = 0;
+
+	return !rocksdb_property_int(r->db, "rocksdb.num-immutable-mem-table",
+				     &nr) && nr;
+}
+
 /* Flushes memtables, so the log is changed here, too. */
 static int rdb_checkpoint(struct store *st, const char *db)
 {
@@ -477,4 +493,6 @@ const struct store_ops store_rocksdb_ops = {
 	.error = rdb_error,
 	.iter_free = rdb_iter_free,
 	.checkpoint = rdb_checkpoint,
+	.settle = rdb_settle,
+	.settling = rdb_settling,
 };

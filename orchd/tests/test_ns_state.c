@@ -831,10 +831,64 @@ static void test_open_refuses(void **state)
 	why_of(-EUCLEAN);
 	poke(&super, "rubbish", 7);
 	why_of(-EUCLEAN);
-	m.format = 3;
+	m.format = ns_newest_format() + 1;
 	m.name = (char *)"later";
 	poke(&super, buf, orchfs__store__super__pack(&m, buf));
 	why_of(-EPROTO);
+	store_close(e.st);
+}
+
+static uint32_t stored_format(void)
+{
+	static const struct store_key super = { "Ssuper", 6 };
+	Orchfs__Store__Super *m;
+	uint32_t format;
+	size_t len;
+	void *p;
+
+	assert_int_equal(store_get(e.st, NULL, super, &p, &len), 0);
+	m = orchfs__store__super__unpack(NULL, len, p);
+	assert_non_null(m);
+	format = m->format;
+	orchfs__store__super__free_unpacked(m, NULL);
+	free(p);
+	return format;
+}
+
+/* One that is only opened can be given back to an older daemon. */
+static void test_format_raised(void **state)
+{
+	static const struct store_key super = { "Ssuper", 6 };
+	static const struct ns_backing_ops none;
+	static const uint8_t uuid[16] = "of a namespace";
+	struct store_opts o = { .create = true };
+	Orchfs__Store__Super *m;
+	uint8_t buf[256];
+	const char *why;
+	struct ns *ns;
+	size_t len;
+	void *p;
+
+	(void)state;
+	memset(&e, 0, sizeof(e));
+	assert_int_equal(store_open("memory", "", &o, &e.st, &why), 0);
+	assert_int_equal(ns_format(e.st, "old", uuid), 0);
+	assert_int_equal(stored_format(), ns_newest_format());
+	assert_int_equal(store_get(e.st, NULL, super, &p, &len), 0);
+	m = orchfs__store__super__unpack(NULL, len, p);
+	m->format = 1;
+	poke(&super, buf, orchfs__store__super__pack(m, buf));
+	orchfs__store__super__free_unpacked(m, NULL);
+	free(p);
+	assert_int_equal(ns_open(e.st, &none, NULL, "boot", &ns, &why), 0);
+	assert_int_equal(stored_format(), 1);
+	assert_int_equal(ns_close(ns), 0);
+	assert_int_equal(stored_format(), 1);
+	assert_int_equal(ns_open(e.st, &none, NULL, "boot", &ns, &why), 0);
+	assert_int_equal(ns_raise_format(ns), 0);
+	assert_int_equal(stored_format(), ns_newest_format());
+	assert_int_equal(ns_close(ns), 0);
+	assert_int_equal(stored_format(), ns_newest_format());
 	store_close(e.st);
 }
 
@@ -861,6 +915,7 @@ int main(void)
 		BOTH(test_collisions),
 		cmocka_unit_test(test_siphash),
 		cmocka_unit_test(test_open_refuses),
+		cmocka_unit_test(test_format_raised),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

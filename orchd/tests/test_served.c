@@ -349,6 +349,37 @@ static void test_cloned(void **state)
 	stop(sv);
 }
 
+static void test_newer_store(void **state)
+{
+	static const struct store_key super = { "Ssuper", 6 };
+	struct store *st = open_store(false);
+	char problem[VOLUME_WHY];
+	Orchfs__Store__Super *m;
+	struct store_batch *b;
+	struct served *sv;
+	uint8_t buf[512];
+	uint64_t seq;
+	size_t len;
+	void *p;
+
+	(void)state;
+	assert_int_equal(store_get(st, NULL, super, &p, &len), 0);
+	m = orchfs__store__super__unpack(NULL, len, p);
+	m->format = ns_newest_format() + 1;
+	b = store_batch_new(st);
+	store_put(b, super, buf, orchfs__store__super__pack(m, buf));
+	assert_int_equal(store_commit(b, &seq), 0);
+	store_batch_free(b);
+	orchfs__store__super__free_unpacked(m, NULL);
+	free(p);
+	store_close(st);
+	sv = start();
+	assert_int_equal(served_get_state(sv, problem, sizeof(problem)),
+			 SERVED_REFUSED);
+	assert_non_null(strstr(problem, "newer orchfs: upgrade orchd"));
+	stop(sv);
+}
+
 static void raise_marker(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY);
@@ -638,6 +669,8 @@ int main(int argc, char **argv)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_cloned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_newer_store, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_older_store, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),

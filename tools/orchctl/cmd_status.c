@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* orchctl status, sync, stop */
+/* orchctl status, sync, stop, upgrade */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -177,4 +178,37 @@ int cmd_stop(const struct command *cmd, int argc, char **argv)
 	if (pidfd >= 0)
 		close(pidfd);
 	return rc;
+}
+
+int cmd_upgrade(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__Upgrade msg = ORCHFS__CONTROL__UPGRADE__INIT;
+	struct json_object *o;
+	ctl_response *resp;
+	char *real = NULL;
+	int rc;
+
+	CTL_REQUEST(req, UPGRADE);
+	argv = args_parse(cmd, NULL, &argc, argv);
+	if (argc) {
+		real = realpath(argv[0], NULL);
+		if (!real)
+			return fail(RC_FAILED, "%s: %s: name the program of the new orchd",
+				    argv[0], strerror(errno));
+		msg.program = real;
+	}
+	req.upgrade = &msg;
+	rc = conn_once(&req, -1, &resp);
+	free(real);
+	if (rc)
+		return rc;
+	if (opts.json) {
+		o = json_object_new_object();
+		json_object_object_add(o, "pid", json_uint(resp->pid));
+		print_json(o);
+	} else {
+		printf("process %" PRIu64 " has taken over\n", resp->pid);
+	}
+	conn_free(resp);
+	return RC_OK;
 }

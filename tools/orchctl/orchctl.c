@@ -79,6 +79,10 @@ static const struct command commands[] = {
 	  1, 1, cmd_swap },
 	{ "sync", NULL, "", "make all that was acknowledged durable", NULL,
 	  0, 0, cmd_sync },
+	{ "upgrade", NULL, "[PROGRAM]", "let a new daemon take over, mounts go on",
+	  "PROGRAM is the new orchd, by default the file that the old one was started from.\n"
+	  "If it cannot take over, the old one goes on.\n",
+	  0, 1, cmd_upgrade },
 	{ "stop", NULL, "", "stop the daemon in an orderly way", NULL,
 	  0, 0, cmd_stop },
 };

@@ -73,6 +73,7 @@ int cmd_jobs_watch(const struct command *cmd, int argc, char **argv);
 int cmd_swap(const struct command *cmd, int argc, char **argv);
 int cmd_sync(const struct command *cmd, int argc, char **argv);
 int cmd_stop(const struct command *cmd, int argc, char **argv);
+int cmd_upgrade(const struct command *cmd, int argc, char **argv);
 
 /* args.c */
 

@@ -110,7 +110,70 @@ try 0 "reserve     2" "$orchctl" volume set nvme0 --reserve 2M --tier 3 \
 try 0 '"tier": 3' "$orchctl" volume show nvme0 --json --namespace first
 try 0 "" "$orchctl" volume remove nvme0 --namespace first
 try 0 "no volume" "$orchctl" volume list --namespace first
+
+# Another process takes over, and hands on what the first was started with.
+old=$pid
+try 0 "has taken over" "$orchctl" upgrade
+wait "$old"
+pid=$("$orchctl" status | sed -n 's/^daemon .* process //p')
+try 0 "" test "$pid" != "$old"
+try 0 "no volume" "$orchctl" volume list --namespace first
+try 0 "" "$orchctl" sync --namespace first
+# Those that can't don't: this one goes on.
+program() {
+	printf '#!/bin/sh\n%s\n' "$1" >"$dir/new"
+	chmod 755 "$dir/new"
+}
+same() {
+	try 0 "process $pid" "$orchctl" status
+	try 0 "" "$orchctl" sync --namespace first
+	try 0 "no volume" "$orchctl" volume list --namespace first
+}
+try 1 "No such file" "$orchctl" upgrade "$dir/none"
+try 1 "exit status 1" "$orchctl" upgrade /bin/false
+try 1 "cannot run" "$orchctl" upgrade "$dir/log"
+same
+program "exec '$ORCHD' --nonsense"
+try 1 "exit status 2" "$orchctl" upgrade "$dir/new"
+same
+program "exec '$ORCHD' \"\$@\" --state-dir '$dir/empty'"
+try 1 "state directory" "$orchctl" upgrade "$dir/new"
+same
+program "ORCHD_FAULT=any-fs,before-taken exec '$ORCHD' \"\$@\""
+try 1 "exit status 99" "$orchctl" upgrade "$dir/new"
+same
+program "kill -KILL \$\$"
+try 1 "signal 9" "$orchctl" upgrade "$dir/new"
+same
+try 1 "no daemon to take over from" "$ORCHD" --takeover \
+	--socket "$dir/nothing" --state-dir "$dir/state"
+program "exec '$ORCHD' \"\$@\""
+try 0 "has taken over" "$orchctl" upgrade "$dir/new"
+pid=$("$orchctl" status | sed -n 's/^daemon .* process //p')
+try 0 '"pid": ' "$orchctl" upgrade --json
+try 0 "" "$orchctl" stop
+pid=
+try 0 "clean" "$orchctl" fsck
+
+# A release with a newer format takes over; the older one can't any more.
+start
+program "ORCHD_FAULT=any-fs,newer-format,before-taken exec '$ORCHD' \"\$@\""
+try 1 "exit status 99" "$orchctl" upgrade "$dir/new"
+same
+program "ORCHD_FAULT=any-fs,newer-format exec '$ORCHD' \"\$@\""
+try 0 "has taken over" "$orchctl" upgrade "$dir/new"
+pid=$("$orchctl" status | sed -n 's/^daemon .* process //p')
+same
+program "ORCHD_FAULT=any-fs exec '$ORCHD' \"\$@\""
+try 1 "have format 3 and orchd 0.1 knows up to 2" "$orchctl" upgrade "$dir/new"
+same
+try 0 "" "$orchctl" stop
+pid=
+start
+try 1 "is from a newer orchfs: upgrade orchd" "$orchctl" volume list \
+	--namespace first
 stop
+try 1 "use a newer orchctl" "$orchctl" fsck first
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ] || { cat "$dir/log"; exit 1; }
