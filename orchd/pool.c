@@ -83,7 +83,7 @@ static void batch_run(struct work *w)
 		sync_fatal(sv, rc);
 	atomic_fetch_add(&b->volume->pool_steps, 1);
 	/* what isn't made is passed over at the next start */
-	while (!rc && b->made < r->count && !atomic_load(&b->sv->leaving)) {
+	while (!rc && b->made < r->count && !atomic_load(&sv->leaving)) {
 		rc = backing_create(b->volume, r->first_ino + b->made, 1,
 				    r->first_instance + b->made);
 		if (!rc)
@@ -505,6 +505,7 @@ struct load_ctx {
 	struct served *sv;
 	struct volume *v;
 	const struct sweep_deletions *deletions;
+	bool unclean;
 };
 
 static int load_file(struct load_ctx *c, struct volume *v,
@@ -524,7 +525,8 @@ static int load_file(struct load_ctx *c, struct volume *v,
 		/* a create that was cut short may have given it away */
 		const struct ns_owner nobody = { .project = true };
 
-		rc = backing_own(v, ino, 1, instance, &nobody);
+		if (c->unclean)
+			rc = backing_own(v, ino, 1, instance, &nobody);
 		if (!rc)
 			rc = pool_push(v, ino, instance);
 		if (!rc)
@@ -560,15 +562,17 @@ static int load_range(void *ctx, uint32_t volume, uint64_t first_ino,
 	for (uint32_t i = count; !rc && i-- > 0;)
 		rc = load_file(c, c->v, r, i);
 	/* a daemon that was killed may have made them and not synced */
-	if (!rc && r->left)
+	if (!rc && r->left && c->unclean)
 		rc = backing_sync(c->v, first_ino, first_ino + count - 1);
 	return rc;
 }
 
 int pool_load(struct served *sv, struct volume *v,
-	      const struct sweep_deletions *d)
+	      const struct sweep_deletions *d, bool unclean)
 {
-	struct load_ctx c = { .sv = sv, .v = v, .deletions = d };
+	struct load_ctx c = {
+		.sv = sv, .v = v, .deletions = d, .unclean = unclean,
+	};
 	int rc = ns_pools(sv->ns, load_range, &c);
 
 	if (rc < 0)

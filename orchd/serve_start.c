@@ -277,7 +277,8 @@ static int settle_pool(struct served *sv, struct volume *v)
 	rc = sweep_deletions_load(sv->ns, &d);
 	if (rc < 0)
 		return rc;
-	rc = pool_load(sv, v, d);
+	rc = pool_load(sv, v, d, !ns_was_clean(sv->ns) ||
+			      flag_get(sv, v->rec.id));
 	sweep_deletions_free(d);
 	return rc;
 }

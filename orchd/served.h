@@ -301,7 +301,7 @@ extern const struct ns_backing_ops pool_backing_ops;
 void pool_start(struct served *sv);
 void pool_stop(struct served *sv);
 int pool_load(struct served *sv, struct volume *v,
-	      const struct sweep_deletions *d);
+	      const struct sweep_deletions *d, bool unclean);
 void pool_unload(struct served *sv, struct volume *v);
 void pool_maintain(struct served *sv);
 void pool_ensure(struct served *sv);
