@@ -96,8 +96,10 @@ daemon_start() {
 	mkfifo "$fifo"
 	exec 7<>"$fifo"
 	# one process from here to orchd, so that $! is its number
-	exec_in_node "$ORCH_NODE" setsid orchd -f --ready-fd 8 \
-		8>&7 7>&- >>"$ORCH_LOG" 2>&1 </dev/null &
+	{
+		cd /	# nor does it keep what the caller has open
+		exec_in_node "$ORCH_NODE" setsid orchd -f --ready-fd 8
+	} 3>&- 4>&- 5>&- 6>&- 8>&7 7>&- 9>&- >>"$ORCH_LOG" 2>&1 </dev/null &
 	pid=$!
 	exec 6<"$fifo" 7>&-
 	rm -f "$fifo"
