@@ -6,6 +6,7 @@
 #include <linux/cred.h>
 #include <linux/fsnotify.h>
 #include <linux/namei.h>
+#include <linux/percpu-rwsem.h>
 #include <linux/security.h>
 #include <linux/xattr.h>
 
@@ -75,9 +76,21 @@ static bool orchfs_target_can_wait(const struct inode *dir)
 }
 
 /*
+ * A look-up isn't told its mount. Who comes to create through one that may be
+ * written to holds off freezing; if nobody does, the mount is read-only. Where
+ * others write at the same time, it isn't found out.
+ */
+static bool orchfs_no_writer(struct super_block *sb)
+{
+	struct percpu_rw_semaphore *sem = sb->s_writers.rw_sem;
+
+	return !percpu_is_read_locked(&sem[SB_FREEZE_WRITE - 1]);
+}
+
+/*
  * An exclusive create and a rename's target need no look-up of their own: the
  * operation tells whether the name exists. Only for those who may create:
- * others shall hear EEXIST before EACCES.
+ * others shall hear EEXIST before EACCES or EROFS.
  */
 static bool orchfs_lookup_can_wait(struct inode *dir, unsigned int flags)
 {
@@ -86,6 +99,8 @@ static bool orchfs_lookup_can_wait(struct inode *dir, unsigned int flags)
 		      !(flags & LOOKUP_REVAL) && orchfs_target_can_wait(dir);
 
 	if (!create && !target)
+		return false;
+	if (create && orchfs_no_writer(dir->i_sb))
 		return false;
 	return !inode_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
 }

@@ -92,6 +92,11 @@ const struct px px_rules[] = {
 	  "mkdir a 0755 = EEXIST; mkdir b 0755 = EEXIST; mkdir c 0755 = EEXIST; "
 	  "mkdir e 0755 = EEXIST; mkdir g 0755 = EEXIST; mkdir h 0755 = EEXIST; "
 	  "mkdir . 0755 = EEXIST; mkdir .. 0755 = EEXIST"),
+	R("mkdir() EEXIST", "is told before EROFS",
+	  "mkdir d 0755; mkdir d/e 0755; symlink t d/l; mkfifo d/p 0644; "
+	  "put f; cold; ro d; mkdir d/e 0755 = EEXIST; "
+	  "symlink t d/l = EEXIST; mkfifo d/p 0644 = EEXIST; "
+	  "mkdir d/n 0755 = EROFS"),
 	R("mkdir() EEXIST", "is told before EACCES",
 	  "mkdir d 0755; mkdir d/e 0755; " USER "mkdir d/e 0755 = EEXIST"),
 	R("mkdir() DESCRIPTION", "mode, owner and group of the new directory",

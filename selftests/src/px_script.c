@@ -11,6 +11,7 @@
  *                            later than those of PATH (or OLD) were
  *   is PATH FIELD VALUE      type, mode, nlink, uid, gid, size
  *   ro DIR                   DIR is on a read-only mount from now on
+ *   cold                     the kernel forgets the names that nobody uses
  */
 #include <grp.h>
 #include <linux/fs.h>
@@ -257,6 +258,12 @@ static int do_ro(const struct call *c)
 	return mount("none", dir, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
 }
 
+static int do_cold(const struct call *c)
+{
+	px_put("/proc/sys/vm/drop_caches", "2");
+	return 0;
+}
+
 static int do_simple(const struct call *c)
 {
 	const char *name = c->word[0];
@@ -293,6 +300,7 @@ static int run_call(const struct call *c)
 		{ "fallocate", do_fallocate }, { "mknod", do_mknod },
 		{ "make", do_make }, { "utimes", do_utimes },
 		{ "rename2", do_rename2 }, { "flag", do_flag }, { "ro", do_ro },
+		{ "cold", do_cold },
 	};
 	unsigned int i;
 
