@@ -249,8 +249,8 @@ static loff_t splice_remap(struct orchfs_io *io_in, loff_t pos_in,
  * @len: bytes, 0 for all to the end
  * @flags: REMAP_FILE_*
  *
- * Return: bytes; -EXDEV when the two lie on different file systems;
- * -EOPNOTSUPP when theirs can't.
+ * Return: bytes; -EPERM for an immutable @out; -EXDEV when the two lie on
+ * different file systems; -EOPNOTSUPP when theirs can't.
  */
 loff_t orchfs_remap_file_range(struct file *in, loff_t pos_in,
 			       struct file *out, loff_t pos_out, loff_t len,
@@ -262,6 +262,9 @@ loff_t orchfs_remap_file_range(struct file *in, loff_t pos_in,
 
 	if (flags & ~(REMAP_FILE_DEDUP | REMAP_FILE_ADVISORY))
 		return -EINVAL;
+	/* open for writing since before; the backing file isn't immutable */
+	if (IS_IMMUTABLE(file_inode(out)))
+		return -EPERM;
 	if (!dedup)
 		ret = splice_prepare_write(out);
 	if (!ret)

@@ -792,6 +792,7 @@ static void copy_range(void)
 static void clone_file(void)
 {
 	int in = new_file("in"), out = new_file("out");
+	int immutable = FS_IMMUTABLE_FL, none = 0, err;
 	struct file_clone_range r = { 0 };
 
 	put(in, 0, 10 * PAGE, 'k');
@@ -810,6 +811,11 @@ static void clone_file(void)
 	holds(out, 2 * PAGE, PAGE, 'K');
 	r.src_offset = 1;
 	ERR(ioctl(out, FICLONERANGE, &r), EINVAL);
+	OK(ioctl(out, FS_IOC_SETFLAGS, &immutable));
+	err = ioctl(out, FICLONE, in) < 0 ? errno : 0;
+	OK(ioctl(out, FS_IOC_SETFLAGS, &none));
+	EQ(err, EPERM);
+	holds(out, 2 * PAGE, PAGE, 'K');
 }
 
 const struct px px_data[] = {
