@@ -3,6 +3,7 @@
  * Truncate and flush: done to the backing inode, open or not.
  */
 #include <linux/cred.h>
+#include <linux/fiemap.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
 
@@ -81,8 +82,8 @@ out_detach:
  * @start: first byte
  * @len: bytes
  *
- * Return: 0; -EOPNOTSUPP where the volume can't tell; errors of
- * orchfs_layout_attach().
+ * Return: 0; -EBADR for those of xattrs, which the daemon keeps; -EOPNOTSUPP
+ * where the volume can't tell; errors of orchfs_layout_attach().
  */
 int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
 		  u64 start, u64 len)
@@ -92,6 +93,10 @@ int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
 	struct orchfs_gate *gate;
 	int ret;
 
+	/* xattrs are not with the contents */
+	ret = fiemap_prep(inode, info, start, &len, 0);
+	if (ret)
+		return ret;
 	ret = orchfs_layout_attach(inode, false, false, &oi);
 	if (ret)
 		return ret;

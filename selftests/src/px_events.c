@@ -223,6 +223,23 @@ static void fiemap_rules(void)
 	ERR(ioctl(fd, FS_IOC_FIEMAP, &bad), EBADR);
 }
 
+/* Blocks of xattrs are told, or it is said that they can't be. */
+static void fiemap_xattrs(void)
+{
+	struct fiemap map = {
+		.fm_length = ~0ULL, .fm_flags = FIEMAP_FLAG_XATTR,
+	};
+	int fd = px_open("f", O_CREAT | O_RDWR);
+	char value[8000] = "";
+
+	OK(fsetxattr(fd, "user.a", value, sizeof(value), 0));
+	OK(fsync(fd));
+	if (ioctl(fd, FS_IOC_FIEMAP, &map) < 0)
+		THAT(errno == EBADR || errno == EOPNOTSUPP);
+	else
+		THAT(map.fm_mapped_extents > 0);
+}
+
 /* ---- flags and projects ---- */
 
 static void fsxattr_rules(void)
@@ -350,6 +367,7 @@ const struct px px_events[] = {
 	{ "inotify(7): events", inotify_events },
 	{ "fanotify(7): events with handles", fanotify_fid },
 	{ "FS_IOC_FIEMAP: extents", fiemap_rules },
+	{ "FS_IOC_FIEMAP: extents of xattrs", fiemap_xattrs },
 	{ "ioctl_fsxattr: rules", fsxattr_rules },
 	{ "ioctl_fsxattr: projects are inherited", project_inherit },
 	{ "ioctl(2): FIONREAD, FIGETBSZ, ENOTTY", ioctl_unknown },
