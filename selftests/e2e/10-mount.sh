@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: leaks
 # timeout: 240
 # Mounting: twice, below a directory, with options, by the wrong people.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: leaks
 # timeout: 300
 # Freezing: this mount alone, stores to mappings too, with and without a daemon.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: leaks
 # timeout: 300
 # What is mapped stays with its mapping while its file moves.
 . "$(dirname "$0")/lib.sh"

@@ -5,8 +5,9 @@
  * run     makes files with a journal of what it does, outside the file system
  *         under test. After each sync call it puts a mark into a dm-log-writes
  *         log, so that the log tells what was promised before each write.
- * cuts    replays that log to seeded points and calls a program at each one,
- *         which brings the file system up on the result.
+ * cuts    replays that log to seeded points, and to each mark that begins with
+ *         `cut`, and calls a program at each one, which brings the file system
+ *         up on the result.
  * verify  compares what is there with journal and marks: all that was synced
  *         is there, the names are those after some number of operations, and
  *         each sector is one that was written to that place of that file.
@@ -603,6 +604,37 @@ static uint64_t pick_cut(struct rng *rng, uint64_t begin, uint64_t end,
 	return cut;
 }
 
+static bool is_cut_mark(const struct item *item)
+{
+	return !strncmp(item->mark, "cut", 3);
+}
+
+/* The random cuts, and one at each mark that wants one. */
+static struct cut *choose_cuts(struct rng *rng, uint64_t begin, uint64_t end,
+			       unsigned int *nr)
+{
+	unsigned int k, marks = 0;
+	struct cut *cut;
+	uint64_t i;
+
+	for (i = begin; i < end; i++)
+		marks += is_cut_mark(&items[i]);
+	cut = xalloc((opt.cuts + marks) * sizeof(*cut));
+	for (k = 0; k < opt.cuts; k++) {
+		cut[k].drop = k % 2;
+		cut[k].at = pick_cut(rng, begin, end, cut[k].drop);
+	}
+	for (i = begin; i < end; i++) {
+		if (!is_cut_mark(&items[i]))
+			continue;
+		cut[k].drop = k % 2;
+		cut[k++].at = i;
+	}
+	qsort(cut, k, sizeof(*cut), compare);
+	*nr = k;
+	return cut;
+}
+
 /*
  * Every other of the cuts drops a part of the writes that were not flushed.
  * With --lose it drops writes that were flushed, too, and must be noticed.
@@ -610,9 +642,9 @@ static uint64_t pick_cut(struct rng *rng, uint64_t begin, uint64_t end,
 static int cmd_cuts(void)
 {
 	uint64_t pos = 0, flush, i, begin, end;
-	struct cut *cut = xalloc(opt.cuts * sizeof(*cut));
 	struct rng rng = { opt.seed };
-	unsigned int k, dropped;
+	unsigned int k, nr, dropped;
+	struct cut *cut;
 	int base;
 
 	read_log();
@@ -621,12 +653,8 @@ static int cmd_cuts(void)
 	printf("cutlog: seed %llu, log of %llu entries, cuts between %llu and %llu\n",
 	       (unsigned long long)opt.seed, (unsigned long long)nr_items,
 	       (unsigned long long)begin, (unsigned long long)end);
-	for (k = 0; k < opt.cuts; k++) {
-		cut[k].drop = k % 2;
-		cut[k].at = pick_cut(&rng, begin, end, cut[k].drop);
-	}
-	qsort(cut, opt.cuts, sizeof(*cut), compare);
-	for (k = 0; k < opt.cuts; k++) {
+	cut = choose_cuts(&rng, begin, end, &nr);
+	for (k = 0; k < nr; k++) {
 		base = open(opt.base, O_RDWR);
 		if (base < 0)
 			die("cutlog: %s: %m", opt.base);
@@ -644,11 +672,11 @@ static int cmd_cuts(void)
 		dropped = apply_tail(pos, cut[k].at, &rng,
 				     cut[k].drop || opt.lose);
 		printf("cutlog: cut %u of %u before entry %llu, %llu not flushed, %u of them dropped\n",
-		       k + 1, opt.cuts, (unsigned long long)cut[k].at,
+		       k + 1, nr, (unsigned long long)cut[k].at,
 		       (unsigned long long)(cut[k].at - pos), dropped);
 		hook("check", cut[k].at);
 	}
-	printf("cutlog: %u cuts passed\n", opt.cuts);
+	printf("cutlog: %u cuts passed\n", nr);
 	return 0;
 }
 
