@@ -93,6 +93,7 @@ int ctl_move(struct ctl_call *c);
 int ctl_job_list(struct ctl_call *c);
 int ctl_job_get(struct ctl_call *c);
 int ctl_job_cancel(struct ctl_call *c);
+int ctl_volume_drain(struct ctl_call *c);
 
 /* handover.c */
 int ctl_take_over(struct ctl_call *c);

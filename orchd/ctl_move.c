@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* orchctl move and jobs. */
+/* orchctl move, volume drain and jobs. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ struct move_job {
 	struct ns_job want;
 	const char *volume;
 	uint64_t id;
-	bool files;
+	bool files, back;
 };
 
 static int run(struct ctl_call *c, struct served *sv, struct move_job *m,
@@ -78,6 +78,7 @@ static Orchfs__Control__JobInfo *job_info(struct ctl_call *c,
 	i->started = j->rec.started.sec;
 	i->ended = j->rec.ended.sec;
 	i->cancel = j->rec.cancel;
+	i->drain = j->rec.drain;
 	return i;
 }
 
@@ -187,25 +188,48 @@ static int list_run(struct served *sv, struct job *job)
 	return 0;
 }
 
-static int new_run(struct served *sv, struct job *job)
+static struct volume *find_volume(struct served *sv, struct move_job *m)
 {
-	struct move_job *m = container_of(job, struct move_job, j);
 	struct volume *v = sv->volumes;
-	int rc;
 
 	while (v && strcmp(v->rec.name, m->volume))
 		v = v->next;
-	if (!v) {
+	if (!v)
 		snprintf(m->c->message, VOLUME_WHY, "there is no volume %.64s: "
 			 "orchctl volume list shows those there are",
 			 m->volume);
+	return v;
+}
+
+static int new_run(struct served *sv, struct job *job)
+{
+	struct move_job *m = container_of(job, struct move_job, j);
+	struct volume *v = find_volume(sv, m);
+	int rc;
+
+	if (!v)
 		return -ENOENT;
-	}
 	m->want.volume = v->rec.id;
 	rc = mover_new(sv, &m->want, m->c->message, &m->id);
 	if (!rc)
 		rc = get_run(sv, job);
 	return rc;
+}
+
+static int drain_run(struct served *sv, struct job *job)
+{
+	struct move_job *m = container_of(job, struct move_job, j);
+	struct volume *v = find_volume(sv, m);
+	int rc;
+
+	if (!v)
+		return -ENOENT;
+	m->want.volume = v->rec.id;
+	if (m->back)
+		rc = mover_undrain(sv, v, m->c->message, &m->id);
+	else
+		rc = mover_drain(sv, &m->want, m->c->message, &m->id);
+	return rc || !m->id ? rc : get_run(sv, job);
 }
 
 static int cancel_run(struct served *sv, struct job *job)
@@ -233,6 +257,31 @@ int ctl_move(struct ctl_call *c)
 	rc = ctl_served(c, q->ns, &sv);
 	if (!rc) {
 		rc = run(c, sv, m, new_run);
+		if (!rc)
+			rc = sync_wait(sv, atomic_load(&sv->last_txn));
+		served_release(sv);
+	}
+	job_put(&m->j);
+	return rc;
+}
+
+int ctl_volume_drain(struct ctl_call *c)
+{
+	const Orchfs__Control__VolumeDrain *q = c->req->volume_drain;
+	struct move_job *m = job_new(sizeof(*m), NULL);
+	struct served *sv;
+	int rc;
+
+	if (!m)
+		return -ENOMEM;
+	m->want.rate = q->rate;
+	m->back = q->back;
+	m->volume = q->name;
+	snprintf(m->want.label, sizeof(m->want.label), "drain of volume %s",
+		 q->name);
+	rc = ctl_served(c, q->ns, &sv);
+	if (!rc) {
+		rc = run(c, sv, m, drain_run);
 		if (!rc)
 			rc = sync_wait(sv, atomic_load(&sv->last_txn));
 		served_release(sv);

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "ctl.h"
 #include "log.h"
+#include "mover.h"
 #include "ns_move.h"
 #include "served.h"
 
@@ -115,12 +116,18 @@ struct status_job {
 	struct job j;
 	uint64_t durable;
 	struct ns_counts counts;
+	char drain[VOLUME_WHY];
 };
 
 static int status_run(struct served *sv, struct job *j)
 {
 	struct status_job *s = container_of(j, struct status_job, j);
+	struct volume *v = sv->volumes;
 
+	while (v && !v->rec.draining)
+		v = v->next;
+	if (v)
+		mover_drain_text(sv, v, s->drain);
 	attach_count_mounts(sv);
 	s->durable = store_durable(sv->st);
 	return ns_counts(sv->ns, &s->counts);
@@ -142,6 +149,8 @@ static void status_counts(struct ctl_call *c, struct served *sv,
 		n->deletions = s->counts.deletions;
 		n->replayed = s->counts.replayed;
 		n->incarnation = ns_incarnation(sv->ns);
+		if (!*n->problem)
+			n->problem = ctl_strdup(c, s->drain);
 	} else if (rc == -ETIMEDOUT) {
 		n->problem = ctl_strdup(c, "does not answer: its store or a "
 					"volume hangs");
@@ -622,6 +631,7 @@ static const struct {
 	{ ORCHFS__CONTROL__REQUEST__OP_VOLUME_LIST, ctl_volume_list },
 	{ ORCHFS__CONTROL__REQUEST__OP_VOLUME_REMOVE, ctl_volume_remove },
 	{ ORCHFS__CONTROL__REQUEST__OP_VOLUME_SET, ctl_volume_set },
+	{ ORCHFS__CONTROL__REQUEST__OP_VOLUME_DRAIN, ctl_volume_drain },
 	{ ORCHFS__CONTROL__REQUEST__OP_WHERE, op_where },
 	{ ORCHFS__CONTROL__REQUEST__OP_BACKUP, op_backup },
 	{ ORCHFS__CONTROL__REQUEST__OP_CHECKPOINT, op_checkpoint },

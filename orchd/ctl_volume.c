@@ -15,6 +15,7 @@
 #include "ctl.h"
 #include "export.h"
 #include "log.h"
+#include "mover.h"
 #include "served.h"
 
 #define AGAIN_MS	15000
@@ -51,13 +52,20 @@ static const char *state_name(const struct volume *v)
 		return "silent";
 	if (atomic_load(&v->health) == VOLUME_READONLY)
 		return "read-only";
+	if (v->rec.draining)
+		return "draining";
 	return volume_full(v) ? "full" : "online";
 }
 
-static char *problem_text(struct ctl_call *c, struct volume *v)
+static char *problem_text(struct ctl_call *c, struct served *sv,
+			  struct volume *v)
 {
 	char text[VOLUME_WHY];
 
+	if (!v->problem[0] && v->rec.draining) {
+		mover_drain_text(sv, v, text);
+		return ctl_strdup(c, text);
+	}
 	if (v->problem[0] || !volume_online(v) || !volume_full(v))
 		return ctl_strdup(c, v->problem);
 	if (v->place.free <= v->rec.reserve + 4096 || !v->pool_error)
@@ -76,6 +84,7 @@ static char *problem_text(struct ctl_call *c, struct volume *v)
 }
 
 static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
+						struct served *sv,
 						struct volume *v)
 {
 	Orchfs__Control__VolumeInfo *i = arena_zalloc(c->a, sizeof(*i));
@@ -93,7 +102,7 @@ static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
 	i->tier = v->rec.tier;
 	i->reserve = v->rec.reserve;
 	i->state = ctl_strdup(c, state_name(v));
-	i->problem = problem_text(c, v);
+	i->problem = problem_text(c, sv, v);
 	i->fstype = ctl_strdup(c, v->fstype);
 	if (volume_online(v) && !fstatvfs(v->root_fd, &s)) {
 		i->size = (uint64_t)s.f_blocks * s.f_frsize;
@@ -126,7 +135,7 @@ static int list_run(struct served *sv, struct job *j)
 	if (!l->volume)
 		return -ENOMEM;
 	for (v = sv->volumes; v; v = v->next) {
-		l->volume[l->n_volume] = volume_info(c, v);
+		l->volume[l->n_volume] = volume_info(c, sv, v);
 		if (l->volume[l->n_volume])
 			l->n_volume++;
 	}
@@ -239,7 +248,7 @@ static int add_record(struct served *sv, struct job *job)
 	*p = v;
 	j->volume = v;
 	exporter_want(sv);
-	j->c->resp.volume = volume_info(j->c, v);
+	j->c->resp.volume = volume_info(j->c, sv, v);
 	log_info(sv->name, "volume %s added: %s", v->rec.name, v->rec.path);
 	return 0;
 }
@@ -284,7 +293,7 @@ static int again_end(struct served *sv, struct job *job)
 		snprintf(j->c->message, VOLUME_WHY, "%s", v->problem);
 		return -ENXIO;
 	}
-	j->c->resp.volume = volume_info(j->c, v);
+	j->c->resp.volume = volume_info(j->c, sv, v);
 	return 0;
 }
 
@@ -436,7 +445,7 @@ static int set_run(struct served *sv, struct job *job)
 	v->rec.reserve = rec.reserve;
 	v->pool_error = 0;
 	volume_measure(v);
-	j->c->resp.volume = volume_info(j->c, v);
+	j->c->resp.volume = volume_info(j->c, sv, v);
 	return 0;
 }
 
@@ -581,8 +590,9 @@ static int remove_check(struct volume_job *j, struct served *sv)
 	if (rc < 0 || !count)
 		return rc;
 	snprintf(j->c->message, sizeof(j->c->message), "volume %s holds the "
-		 "contents of %llu files: remove those files first",
-		 j->rec.name, (unsigned long long)count);
+		 "contents of %llu files: move them away with orchctl volume "
+		 "drain %s first", j->rec.name, (unsigned long long)count,
+		 j->rec.name);
 	return -EBUSY;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is done next: jobs in turn, their walks and batches of files. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -185,6 +186,49 @@ void copy_done(struct mover_job *j)
 	mover_kick(j->sv);
 }
 
+void job_leave(struct mover_job *j, uint64_t ino, const char *fmt, ...)
+{
+	struct ns_move m = { .job = j->rec.id, .ino = ino };
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(m.text, sizeof(m.text), fmt, ap);
+	va_end(ap);
+	strcpy(j->last, m.text);
+	if (j->left++ >= MOVER_LEFT)
+		m.text[0] = 0;
+	ns_move_abort(j->sv->ns, &m, &j->rec);
+}
+
+/* One of its own waits: it was counted when it began to. */
+static void batch_refuse(struct mover_job *j, uint64_t ino, int why)
+{
+	const struct mover_file *w = j->waiting;
+
+	while (w && w->m.ino != ino)
+		w = w->next;
+	if (!w)
+		job_leave(j, ino, "%s", why == -EBUSY ?
+			  "another job is at it" :
+			  "it has no contents that can be used");
+}
+
+/* It may have been moved since it was listed. */
+static int batch_watch_file(struct mover_job *j, struct mover_file *f)
+{
+	int rc = ns_move_watch(j->sv->ns, &f->m);
+
+	if (rc == -EBUSY || rc == -EIO)
+		batch_refuse(j, f->m.ino, rc);
+	if (rc == -EBUSY || rc == -EIO)
+		return -ENOENT;
+	if (rc || (f->m.from_volume != f->m.to_volume &&
+		   (!j->rec.drain || f->m.from_volume == j->rec.volume)))
+		return rc;
+	ns_move_unwatch(j->sv->ns, f->m.ino);
+	return -ENOENT;
+}
+
 /* Take it into the batch, unless it isn't to be moved. */
 static int batch_add(struct mover_job *j, const struct ns_move_entry *e)
 {
@@ -194,7 +238,12 @@ static int batch_add(struct mover_job *j, const struct ns_move_entry *e)
 	struct mover_file *f;
 	int rc;
 
-	if (e->volume == j->rec.volume) {
+	if (j->rec.drain) {
+		rc = drain_take(j, e);
+		if (rc)
+			return rc == -ENOENT ? 0 : rc;
+		m.to_volume = j->to->rec.id;
+	} else if (e->volume == j->rec.volume) {
 		j->there += !j->walks;
 		return 0;
 	}
@@ -202,22 +251,7 @@ static int batch_add(struct mover_job *j, const struct ns_move_entry *e)
 	if (!f)
 		return -ENOMEM;
 	f->size = e->size;
-	rc = ns_move_watch(j->sv->ns, &f->m);
-	if (rc == -EBUSY || rc == -EIO) {
-		/* One of its own waits: it was counted when it began to. */
-		struct mover_file *w = j->waiting;
-
-		while (w && w->m.ino != e->ino)
-			w = w->next;
-		if (!w) {
-			file_say(f, rc == -EBUSY ? "another job is at it" :
-				 "it has no contents that can be used");
-			strcpy(j->last, f->m.text);
-			j->left++;
-			ns_move_abort(j->sv->ns, &f->m, &j->rec);
-		}
-		rc = -ENOENT;
-	}
+	rc = batch_watch_file(j, f);
 	if (rc) {
 		file_free(f);
 		return rc == -ENOENT ? 0 : rc;
@@ -269,6 +303,8 @@ static bool target_ready(struct mover_job *j)
 {
 	struct volume *v = served_volume(j->sv, j->rec.volume);
 
+	if (j->rec.drain)
+		return drain_ready(j);
 	if (!v) {
 		job_fail(j, "the volume has been removed");
 		return false;
@@ -280,6 +316,10 @@ static bool target_ready(struct mover_job *j)
 	}
 	if (v->removing) {
 		job_fail(j, "volume %s is being removed", v->rec.name);
+		return false;
+	}
+	if (v->rec.draining) {
+		job_fail(j, "volume %s is being drained", v->rec.name);
 		return false;
 	}
 	j->text[0] = 0;
@@ -295,7 +335,7 @@ static bool count_more(struct mover_job *j)
 	int rc;
 
 	while ((rc = walk_next(j, &budget, &e)) == 1) {
-		if (e.volume == j->rec.volume)
+		if ((e.volume == j->rec.volume) != j->rec.drain)
 			continue;
 		j->files++;
 		j->total += e.size;
@@ -314,6 +354,8 @@ static bool count_more(struct mover_job *j)
 /* At the end of a walk: another one, or the end of the job. */
 static bool walk_ended(struct mover_job *j)
 {
+	if (j->rec.drain)
+		return drain_ended(j);
 	j->walks++;
 	walk_restart(&j->walk);
 	if (j->again && j->walks < MOVER_WALKS &&
@@ -403,8 +445,10 @@ static void jobs_begin(struct served *sv)
 	unsigned int running = 0;
 	struct mover_job *j;
 
+	/* a drain may wait for files that are open for days */
 	for (j = sv->mover->jobs; j; j = j->next)
-		running += j->phase != JOB_ENDED && j->phase != JOB_QUEUED;
+		running += j->phase != JOB_ENDED && j->phase != JOB_QUEUED &&
+			   !(j->rec.drain && j->phase == JOB_WAIT);
 	for (j = sv->mover->jobs; j && running < MOVER_RUNNING; j = j->next) {
 		if (j->phase != JOB_QUEUED ||
 		    worker_start(&j->worker, "orchd-move") < 0)

@@ -21,6 +21,8 @@
 #define MOVER_DRAIN_MS		3000
 #define MOVER_RETRY_MS		1000
 #define MOVER_TRIES		3
+#define MOVER_AGAIN_MS		5000	/* between walks of a drain */
+#define MOVER_AGAIN_MAX_MS	60000
 
 enum move_state {
 	MOVE_PLAN, MOVE_COPY, MOVE_VERIFY, MOVE_SWITCH, MOVE_RETIRE,
@@ -68,6 +70,10 @@ struct mover_walk {
 	struct ns_move_entry ahead[64];	/* of the last place */
 	size_t pos, nr;
 	bool begun;
+	/* a drain's: inodes in order of number */
+	uint64_t after;
+	uint64_t rows;			/* inodes found on the volume */
+	uint64_t cost;			/* ms */
 };
 
 enum mover_phase {
@@ -93,6 +99,11 @@ struct mover_job {
 	unsigned int walks;
 	bool again;			/* this walk found work */
 	bool single;			/* the job is one file */
+	/* of a drain */
+	uint64_t used, room;		/* bytes of the batch, for the target */
+	uint64_t moved_at;		/* files, at the begin of the walk */
+	uint64_t again_at;		/* ms: the next walk; 0: one goes on */
+	size_t waited;			/* nr_waiting at the end of the last */
 	uint64_t files, total;		/* to do, as counted first */
 	uint64_t there, moved_before, left;
 	enum ns_job_state end;		/* of JOB_UNWIND */
@@ -134,7 +145,33 @@ void job_unwind(struct mover_job *j, enum ns_job_state end);
 void job_end(struct mover_job *j, enum ns_job_state state);
 void jobs_prune(struct served *sv);	/* those that ended long ago */
 
+struct mover_job *job_add(struct served *sv, const struct ns_job *rec);
+void job_begins(struct ns_job *rec);	/* now */
+
+/* mover_drain.c */
+int mover_drain(struct served *sv, const struct ns_job *want, char *why,
+		uint64_t *id);
+/** mover_undrain() - *id: the job that is cancelled for that, or 0 */
+int mover_undrain(struct served *sv, struct volume *v, char *why,
+		  uint64_t *id);
+/** mover_drain_of() - the last drain of a volume, or NULL */
+struct mover_job *mover_drain_of(struct served *sv, uint32_t volume);
+/** mover_drain_text() - what is to be said of a volume that is drained */
+void mover_drain_text(struct served *sv, const struct volume *v, char *text);
+int drain_next(struct mover_job *j, unsigned int *budget,
+	       struct ns_move_entry *out);
+bool drain_ready(struct mover_job *j);
+/**
+ * drain_take() - may this file join the batch? Chooses its target.
+ * Return: 0; -ENOENT: not this one; -EAGAIN: the batch is full, it comes again.
+ */
+int drain_take(struct mover_job *j, const struct ns_move_entry *e);
+bool drain_ended(struct mover_job *j);
+
 /* mover.c */
+/** job_leave() - a file that isn't begun stays where it is, and why */
+void job_leave(struct mover_job *j, uint64_t ino, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void mover_tick(struct served *sv);	/* each second */
 void mover_kick(struct served *sv);	/* something may go on */
 void mover_free_dead(struct mover *mv);

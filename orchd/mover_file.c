@@ -286,6 +286,13 @@ static void copy_failed(struct mover_file *f)
 {
 	struct mover_job *j = f->job;
 
+	if (f->fatal && j->rec.drain && f->rc != -EBADMSG) {
+		/* there may be another volume, next time */
+		file_say(f, "volume %s: %s", j->to->rec.name,
+			 strerror(-f->rc));
+		file_give_up(f);
+		return;
+	}
 	if (f->fatal && f->rc == -EBADMSG)
 		job_fail(j, "inode %llu: what was read back from volume %s is "
 			 "not what was written: check its drive",

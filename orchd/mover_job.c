@@ -32,6 +32,11 @@ static void now_time(struct orchfs_time *t)
 	t->nsec = (uint32_t)ts.tv_nsec;
 }
 
+void job_begins(struct ns_job *rec)
+{
+	now_time(&rec->started);
+}
+
 void mover_changed(struct served *sv)
 {
 	pthread_mutex_lock(&sv->lock);
@@ -149,7 +154,7 @@ void job_end(struct mover_job *j, enum ns_job_state state)
 	mover_changed(j->sv);
 }
 
-static struct mover_job *job_add(struct served *sv, const struct ns_job *rec)
+struct mover_job *job_add(struct served *sv, const struct ns_job *rec)
 {
 	struct mover_job *j = calloc(1, sizeof(*j)), **p = &sv->mover->jobs;
 
@@ -178,6 +183,12 @@ static int check_target(struct served *sv, const struct ns_job *want,
 	if (v->removing) {
 		snprintf(why, VOLUME_WHY, "volume %s is being removed",
 			 v->rec.name);
+		return -EBUSY;
+	}
+	if (v->rec.draining) {
+		snprintf(why, VOLUME_WHY, "volume %s is being drained; orchctl "
+			 "volume drain %s --cancel takes that back",
+			 v->rec.name, v->rec.name);
 		return -EBUSY;
 	}
 	if (!S_ISREG(e->mode) && !S_ISDIR(e->mode)) {
@@ -233,7 +244,7 @@ int mover_new(struct served *sv, const struct ns_job *want, char *why,
 		rc = check_other_jobs(sv, want->ino, why);
 	if (rc)
 		return rc;
-	now_time(&rec.started);
+	job_begins(&rec);
 	rc = ns_job_new(sv->ns, &rec);
 	if (rc)
 		return rc;
@@ -251,6 +262,7 @@ int mover_cancel(struct served *sv, uint64_t id, char *why)
 {
 	struct mover_job *j = mover_find(sv, id);
 	struct ns_job rec;
+	struct volume *v;
 	int rc;
 
 	if (!j) {
@@ -265,9 +277,13 @@ int mover_cancel(struct served *sv, uint64_t id, char *why)
 	}
 	rec = j->rec;
 	rec.cancel = true;
-	rc = ns_job_put(sv->ns, &rec);
+	v = rec.drain ? served_volume(sv, rec.volume) : NULL;
+	rc = v ? ns_drain_back(sv->ns, rec.volume, &rec) :
+		 ns_job_put(sv->ns, &rec);
 	if (rc)
 		return rc;
+	if (v)
+		v->rec.draining = false;
 	j->rec = rec;
 	if (j->phase != JOB_QUEUED)
 		job_unwind(j, NS_JOB_CANCELLED);
@@ -340,6 +356,8 @@ static int resume(struct mover_job *j)
 
 	if (j->phase == JOB_ENDED)
 		return 0;
+	j->files += j->rec.moved;
+	j->total += j->rec.bytes;
 	rc = ns_move_stat(j->sv->ns, j->rec.ino, &e);
 	j->single = !rc && S_ISREG(e.mode);
 	if (!rc || rc == -ENOENT)

@@ -18,6 +18,7 @@ void walk_restart(struct mover_walk *w)
 	w->depth = 0;
 	w->pos = w->nr = 0;
 	w->begun = false;
+	w->after = w->rows = w->cost = 0;
 }
 
 void walk_free(struct mover_walk *w)
@@ -100,6 +101,8 @@ int walk_next(struct mover_job *j, unsigned int *budget,
 {
 	int rc = 0;
 
+	if (j->rec.drain)
+		return drain_next(j, budget, out);
 	if (!j->walk.begun)
 		rc = begin(j, out);
 	while (!rc && j->walk.depth) {

@@ -153,6 +153,7 @@ struct ns_volume {
 	uint8_t uuid[16];
 	uint32_t tier;
 	uint64_t reserve;
+	bool draining;			/* gets no new files */
 };
 int ns_volume_put(struct ns *ns, const struct ns_volume *v);
 int ns_volume_del(struct ns *ns, uint32_t id);	/* -EBUSY: has instances */

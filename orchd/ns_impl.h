@@ -267,6 +267,7 @@ int xattrs_put(struct txn *t, struct tnode *n, const struct op_xattr *x,
 /* ns_job.c */
 struct ns_job;
 struct ns_move;
+int move_job_number(struct txn *t, uint64_t *id);
 void move_job_put(struct txn *t, const struct ns_job *j);
 void move_row_put(struct txn *t, const struct ns_move *m);
 void move_row_del(struct txn *t, const struct ns_move *m);
@@ -280,6 +281,7 @@ int node_settle(struct txn *t, struct tnode *n, bool from_backing);
 
 /* ns_volume.c */
 int volumes_load(struct ns *ns);
+int volume_row_put(struct txn *t, const struct ns_volume *v);
 
 /* One file each; rep is zeroed but for arena. Return: 0 or -errno. */
 int ns_op_mount(struct ns *ns, const struct op_req *rq, struct op_reply *rep);

@@ -36,6 +36,7 @@ void move_job_put(struct txn *t, const struct ns_job *j)
 	m.volume = j->volume;
 	m.rate = j->rate;
 	m.cancel = j->cancel;
+	m.drain = j->drain;
 	m.label = (char *)j->label;
 	m.text = (char *)j->text;
 	m.moved = j->moved;
@@ -95,6 +96,7 @@ static int job_decode(struct ns *ns, struct store_key k, struct store_key v,
 		.volume = m->volume,
 		.state = (enum ns_job_state)m->state,
 		.cancel = m->cancel,
+		.drain = m->drain,
 	};
 	time_get(&j->started, m->started);
 	time_get(&j->ended, m->ended);
@@ -132,27 +134,29 @@ static int move_decode(struct ns *ns, struct store_key k, struct store_key v,
 }
 
 /* Numbers of jobs are shown to people only after they are in the store. */
+int move_job_number(struct txn *t, uint64_t *id)
+{
+	int rc = number_read_limit(t->ns, counter, id);
+
+	if (rc == -EUCLEAN) {		/* there has been none so far */
+		*id = 1;
+		rc = 0;
+	}
+	return rc ? rc : number_put_limit(t->ns, counter, *id + 1);
+}
+
 int ns_job_new(struct ns *ns, struct ns_job *j)
 {
-	uint64_t limit;
 	struct txn t;
 	int rc;
 
 	arena_reset(ns->scratch);
-	rc = number_read_limit(ns, counter, &limit);
-	if (rc == -EUCLEAN) {		/* there has been none so far */
-		limit = 1;
-		rc = 0;
-	}
-	if (rc)
-		return rc;
 	txn_begin(&t, ns);
-	rc = number_put_limit(ns, counter, limit + 1);
+	rc = move_job_number(&t, &j->id);
 	if (rc) {
 		txn_abort(&t);
 		return rc;
 	}
-	j->id = limit;
 	move_job_put(&t, j);
 	return txn_commit(&t, NULL);
 }

@@ -67,6 +67,7 @@ int ns_move_stat(struct ns *ns, uint64_t ino, struct ns_move_entry *out)
 	*out = (struct ns_move_entry){
 		.ino = ino,
 		.size = i.size,
+		.blocks = i.blocks,
 		.mode = i.mode,
 	};
 	if (!S_ISREG(i.mode))

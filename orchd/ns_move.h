@@ -26,13 +26,13 @@ enum ns_job_state {
 
 struct ns_job {
 	uint64_t id;
-	uint64_t ino;			/* a file or a directory */
+	uint64_t ino;			/* a file or a directory; 0: a drain */
 	uint64_t rate;			/* bytes a second, 0: no limit */
 	uint64_t moved, bytes, there, skipped;
 	struct orchfs_time started, ended;
-	uint32_t volume;
+	uint32_t volume;		/* where to; a drain: where from */
 	enum ns_job_state state;
-	bool cancel;
+	bool cancel, drain;
 	char label[NS_JOB_LABEL];	/* as the person named it */
 	char text[NS_JOB_TEXT];		/* why it failed */
 };
@@ -69,7 +69,7 @@ int ns_job_moves(struct ns *ns, uint64_t id, size_t max, ns_move_fn fn,
 
 /* What a walk meets: mode has the type; volume is that of a regular file. */
 struct ns_move_entry {
-	uint64_t ino, cookie, size;
+	uint64_t ino, cookie, size, blocks;
 	uint32_t mode, volume;
 };
 /** ns_move_stat() - -ENOENT: deleted, or nobody's but an orphan. */
@@ -130,5 +130,26 @@ int ns_move_retire(struct ns *ns, const struct ns_move *m,
  * Return: 0; -EINPROGRESS: it has gone too far: the old instance is no good.
  */
 int ns_move_abort(struct ns *ns, struct ns_move *m, const struct ns_job *j);
+
+/* ns_drain.c: all files of a volume */
+/**
+ * ns_drain_new() - no new files for the volume @j->volume, and a job
+ * The number of the job is put into @j, which is a drain.
+ */
+int ns_drain_new(struct ns *ns, struct ns_job *j);
+/** ns_drain_back() - it gets new files again; @j, or NULL, is cancelled */
+int ns_drain_back(struct ns *ns, uint32_t volume, const struct ns_job *j);
+/**
+ * ns_drain_list() - files with an instance on a volume, after inode *@after
+ * @out: volume is 0 where the valid instance isn't there, mode is 0 where the
+ *	inode has no name any more
+ * @budget: records that may be looked at, counted down
+ * Return: their number; *@after is the last inode that was looked at, or
+ * UINT64_MAX at the end.
+ */
+int ns_drain_list(struct ns *ns, uint32_t volume, uint64_t *after,
+		  unsigned int *budget, struct ns_move_entry *out, size_t max);
+/** ns_drain_prune() - forget files that a job left and that have gone since */
+int ns_drain_prune(struct ns *ns, const struct ns_job *j);
 
 #endif

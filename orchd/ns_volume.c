@@ -70,6 +70,7 @@ static int decode(struct ns *ns, struct store_key k, struct store_key v,
 	memcpy(out->uuid, m->uuid.data, sizeof(out->uuid));
 	out->tier = m->tier;
 	out->reserve = m->reserve;
+	out->draining = m->draining;
 	return 0;
 }
 
@@ -142,29 +143,18 @@ static int check_volume(struct ns *ns, const struct ns_volume *v)
 	return count ? -EBUSY : 0;
 }
 
-/**
- * ns_volume_put() - add a volume or change its record.
- * Return: 0; -EBUSY: another tier for one that has instances.
- */
-int ns_volume_put(struct ns *ns, const struct ns_volume *v)
+/* Into the transaction. */
+int volume_row_put(struct txn *t, const struct ns_volume *v)
 {
 	Orchfs__Store__Volume m = ORCHFS__STORE__VOLUME__INIT;
 	Orchfs__Store__Time added = ORCHFS__STORE__TIME__INIT;
-	struct ns_volume *slot;
-	struct txn t;
 	struct key k;
 	int rc;
 
-	arena_reset(ns->scratch);
-	rc = check_volume(ns, v);
-	if (!rc)
-		rc = added_time(ns, v->id, &added);
-	if (!rc)
-		rc = grow_volumes(ns);
+	rc = added_time(t->ns, v->id, &added);
 	if (rc)
 		return rc;
-	txn_begin(&t, ns);
-	m.change = t.seq;
+	m.change = t->seq;
 	m.name = (char *)v->name;
 	m.path = (char *)v->path;
 	m.uuid.data = (uint8_t *)v->uuid;
@@ -173,7 +163,33 @@ int ns_volume_put(struct ns *ns, const struct ns_volume *v)
 	m.tier = v->tier;
 	m.added = &added;
 	m.reserve = v->reserve;
-	txn_put_msg(&t, volume_key(&k, v->id), &m.base);
+	m.draining = v->draining;
+	txn_put_msg(t, volume_key(&k, v->id), &m.base);
+	return 0;
+}
+
+/**
+ * ns_volume_put() - add a volume or change its record.
+ * Return: 0; -EBUSY: another tier for one that has instances.
+ */
+int ns_volume_put(struct ns *ns, const struct ns_volume *v)
+{
+	struct ns_volume *slot;
+	struct txn t;
+	int rc;
+
+	arena_reset(ns->scratch);
+	rc = check_volume(ns, v);
+	if (!rc)
+		rc = grow_volumes(ns);
+	if (rc)
+		return rc;
+	txn_begin(&t, ns);
+	rc = volume_row_put(&t, v);
+	if (rc) {
+		txn_abort(&t);
+		return rc;
+	}
 	rc = txn_commit(&t, NULL);
 	if (rc)
 		return rc;

@@ -304,6 +304,32 @@ static void choose_from(struct served *sv, struct choice *c)
 	}
 }
 
+/* Files that are moved need none that were made ahead. */
+struct volume *pool_choose(struct served *sv, uint32_t but, uint64_t bytes,
+			   bool take)
+{
+	struct choice c;
+	int got;
+
+	choose_from(sv, &c);
+	for (size_t i = 0; i < c.nr; i++) {
+		const struct volume *v = c.v[i];
+
+		c.p[i].ready = true;
+		c.p[i].usable = volume_usable(v) && !in_doubt(v) &&
+				v->rec.id != but &&
+				c.p[i].free > c.p[i].reserve + bytes;
+	}
+	if (!take) {
+		got = placement_wanted(c.p, c.nr);
+		return got < 0 ? NULL : c.v[got];
+	}
+	got = placement_take(c.p, c.nr);
+	for (size_t i = 0; i < c.nr && got >= 0; i++)
+		c.v[i]->place.credit = c.p[i].credit;
+	return got < 0 ? NULL : c.v[got];
+}
+
 static bool pool_any_busy(struct served *sv)
 {
 	struct volume *v;
@@ -388,12 +414,14 @@ static int take_error(struct served *sv)
 	int rc = -ENODEV;
 
 	for (v = sv->volumes; v; v = v->next) {
-		if (volume_writable(v) && !v->removing && !v->silent)
+		if (volume_writable(v) && !v->removing && !v->silent &&
+		    !v->rec.draining)
 			return v->pool_error ? v->pool_error : -ENOSPC;
 		if (atomic_load(&v->health) == VOLUME_READONLY)
 			rc = -EROFS;
 		else if (rc == -ENODEV && !v->removing)
-			rc = -EIO;
+			rc = v->rec.draining && volume_online(v) ? -ENOSPC :
+								   -EIO;
 	}
 	return rc;
 }

@@ -305,6 +305,13 @@ int pool_load(struct served *sv, struct volume *v,
 void pool_unload(struct served *sv, struct volume *v);
 void pool_maintain(struct served *sv);
 void pool_ensure(struct served *sv);
+/**
+ * pool_choose() - where a file of that many bytes goes from volume @but
+ * @take: and it does; else it is a question
+ * Return: NULL where no other volume has room.
+ */
+struct volume *pool_choose(struct served *sv, uint32_t but, uint64_t bytes,
+			   bool take);
 /** pool_drop_volume() - forget its files; they are returned to be removed. */
 int pool_drop_volume(struct served *sv, struct volume *v);
 bool pool_has(const struct volume *v, uint64_t ino, uint64_t instance);

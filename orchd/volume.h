@@ -78,7 +78,7 @@ static inline bool volume_writable(const struct volume *v)
 static inline bool volume_usable(const struct volume *v)
 {
 	return volume_writable(v) && !v->removing && !v->settling &&
-	       !v->silent;
+	       !v->silent && !v->rec.draining;
 }
 
 /** volume_full() - it gets no new files for lack of space or inodes */

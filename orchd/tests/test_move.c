@@ -356,6 +356,166 @@ static void test_failing(void **state)
 	assert_string_equal(places(ino), "2 valid");
 }
 
+static struct ns_job new_drain(uint32_t volume)
+{
+	struct ns_job j = { .volume = volume, .drain = true };
+
+	strcpy(j.label, "drain");
+	assert_int_equal(ns_drain_new(e->ns, &j), 0);
+	return j;
+}
+
+static bool draining(uint32_t volume)
+{
+	return volume_find(e->ns, volume)->draining;
+}
+
+static int same_drain(void *ctx, const struct ns_job *j)
+{
+	const struct ns_job *want = ctx;
+
+	assert_int_equal(j->id, want->id);
+	assert_int_equal(j->volume, want->volume);
+	assert_int_equal(j->cancel, want->cancel);
+	assert_true(j->drain);
+	return 0;
+}
+
+/* The volume's state and the job come and go together, and stay. */
+static void test_drain_records(void **state)
+{
+	struct ns_job j = { .volume = 99, .drain = true };
+
+	assert_int_equal(ns_drain_new(e->ns, &j), -ENOENT);
+	j.volume = FAST;
+	env_fail(e, 0, -ENOSPC);
+	assert_int_equal(ns_drain_new(e->ns, &j), -ENOSPC);
+	env_heal(e);
+	assert_false(draining(FAST));
+	j = new_drain(FAST);
+	assert_true(draining(FAST));
+	assert_false(draining(SLOW));
+	if (strcmp(*state, "memory")) {
+		env_restart(e, false);
+		e->ns->ops = &ops;
+	}
+	assert_true(draining(FAST));
+	assert_int_equal(ns_jobs(e->ns, same_drain, &j), 0);
+	env_fail(e, 0, -ENOSPC);
+	assert_int_equal(ns_drain_back(e->ns, FAST, &j), -ENOSPC);
+	env_heal(e);
+	assert_true(draining(FAST));
+	assert_int_equal(ns_drain_back(e->ns, FAST, &j), 0);
+	assert_false(draining(FAST));
+	j.cancel = true;
+	assert_int_equal(ns_jobs(e->ns, same_drain, &j), 0);
+	assert_int_equal(ns_job_del(e->ns, j.id), 0);
+	j = new_drain(FAST);
+	assert_int_equal(ns_job_del(e->ns, j.id), 0);
+	assert_int_equal(ns_drain_back(e->ns, FAST, NULL), 0);
+	assert_false(draining(FAST));
+}
+
+#define DRAIN_FILES	20
+
+/* Inodes in order of number, whatever the steps. */
+static size_t listed(uint32_t volume, unsigned int budget, size_t max,
+		     struct ns_move_entry *out)
+{
+	uint64_t after = 0;
+	size_t nr = 0;
+
+	while (after != UINT64_MAX) {
+		unsigned int left = budget;
+		uint64_t before = after;
+		int n = ns_drain_list(e->ns, volume, &after, &left, out + nr,
+				      max);
+
+		assert_true(n >= 0 && (size_t)n <= max);
+		assert_true(after > before);
+		nr += (size_t)n;
+		assert_true(nr <= DRAIN_FILES);
+	}
+	return nr;
+}
+
+static void test_drain_list(void **state)
+{
+	struct ns_move_entry all[DRAIN_FILES + 64], some[DRAIN_FILES + 64];
+	uint64_t ino[DRAIN_FILES];
+	struct ns_move m, at;
+	char name[16];
+	struct ns_job j;
+
+	(void)state;
+	for (int i = 0; i < DRAIN_FILES; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		ino[i] = new_file(name);
+	}
+	assert_int_equal(listed(SLOW, 100, 10, all), 0);
+	j = new_job(ino[3]);
+	m = begun(&j, ino[3]);
+	at = begun(&j, ino[4]);
+	assert_int_equal(ns_move_valid(e->ns, &at, 8), 0);
+	/* one more that has no name any more */
+	assert_int_equal(do_unlink(e, ROOT, "f5", 0), 0);
+	assert_int_equal(listed(FAST, 1000, 64, all), DRAIN_FILES);
+	for (int i = 0; i < DRAIN_FILES; i++) {
+		assert_int_equal(all[i].ino, ino[i]);
+		assert_int_equal(all[i].volume, i == 4 || i == 5 ? 0 : FAST);
+		assert_int_equal(all[i].mode, i == 5 ? 0 : S_IFREG | 0644);
+	}
+	for (unsigned int budget = 1; budget < 7; budget++) {
+		for (size_t max = 1; max < 5; max++) {
+			assert_int_equal(listed(FAST, budget, max, some),
+					 DRAIN_FILES);
+			assert_memory_equal(all, some,
+					    DRAIN_FILES * sizeof(all[0]));
+		}
+	}
+	/* of the other volume: what fills it, and what is there */
+	assert_int_equal(listed(SLOW, 1, 1, some), 2);
+	assert_int_equal(some[0].volume, 0);
+	assert_int_equal(some[1].volume, SLOW);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	assert_int_equal(ns_move_retire(e->ns, &at, &j), 0);
+	ns_move_unwatch(e->ns, ino[3]);
+	ns_move_unwatch(e->ns, ino[4]);
+	assert_int_equal(listed(FAST, 1, 64, all), DRAIN_FILES - 1);
+	assert_int_equal(listed(SLOW, 1, 64, all), 1);
+	assert_int_equal(do_forget(e, ino[5]), 0);
+	assert_int_equal(listed(FAST, 1, 64, all), DRAIN_FILES - 2);
+}
+
+static int count_move(void *ctx, const struct ns_move *m)
+{
+	*(uint64_t *)ctx += m->ino;
+	return 0;
+}
+
+static void test_drain_prune(void **state)
+{
+	uint64_t a = new_file("a"), b = new_file("b"), left = 0;
+	struct ns_job j = new_drain(FAST);
+	struct ns_move m = { .job = j.id, .ino = a, .text = "open" };
+
+	(void)state;
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	m.ino = b;
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	assert_int_equal(ns_drain_prune(e->ns, &j), 0);
+	assert_int_equal(ns_job_moves(e->ns, j.id, 10, count_move, &left), 0);
+	assert_int_equal(left, a + b);
+	assert_int_equal(do_unlink(e, ROOT, "a", 0), 0);
+	assert_int_equal(do_forget(e, a), 0);
+	assert_int_equal(ns_drain_prune(e->ns, &j), 0);
+	left = 0;
+	assert_int_equal(ns_job_moves(e->ns, j.id, 10, count_move, &left), 0);
+	assert_int_equal(left, b);
+	assert_int_equal(ns_drain_back(e->ns, FAST, &j), 0);
+	assert_int_equal(ns_job_del(e->ns, j.id), 0);
+}
+
 #define BOTH_WITH(f)							\
 	{ #f " (memory)", f, setup, teardown, (void *)"memory" },	\
 	{ #f " (rocksdb)", f, setup, teardown, (void *)"rocksdb" }
@@ -372,6 +532,9 @@ int main(void)
 		BOTH_WITH(test_deleted),
 		BOTH_WITH(test_restart),
 		BOTH_WITH(test_failing),
+		BOTH_WITH(test_drain_records),
+		BOTH_WITH(test_drain_list),
+		BOTH_WITH(test_drain_prune),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

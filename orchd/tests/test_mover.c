@@ -472,8 +472,235 @@ static void test_tree(void **state)
 	stop(sv);
 }
 
+static void begin_drain(struct served *sv, void *arg)
+{
+	struct begin *b = arg;
+
+	b->rc = mover_drain(sv, &b->want, b->why, &b->id);
+}
+
+static struct begin drain(struct served *sv, uint32_t volume, uint64_t rate)
+{
+	struct begin b = { .want = { .volume = volume, .rate = rate } };
+
+	strcpy(b.want.label, "drain");
+	in_ns(sv, begin_drain, &b);
+	return b;
+}
+
+static void undrain_it(struct served *sv, void *arg)
+{
+	struct begin *b = arg;
+
+	b->rc = mover_undrain(sv, served_volume(sv, b->want.volume), b->why,
+			      &b->id);
+}
+
+static struct begin undrain(struct served *sv, uint32_t volume)
+{
+	struct begin b = { .want = { .volume = volume } };
+
+	in_ns(sv, undrain_it, &b);
+	return b;
+}
+
+/* Which volume a new file gets; it goes again. *arg: how it is called. */
+static void new_file(struct served *sv, void *arg)
+{
+	struct op_req rq = {
+		.kind = ORCHFS_KIND_CREATE, .node = ORCHFS_ROOT_INO,
+		.name = { "new", 3 }, .mode = S_IFREG | 0644,
+		.flags = ORCHFS_REQ_FLAG_LAYOUT | ORCHFS_REQ_FLAG_WRITE,
+	};
+	struct ns_note note = { .kind = ORCHFS_KIND_NOTE_FORGET };
+	struct op_reply rep;
+
+	assert_int_equal(execute(sv, &rq, &rep), 0);
+	*(uint32_t *)arg = rep.layout.volume;
+	note.node = rep.attr.ino;
+	rq.kind = ORCHFS_KIND_UNLINK;
+	assert_int_equal(execute(sv, &rq, &rep), 0);
+	assert_int_equal(ns_note(sv->ns, &note, 1), 0);
+}
+
+static uint32_t new_file_on(struct served *sv)
+{
+	uint32_t volume;
+
+	in_ns(sv, new_file, &volume);
+	return volume;
+}
+
+static void no_instance(struct served *sv, void *arg)
+{
+	uint64_t count;
+
+	assert_int_equal(ns_volume_instances(sv->ns, *(uint32_t *)arg, &count),
+			 0);
+	assert_int_equal(count, 0);
+}
+
+static void test_drain(void **state)
+{
+	uint32_t volume = 1;
+	struct served *sv;
+	struct begin b;
+	struct ns_job j;
+	uint64_t d;
+
+	(void)state;
+	make_namespace(0);
+	sv = start();
+	in_ns(sv, make_tree, &d);
+	assert_int_equal(new_file_on(sv), 1);
+	b = drain(sv, 1, 0);
+	assert_int_equal(b.rc, 0);
+	assert_int_equal(new_file_on(sv), 2);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_DONE);
+	assert_int_equal(j.moved, FILES);
+	assert_int_equal(j.bytes, FILES * SIZE);
+	assert_non_null(strstr(j.text, "orchctl volume remove v1"));
+	expect_all_on(sv, 2);
+	in_ns(sv, no_instance, &volume);
+	b = move_to(sv, d, 1, 0);
+	assert_int_equal(b.rc, -EBUSY);
+	assert_non_null(strstr(b.why, "being drained"));
+	stop(sv);
+	/* so it stays, until it is taken back */
+	sv = start();
+	assert_int_equal(new_file_on(sv), 2);
+	assert_int_equal(undrain(sv, 1).rc, 0);
+	assert_int_equal(undrain(sv, 1).rc, -EINVAL);
+	assert_int_equal(new_file_on(sv), 1);
+	b = drain(sv, 2, 0);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.moved, FILES);
+	expect_all_on(sv, 1);
+	stop(sv);
+}
+
+/* Given up in the middle: what was moved stays moved. */
+static void test_drain_back(void **state)
+{
+	struct served *sv;
+	struct begin b;
+	struct ns_job j;
+	uint64_t d;
+
+	(void)state;
+	make_namespace(0);
+	sv = start();
+	in_ns(sv, make_tree, &d);
+	b = drain(sv, 1, 4096);
+	assert_int_equal(b.rc, 0);
+	wait_for(sv, b.id, true);
+	assert_int_equal(drain(sv, 1, 0).rc, -EALREADY);
+	assert_int_equal(drain(sv, 2, 0).rc, -ENOSPC);
+	stop(sv);
+	sv = start();
+	j = wait_for(sv, b.id, true);
+	assert_int_equal(j.state, NS_JOB_RUNNING);
+	assert_int_equal(new_file_on(sv), 2);
+	b = undrain(sv, 1);
+	assert_int_equal(b.rc, 0);
+	assert_int_equal(b.id, 1);
+	assert_int_equal(new_file_on(sv), 1);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_CANCELLED);
+	expect_all_on(sv, 1);
+	stop(sv);
+}
+
+static void forget_it(struct served *sv, void *arg)
+{
+	struct ns_note note = { .kind = ORCHFS_KIND_NOTE_FORGET };
+
+	note.node = *(uint64_t *)arg;
+	assert_int_equal(ns_note(sv->ns, &note, 1), 0);
+}
+
+static void unlink_only(struct served *sv, void *arg)
+{
+	struct op_req rq = {
+		.kind = ORCHFS_KIND_UNLINK, .node = *(uint64_t *)arg,
+		.name = { "f0", 2 },
+	};
+	struct op_reply rep;
+
+	assert_int_equal(execute(sv, &rq, &rep), 0);
+}
+
+static int one_left(void *ctx, const struct ns_move *m)
+{
+	if (m->step != NS_MOVE_LEFT)
+		return 0;
+	assert_int_equal(m->ino, inos[0]);
+	assert_non_null(strstr(m->text, "deleted"));
+	++*(int *)ctx;
+	return 0;
+}
+
+static void look_left(struct served *sv, void *arg)
+{
+	struct mover_job *j = mover_find(sv, 1);
+	int n = 0;
+
+	assert_int_equal(ns_job_moves(sv->ns, 1, 100, one_left, &n), 0);
+	*(bool *)arg = j->phase == JOB_WAIT && j->again_at && n == 1 &&
+		       j->left == 1;
+}
+
+/* It waits for a file that somebody has open, and names it. */
+static void test_drain_waits(void **state)
+{
+	uint64_t d, end = now_ms() + WAIT_MS;
+	struct served *sv;
+	bool waits = false;
+	struct begin b;
+	struct ns_job j;
+
+	(void)state;
+	make_namespace(0);
+	sv = start();
+	in_ns(sv, make_tree, &d);
+	in_ns(sv, unlink_only, &d);
+	b = drain(sv, 1, 0);
+	assert_int_equal(b.rc, 0);
+	while (!waits) {
+		assert_true(now_ms() < end);
+		sync_wait(sv, atomic_load(&sv->last_txn));
+		in_ns(sv, look_left, &waits);
+	}
+	in_ns(sv, forget_it, &inos[0]);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_DONE);
+	assert_int_equal(j.moved, FILES - 1);
+	assert_int_equal(j.skipped, 0);
+	check_clean(sv);
+	stop(sv);
+}
+
+static void test_drain_refused(void **state)
+{
+	struct served *sv;
+	struct begin b;
+	uint64_t d;
+
+	(void)state;
+	make_namespace(1ULL << 60);
+	sv = start();
+	in_ns(sv, make_tree, &d);
+	b = drain(sv, 1, 0);
+	assert_int_equal(b.rc, -ENOSPC);
+	assert_non_null(strstr(b.why, "orchctl volume add"));
+	assert_int_equal(new_file_on(sv), 1);
+	assert_int_equal(undrain(sv, 1).rc, -EINVAL);
+	stop(sv);
+}
+
 /* In a process of its own: make the tree, begin, and end at the point. */
-static void run_to(const char *point)
+static void run_to(const char *point, bool drains)
 {
 	int status;
 	pid_t pid;
@@ -487,7 +714,7 @@ static void run_to(const char *point)
 		sv = start();
 		in_ns(sv, make_tree, &d);
 		faults(point);
-		b = move_to(sv, d, 2, 0);
+		b = drains ? drain(sv, 1, 0) : move_to(sv, d, 2, 0);
 		wait_for(sv, b.id, false);
 		_exit(1);
 	}
@@ -531,13 +758,13 @@ static void find_inos(struct served *sv, void *arg)
 	}
 }
 
-static void test_crash_at(const char *point)
+static void test_crash_at(const char *point, bool drains)
 {
 	struct served *sv;
 	struct ns_job j;
 
 	make_namespace(0);
-	run_to(point);
+	run_to(point, drains);
 	faults("");
 	sv = start();
 	in_ns(sv, find_inos, NULL);
@@ -546,6 +773,7 @@ static void test_crash_at(const char *point)
 		fail_msg("after %s: state %d, %llu moved", point, j.state,
 			 (unsigned long long)j.moved);
 	expect_all_on(sv, 2);
+	assert_int_equal(new_file_on(sv), drains ? 2 : 1);
 	stop(sv);
 	remove_tree(dir);
 	mkdir(dir, 0700);
@@ -558,13 +786,14 @@ static void test_crash(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < NR_POINTS; i++) {
-		test_crash_at(points[i]);
+		test_crash_at(points[i], false);
+		test_crash_at(points[i], true);
 		if (!strcmp(points[i], "move-begun") ||
 		    !strcmp(points[i], "move-copied") ||
 		    !strcmp(points[i], "move-verified"))
 			continue;	/* once a batch */
 		snprintf(point, sizeof(point), "%s:3", points[i]);
-		test_crash_at(point);
+		test_crash_at(point, i % 2);
 	}
 }
 
@@ -612,7 +841,7 @@ static void test_cancel_after_crash(void **state)
 		struct ns_job j;
 
 		make_namespace(0);
-		run_to(points[i]);
+		run_to(points[i], false);
 		faults("");
 		cancel_in_store();
 		sv = start();
@@ -733,6 +962,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tree, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_drain_back, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_drain_waits, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_drain_refused, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_after_crash, setup,
 						teardown),

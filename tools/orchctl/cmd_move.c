@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* orchctl move; orchctl jobs list, show, cancel, watch */
+/* orchctl move; orchctl volume drain; orchctl jobs list, show, cancel, watch */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,6 +42,8 @@ static struct json_object *job_json(const job_info *j)
 						     strlen(j->label)));
 	json_object_object_add(o, "volume", json_bytes(j->volume,
 						       strlen(j->volume)));
+	json_object_object_add(o, "drain",
+			       json_object_new_boolean(j->drain));
 	json_object_object_add(o, "state", json_object_new_string(j->state));
 	json_object_object_add(o, "step", json_object_new_string(j->step));
 	json_object_object_add(o, "text", json_bytes(j->text, strlen(j->text)));
@@ -71,12 +73,12 @@ static bool has_ended(const job_info *j)
 	       !strcmp(j->state, "cancelled");
 }
 
-static void files_print(const job_info *j)
+static void files_print(FILE *to, const job_info *j)
 {
 	size_t i;
 
 	for (i = 0; i < j->n_file; i++)
-		printf("  %-7s %s%s%s\n", j->file[i]->state,
+		fprintf(to, "  %-7s %s%s%s\n", j->file[i]->state,
 		       *j->file[i]->path ? j->file[i]->path : "(no name)",
 		       *j->file[i]->text ? ": " : "", j->file[i]->text);
 }
@@ -84,9 +86,9 @@ static void files_print(const job_info *j)
 /* The end of a job, for people. */
 static void summary_print(const job_info *j)
 {
-	printf("job %" PRIu64 " %s: %" PRIu64 " file%s (%s) moved to %s", j->id,
+	printf("job %" PRIu64 " %s: %" PRIu64 " file%s (%s) moved %s %s", j->id,
 	       j->state, j->moved, j->moved == 1 ? "" : "s",
-	       human_size(j->bytes), j->volume);
+	       human_size(j->bytes), j->drain ? "from" : "to", j->volume);
 	if (j->there)
 		printf(", %" PRIu64 " there already", j->there);
 	if (j->skipped)
@@ -95,7 +97,9 @@ static void summary_print(const job_info *j)
 		printf(", %" PRIu64 " copied and in use where they were",
 		       j->waiting);
 	printf("\n");
-	files_print(j);
+	files_print(stdout, j);
+	if (j->drain && *j->text)
+		printf("%s\n", j->text);
 }
 
 static const char *time_text(int64_t t)
@@ -115,8 +119,12 @@ static const char *time_text(int64_t t)
 static void job_print(const job_info *j)
 {
 	printf("job         %" PRIu64 "\n", j->id);
-	printf("what        %s (inode %" PRIu64 ")\n", j->label, j->ino);
-	printf("to          volume %s\n", j->volume);
+	if (j->drain)
+		printf("what        %s\n", j->label);
+	else
+		printf("what        %s (inode %" PRIu64 ")\n", j->label,
+		       j->ino);
+	printf("%s        volume %s\n", j->drain ? "from" : "to  ", j->volume);
 	printf("state       %s%s%s%s\n", j->state,
 	       j->cancel && !has_ended(j) ? ", being cancelled" : "",
 	       *j->text ? ": " : "", j->text);
@@ -133,7 +141,7 @@ static void job_print(const job_info *j)
 		printf("rate        %s/s\n", human_size(j->rate));
 	printf("started     %s\n", time_text(j->started));
 	printf("ended       %s\n", time_text(j->ended));
-	files_print(j);
+	files_print(stdout, j);
 }
 
 static void progress_print(const job_info *j)
@@ -183,6 +191,22 @@ static int job_get(const char *ns, uint64_t id, uint64_t seen, uint32_t wait,
 	return rc ? RC_FAILED : RC_OK;
 }
 
+/* What a drain waits for, when that is news. */
+static void drain_waits(const char *ns, const job_info *j, char **told)
+{
+	ctl_response *resp;
+
+	if (strcmp(j->state, "waiting") || (*told && !strcmp(*told, j->text)) ||
+	    job_get(ns, j->id, 0, 0, true, &resp))
+		return;
+	free(*told);
+	*told = xasprintf("%s", j->text);
+	fprintf(stderr, "%sjob %" PRIu64 ": %s\n",
+		isatty(STDERR_FILENO) ? "\r\033[K" : "", j->id, j->text);
+	files_print(stderr, resp->job);
+	conn_free(resp);
+}
+
 /*
  * Until the job ends, or nothing is left of it but files that are in use. The
  * answer tells of its files.
@@ -192,6 +216,7 @@ static int job_wait(const char *ns, uint64_t id, bool to_the_end,
 {
 	bool show = isatty(STDERR_FILENO) && !opts.json, end = false;
 	ctl_response *resp = NULL;
+	char *told = NULL;
 	uint64_t seen = 0;
 	int rc = RC_OK;
 
@@ -202,6 +227,8 @@ static int job_wait(const char *ns, uint64_t id, bool to_the_end,
 		if (rc || !resp->job)
 			break;
 		seen = resp->changes;
+		if (resp->job->drain && !opts.json)
+			drain_waits(ns, resp->job, &told);
 		if (show)
 			progress_print(resp->job);
 		end = has_ended(resp->job) ||
@@ -210,6 +237,7 @@ static int job_wait(const char *ns, uint64_t id, bool to_the_end,
 	}
 	if (show)
 		fprintf(stderr, "\r\033[K");
+	free(told);
 	conn_free(resp);
 	return rc ? rc : job_get(ns, id, 0, 0, true, out);
 }
@@ -221,8 +249,8 @@ static int job_result(const job_info *j)
 		return fail(RC_FAILED, "job %" PRIu64 ": %s: %s", j->id,
 			    j->label, *j->text ? j->text : "failed");
 	if (!strcmp(j->state, "cancelled"))
-		return fail(RC_FAILED, "job %" PRIu64 " was cancelled: what it had moved stays moved",
-			    j->id);
+		return fail(RC_FAILED, "job %" PRIu64 " was cancelled: what it had moved stays moved%s",
+			    j->id, j->drain ? ", the volume takes new files again" : "");
 	if (j->skipped)
 		return fail(RC_FAILED, "%" PRIu64 " files were left where they are; move them again when they are not in use",
 			    j->skipped);
@@ -293,6 +321,73 @@ int cmd_move(const struct command *cmd, int argc, char **argv)
 	return detach ? RC_OK : job_follow(t.ns, id, false);
 }
 
+/* The job that takes files away is given up, where there is one. */
+static int drain_back(const char *name, ctl_response *resp)
+{
+	uint64_t id = resp->job ? resp->job->id : 0;
+	int rc = RC_OK;
+
+	conn_free(resp);
+	resp = NULL;
+	if (id)
+		rc = job_wait(opts.ns, id, true, &resp);
+	if (rc)
+		return rc;
+	if (id && opts.json)
+		print_json(job_json(resp->job));
+	else if (id)
+		summary_print(resp->job);
+	if (!opts.json)
+		printf("volume %s takes new files again\n", name);
+	conn_free(resp);
+	return RC_OK;
+}
+
+int cmd_volume_drain(const struct command *cmd, int argc, char **argv)
+{
+	bool detach = false, back = false;
+	uint64_t rate = 0, id;
+	const struct opt extra[] = {
+		{ "cancel", NULL, OPT_FLAG,
+		  "take it back: the volume gets new files again", &back },
+		{ "detach", NULL, OPT_FLAG,
+		  "don't wait: print the job's number", &detach },
+		{ "rate", "SIZE", OPT_SIZE,
+		  "read at most SIZE bytes a second, such as 50M", &rate },
+		{ 0 }
+	};
+	Orchfs__Control__VolumeDrain msg = ORCHFS__CONTROL__VOLUME_DRAIN__INIT;
+	ctl_response *resp;
+	int rc;
+
+	CTL_REQUEST(req, VOLUME_DRAIN);
+	argv = args_parse(cmd, extra, &argc, argv);
+	if (back && (detach || rate))
+		return fail(RC_USAGE, "--cancel goes with neither --detach nor --rate");
+	msg.ns = (char *)opts.ns;
+	msg.name = argv[0];
+	msg.rate = rate;
+	msg.back = back;
+	req.volume_drain = &msg;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (back)
+		return drain_back(argv[0], resp);
+	if (!resp->job) {
+		conn_free(resp);
+		return fail(RC_FAILED, "%s: an answer without a job",
+			    opts.socket);
+	}
+	id = resp->job->id;
+	if (detach && opts.json)
+		print_json(job_json(resp->job));
+	else if (detach)
+		printf("%" PRIu64 "\n", id);
+	conn_free(resp);
+	return detach ? RC_OK : job_follow(opts.ns, id, true);
+}
+
 static void list_print(const Orchfs__Control__JobList *l)
 {
 	const job_info *j;
@@ -312,7 +407,8 @@ static void list_print(const Orchfs__Control__JobList *l)
 			 j->moved, j->files);
 		printf("%5" PRIu64 " %-9s %-8s %12s %10s %-12s %s\n", j->id,
 		       j->state, j->step, files,
-		       human_size(j->bytes + j->reading), j->volume, j->label);
+		       human_size(j->bytes + j->reading),
+		       j->drain ? "(others)" : j->volume, j->label);
 		if (*j->text)
 			printf("%5s %s\n", "", j->text);
 	}

@@ -27,6 +27,11 @@ static const struct command commands[] = {
 	  1, 1, cmd_volume_show },
 	{ "volume", "set", "NAME", "change a volume's tier or reserve", NULL,
 	  1, 1, cmd_volume_set },
+	{ "volume", "drain", "NAME", "move all files of a volume to the others",
+	  "From then on it gets no new files. Waits for the end and shows how far it is;\n"
+	  "interrupted, the job goes on. Files that are in use are named and tried again\n"
+	  "until they are not. An empty volume can be removed.\n",
+	  1, 1, cmd_volume_drain },
 	{ "volume", "remove", "NAME", "remove a volume that holds no file", NULL,
 	  1, 1, cmd_volume_remove },
 	{ "status", NULL, "", "show the daemon and its namespaces", NULL,

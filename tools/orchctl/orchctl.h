@@ -69,6 +69,7 @@ int cmd_move(const struct command *cmd, int argc, char **argv);
 int cmd_jobs_list(const struct command *cmd, int argc, char **argv);
 int cmd_jobs_show(const struct command *cmd, int argc, char **argv);
 int cmd_jobs_cancel(const struct command *cmd, int argc, char **argv);
+int cmd_volume_drain(const struct command *cmd, int argc, char **argv);
 int cmd_jobs_watch(const struct command *cmd, int argc, char **argv);
 int cmd_swap(const struct command *cmd, int argc, char **argv);
 int cmd_sync(const struct command *cmd, int argc, char **argv);

@@ -108,6 +108,23 @@ try 1 "no volume nvme9" "$orchctl" volume set nvme9 --reserve 1M \
 try 0 "reserve     2" "$orchctl" volume set nvme0 --reserve 2M --tier 3 \
 	--namespace first
 try 0 '"tier": 3' "$orchctl" volume show nvme0 --json --namespace first
+try 1 "is the only one: add" "$orchctl" volume drain nvme0 --namespace first
+try 1 "no volume nvme9" "$orchctl" volume drain nvme9 --namespace first
+try 1 "is not being drained" "$orchctl" volume drain nvme0 --cancel \
+	--namespace first
+try 2 "goes with neither" "$orchctl" volume drain nvme0 --cancel --rate 1M
+try 0 "" "$orchctl" volume add nvme1 "$dir/drive/two" --namespace first
+try 0 "orchctl volume remove nvme0" "$orchctl" volume drain nvme0 \
+	--namespace first
+try 0 '"state": "draining"' "$orchctl" volume show nvme0 --json \
+	--namespace first
+try 0 '"drain": true' "$orchctl" jobs show 1 --json --namespace first
+try 1 "no other volume takes" "$orchctl" volume drain nvme1 --namespace first
+try 0 "takes new files again" "$orchctl" volume drain nvme0 --cancel \
+	--namespace first
+try 0 '"state": "online"' "$orchctl" volume show nvme0 --json \
+	--namespace first
+try 0 "" "$orchctl" volume remove nvme1 --namespace first
 try 0 "" "$orchctl" volume remove nvme0 --namespace first
 try 0 "no volume" "$orchctl" volume list --namespace first
 
