@@ -139,9 +139,12 @@ volume_add() {
 }
 
 namespace_mount() {
+	local options=${ORCH_MOUNT_OPTIONS:-}
+	# no wait is too long there: everything is many times slower
+	[ "$ORCH_KERNEL" != debug ] || options+=${options:+,}upcall_timeout=600
 	mkdir -p "$ORCH_MNT"
 	mountpoint -q "$ORCH_MNT" || in_node "$ORCH_NODE" \
-		mount -t orchfs ${ORCH_MOUNT_OPTIONS:+-o "$ORCH_MOUNT_OPTIONS"} \
+		mount -t orchfs ${options:+-o "$options"} \
 		"$ORCH_NAMESPACE" "$ORCH_MNT"
 }
 
