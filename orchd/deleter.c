@@ -63,6 +63,8 @@ static void batch_done(struct work *w)
 	batch_free(b);
 	if (!rc)
 		deleter_kick(sv);
+	if (sv->ns && sv->waiters)
+		nl_ops_durable(sv);
 }
 
 /* worker */
@@ -131,6 +133,18 @@ void deleter_kick(struct served *sv)
 	del->after = d[n - 1].seq;
 	del->busy = true;
 	work_post(&del->worker.q, &b->w);
+}
+
+bool deleter_tried(struct served *sv, uint64_t seq)
+{
+	struct ns_deletion d;
+
+	if (sv->deleter.stopped || sv->readmit.busy)
+		return true;
+	if (sv->deleter.busy)
+		return false;
+	return ns_deletions(sv->ns, sv->deleter.after, &d, 1) <= 0 ||
+	       d.seq > seq;
 }
 
 void deleter_again(struct served *sv)

@@ -17,6 +17,9 @@
 #include "ns_move.h"
 #include "served.h"
 
+/* A sync doesn't wait longer for deletions. */
+#define DELETIONS_MS	10000
+
 static void drop_parked(struct served *sv);
 
 struct parked {
@@ -107,8 +110,10 @@ static void remember(struct served *sv, uint64_t ino)
 	sv->recent_pos = (sv->recent_pos + 1) % RECENT_MAX;
 }
 
+/* @deletion: sequence of one that shall have been tried, too; or 0 */
 static void wait_durable(struct served *sv, const struct op_req *op,
-			 uint64_t txn, const struct op_reply *rep)
+			 uint64_t txn, uint64_t deletion,
+			 const struct op_reply *rep)
 {
 	struct waiter *w = calloc(1, sizeof(*w));
 
@@ -126,10 +131,21 @@ static void wait_durable(struct served *sv, const struct op_req *op,
 	w->id = op->id;
 	w->kind = op->kind;
 	w->txn = txn;
+	w->deletion = deletion;
+	w->until = now_ms() + DELETIONS_MS;
 	w->rep = *rep;
 	*sv->waiters_tail = w;
 	sv->waiters_tail = &w->next;
 	sync_request(sv, txn);
+}
+
+static bool wait_is_over(struct served *sv, const struct waiter *w,
+			 uint64_t durable)
+{
+	if (w->txn > durable)
+		return false;
+	return !w->deletion || now_ms() >= w->until ||
+	       deleter_tried(sv, w->deletion);
 }
 
 void nl_ops_durable(struct served *sv)
@@ -138,7 +154,7 @@ void nl_ops_durable(struct served *sv)
 	struct waiter *w, **p = &sv->waiters;
 
 	while ((w = *p)) {
-		if (w->txn > durable) {
+		if (!wait_is_over(sv, w, durable)) {
 			p = &w->next;
 			continue;
 		}
@@ -194,7 +210,7 @@ static void do_barrier(struct served *sv, const struct op_req *op)
 	if (txn <= store_durable(sv->st))
 		send_reply(sv, op->id, op->kind, &rep);
 	else
-		wait_durable(sv, op, txn, &rep);
+		wait_durable(sv, op, txn, 0, &rep);
 }
 
 static void do_sync(struct served *sv, const struct op_req *op)
@@ -205,14 +221,21 @@ static void do_sync(struct served *sv, const struct op_req *op)
 		send_status(sv, op->id, rc);
 }
 
+/* Who syncs finds the space of what was removed before. */
 void nl_ops_flushed(struct served *sv, uint64_t id, int rc)
 {
 	struct op_req op = { .id = id, .kind = ORCHFS_KIND_BARRIER };
+	uint64_t last = ns_deletion_last(sv->ns);
+	struct op_reply rep = { 0 };
 
-	if (rc < 0)
+	if (rc < 0) {
 		send_status(sv, id, rc);
-	else
+	} else if (deleter_tried(sv, last)) {
 		do_barrier(sv, &op);
+	} else {
+		wait_durable(sv, &op, ns_txn(sv->ns), last, &rep);
+		deleter_kick(sv);
+	}
 }
 
 static void do_statfs(struct served *sv, const struct op_req *op)
@@ -315,7 +338,7 @@ static void do_execute(struct served *sv, const struct op_req *op,
 	if (op->flags & ORCHFS_REQ_FLAG_DURABLE &&
 	    rep.txn > store_durable(sv->st)) {
 		sv->arena = NULL;	/* the waiter's now */
-		wait_durable(sv, op, rep.txn, &rep);
+		wait_durable(sv, op, rep.txn, 0, &rep);
 		return;
 	}
 	send_reply(sv, op->id, op->kind, &rep);

@@ -139,6 +139,8 @@ int ns_reconcile(struct ns *ns, const uint64_t *sessions, size_t nr_sessions,
  */
 int ns_deletions(struct ns *ns, uint64_t after, struct ns_deletion *out,
 		 size_t max);
+/** ns_deletion_last() - the highest sequence so far. */
+uint64_t ns_deletion_last(const struct ns *ns);
 /** ns_deletions_done() - the files are gone; drop the records. */
 int ns_deletions_done(struct ns *ns, const uint64_t *seqs, size_t nr);
 

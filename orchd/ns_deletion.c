@@ -129,6 +129,11 @@ int ns_deletions(struct ns *ns, uint64_t after, struct ns_deletion *out,
 	return rc ? rc : (int)n;
 }
 
+uint64_t ns_deletion_last(const struct ns *ns)
+{
+	return ns->deletion.next - 1;
+}
+
 int ns_deletions_done(struct ns *ns, const uint64_t *seqs, size_t nr)
 {
 	struct txn t;

@@ -244,6 +244,8 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	if (sv->deleter.failed)
 		deleter_kick(sv);
 	flush_kick(sv);
+	if (sv->ns && sv->waiters)
+		nl_ops_durable(sv);
 	health_tick(sv);
 	readmit_tick(sv);
 	mover_tick(sv);

@@ -31,6 +31,7 @@ struct served;
 struct waiter {
 	struct waiter *next;
 	uint64_t id, txn;
+	uint64_t deletion, until;	/* to be tried first; 0: none */
 	uint32_t kind;
 	struct op_reply rep;
 };
@@ -321,6 +322,8 @@ int deleter_start(struct served *sv);
 void deleter_stop(struct served *sv);
 void deleter_kick(struct served *sv);
 void deleter_again(struct served *sv);	/* those that failed, at once */
+/** deleter_tried() - has it been at all up to that sequence, as far as it can? */
+bool deleter_tried(struct served *sv, uint64_t seq);
 void deleter_marks(struct served *sv, bool now);
 int marker_update(struct volume *v, const struct served *sv, uint64_t txn);
 
