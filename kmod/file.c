@@ -211,6 +211,11 @@ static ssize_t orchfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		ret = orchfs_durable_names(file_inode(file), nowait);
 	if (!ret)
 		ret = orchfs_local_write(file->private_data, iocb, from);
+	if (orchfs_no_space(ret) && !nowait &&
+	    orchfs_space_returns(file_inode(file))) {
+		iov_iter_revert(from, len - iov_iter_count(from));
+		ret = orchfs_local_write(file->private_data, iocb, from);
+	}
 	trace_orchfs_io(ORCHFS_TRACE_WRITE, file_inode(file), pos, len, ret);
 	return ret;
 }
@@ -272,19 +277,15 @@ static loff_t orchfs_llseek(struct file *file, loff_t offset, int whence)
 	return ret;
 }
 
-static long orchfs_fallocate(struct file *file, int mode, loff_t offset,
-			     loff_t len)
+static long file_fallocate(struct file *file, int mode, loff_t offset,
+			   loff_t len)
 {
 	struct orchfs_file *of = file->private_data;
 	struct inode *inode = file_inode(file);
 	struct orchfs_io io;
 	long ret;
 
-	ret = orchfs_drop_privs(file, false);
-	if (!ret && (IS_SYNC(inode) || (file->f_flags & O_DSYNC)))
-		ret = orchfs_durable_names(inode, false);
-	if (!ret)
-		ret = orchfs_io_begin(of, ORCHFS_IO_WRITE, &io);
+	ret = orchfs_io_begin(of, ORCHFS_IO_WRITE, &io);
 	if (ret)
 		return ret;
 	ret = -EOPNOTSUPP;
@@ -299,6 +300,22 @@ static long orchfs_fallocate(struct file *file, int mode, loff_t offset,
 		ret = orchfs_written_sync(file, &io);
 	}
 	orchfs_io_end(&io);
+	return ret;
+}
+
+static long orchfs_fallocate(struct file *file, int mode, loff_t offset,
+			     loff_t len)
+{
+	struct inode *inode = file_inode(file);
+	long ret;
+
+	ret = orchfs_drop_privs(file, false);
+	if (!ret && (IS_SYNC(inode) || (file->f_flags & O_DSYNC)))
+		ret = orchfs_durable_names(inode, false);
+	if (!ret)
+		ret = file_fallocate(file, mode, offset, len);
+	if (orchfs_no_space(ret) && orchfs_space_returns(inode))
+		ret = file_fallocate(file, mode, offset, len);
 	trace_orchfs_io(ORCHFS_TRACE_FALLOCATE, inode, offset, len, ret);
 	return ret;
 }

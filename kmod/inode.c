@@ -155,6 +155,9 @@ static void orchfs_note_forgotten(struct inode *inode)
 	note->kind = ORCHFS_KIND_NOTE_FORGET;
 	note->node = inode->i_ino;
 	orchfs_note_queue(orchfs_channel_of(inode), note);
+	/* a sync that begins from now on tells the daemon of it first */
+	if (S_ISREG(inode->i_mode))
+		WRITE_ONCE(ORCHFS_SB(inode->i_sb)->removed, true);
 }
 
 void orchfs_evict_inode(struct inode *inode)

@@ -235,9 +235,11 @@ static void orchfs_unseen_victim(struct super_block *sb,
 	struct inode *victim = ilookup(sb, res->attr2.ino);
 
 	if (!victim) {
-		if (!res->attr2.nlink)
+		if (!res->attr2.nlink) {
 			orchfs_note_forget(ORCHFS_SB(sb)->channel,
 					   res->attr2.ino);
+			WRITE_ONCE(ORCHFS_SB(sb)->removed, true);
+		}
 		return;
 	}
 	/* without memory now, eviction tries once more */

@@ -191,6 +191,21 @@ void orchfs_note_forget(struct orchfs_channel *ch, u64 node)
 }
 
 /**
+ * orchfs_note_flush() - send what is queued before the request that comes
+ * @ch: the channel
+ *
+ * What the socket has no room for goes later.
+ */
+void orchfs_note_flush(struct orchfs_channel *ch)
+{
+	spin_lock(&ch->lock);
+	if (ch->state == ORCHFS_READY && !list_empty(&ch->notes))
+		orchfs_note_kick_locked(ch, 0);
+	spin_unlock(&ch->lock);
+	flush_delayed_work(&ch->notes_work);
+}
+
+/**
  * orchfs_note_stray() - a layout that was granted is not held by anybody
  * @ch: the channel
  *

@@ -145,6 +145,7 @@ struct orchfs_sb {
 	atomic64_t layout_floor;	/* older ones aren't put on inodes that
 					 * hold none; layout.c */
 	bool written;			/* contents, since the last sync began */
+	bool removed;			/* files, likewise */
 	struct list_head mapped;	/* changed unseen; orchfs_inode.mapped */
 	unsigned int syncing;		/* syncs that wait for the daemon */
 	bool dying;			/* umount began */
@@ -352,6 +353,7 @@ void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note);
 /* Tell that nobody holds an inode without links. May sleep to allocate. */
 void orchfs_note_forget(struct orchfs_channel *ch, u64 node);
 /* A layout that a reply brought is not held by anybody. */
+void orchfs_note_flush(struct orchfs_channel *ch);
 void orchfs_note_stray(struct orchfs_channel *ch);
 struct orchfs_note *orchfs_note_alloc(gfp_t gfp);
 void orchfs_note_free(struct orchfs_note *note);
@@ -455,6 +457,12 @@ int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
 		  u64 start, u64 len);
 /* Contents changed, and have to be written back by who syncs. Any context. */
 void orchfs_contents_changed(struct inode *inode);
+bool orchfs_space_returns(struct inode *inode);
+
+static inline bool orchfs_no_space(ssize_t ret)
+{
+	return unlikely(ret == -ENOSPC || ret == -EDQUOT);
+}
 /* They will be changed unseen, until nothing is mapped or the inode goes. */
 void orchfs_mapped(struct inode *inode);
 void orchfs_unmapped(struct inode *inode);

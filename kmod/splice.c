@@ -128,6 +128,7 @@ static ssize_t splice_write_ready(struct pipe_inode_info *pipe,
 ssize_t orchfs_splice_write(struct pipe_inode_info *pipe, struct file *out,
 			    loff_t *ppos, size_t len, unsigned int flags)
 {
+	bool again = true;
 	loff_t pos = *ppos;
 	ssize_t ret;
 
@@ -137,6 +138,12 @@ ssize_t orchfs_splice_write(struct pipe_inode_info *pipe, struct file *out,
 		if (ret)
 			break;
 		ret = splice_write_ready(pipe, out, ppos, len, flags);
+		if (orchfs_no_space(ret) && again &&
+		    orchfs_space_returns(file_inode(out))) {
+			again = false;
+			ret = 0;
+			continue;
+		}
 		/* Somebody else emptied the pipe first. */
 		if (ret != -EAGAIN || (flags & SPLICE_F_NONBLOCK))
 			break;
@@ -181,6 +188,29 @@ static void splice_end_pair(struct orchfs_io *io_in, struct orchfs_io *io_out)
 	orchfs_io_end(io_out);
 }
 
+static ssize_t splice_copy(struct file *in, loff_t pos_in, struct file *out,
+			   loff_t pos_out, size_t len, unsigned int flags)
+{
+	struct orchfs_io io_in, io_out;
+	const struct cred *old;
+	ssize_t ret;
+
+	ret = splice_begin_pair(in, out, true, &io_in, &io_out);
+	if (ret)
+		return ret;
+	orchfs_mark_written(out->private_data);
+	if (file_inode(io_in.file)->i_sb != file_inode(io_out.file)->i_sb)
+		flags |= COPY_FILE_SPLICE;
+	old = override_creds(io_out.file->f_cred);
+	ret = vfs_copy_file_range(io_in.file, pos_in, io_out.file, pos_out,
+				  len, flags);
+	revert_creds(old);
+	ret = splice_written(out, &io_out, ret);
+	splice_end_pair(&io_in, &io_out);
+	file_accessed(in);
+	return ret;
+}
+
 /**
  * orchfs_copy_file_range() - ->copy_file_range of regular files
  * @in: of orchfs
@@ -199,25 +229,13 @@ ssize_t orchfs_copy_file_range(struct file *in, loff_t pos_in,
 			       struct file *out, loff_t pos_out, size_t len,
 			       unsigned int flags)
 {
-	struct orchfs_io io_in, io_out;
-	const struct cred *old;
 	ssize_t ret;
 
 	ret = splice_prepare_write(out);
 	if (!ret)
-		ret = splice_begin_pair(in, out, true, &io_in, &io_out);
-	if (ret)
-		return ret;
-	orchfs_mark_written(out->private_data);
-	if (file_inode(io_in.file)->i_sb != file_inode(io_out.file)->i_sb)
-		flags |= COPY_FILE_SPLICE;
-	old = override_creds(io_out.file->f_cred);
-	ret = vfs_copy_file_range(io_in.file, pos_in, io_out.file, pos_out,
-				  len, flags);
-	revert_creds(old);
-	ret = splice_written(out, &io_out, ret);
-	splice_end_pair(&io_in, &io_out);
-	file_accessed(in);
+		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
+	if (orchfs_no_space(ret) && orchfs_space_returns(file_inode(out)))
+		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
 	trace_orchfs_io(ORCHFS_TRACE_COPY, file_inode(out), pos_out, len, ret);
 	return ret;
 }

@@ -110,10 +110,12 @@ static bool orchfs_sync_begin(struct orchfs_sb *sbi)
 
 	spin_lock(&sbi->lock);
 	durable = !orchfs_mapped_locked(sbi) && durable &&
-		  !READ_ONCE(sbi->written) && !sbi->syncing;
+		  !READ_ONCE(sbi->written) && !READ_ONCE(sbi->removed) &&
+		  !sbi->syncing;
 	if (!durable) {
 		sbi->syncing++;
 		WRITE_ONCE(sbi->written, false);
+		WRITE_ONCE(sbi->removed, false);
 	}
 	spin_unlock(&sbi->lock);
 	/* what changes from now on is marked after this, or written back */
@@ -125,8 +127,10 @@ static void orchfs_sync_end(struct orchfs_sb *sbi, int ret)
 {
 	spin_lock(&sbi->lock);
 	sbi->syncing--;
-	if (ret)
+	if (ret) {
 		WRITE_ONCE(sbi->written, true);
+		WRITE_ONCE(sbi->removed, true);
+	}
 	spin_unlock(&sbi->lock);
 }
 
@@ -145,6 +149,7 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
 		return 0;
 	if (!orchfs_sync_begin(sbi))
 		return 0;
+	orchfs_note_flush(sbi->channel);
 	ret = orchfs_upcall(sb, &args, &res);
 	orchfs_result_free(&res);
 	orchfs_sync_end(sbi, ret);
@@ -153,6 +158,28 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
 		trace_orchfs_inode_op(ORCHFS_TRACE_SYNC_FS,
 				      d_inode(sb->s_root), ret);
 	return ret;
+}
+
+/**
+ * orchfs_space_returns() - there was no space: is it worth trying again?
+ * @inode: a regular file that something was to be written to
+ *
+ * The space of removed files comes back when the daemon has deleted them, which
+ * a sync waits for. Asks for one only where files were removed since the last,
+ * and there is a daemon. The caller is in no gate.
+ *
+ * Return: whether to try again, once.
+ */
+bool orchfs_space_returns(struct inode *inode)
+{
+	struct super_block *sb = inode->i_sb;
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
+	bool coming;
+
+	spin_lock(&sbi->lock);
+	coming = READ_ONCE(sbi->removed) || sbi->syncing;
+	spin_unlock(&sbi->lock);
+	return coming && !orchfs_detached(sb) && !orchfs_sync_fs(sb, 1);
 }
 
 /* Ask, and remember the answer. */

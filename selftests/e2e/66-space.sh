@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# vm: --cpus 2 --timeout 900
+# timeout: 240
+# The space of what was removed: whoever writes next finds it, and so does df
+# after a sync.
+. "$(dirname "$0")/lib.sh"
+
+memory_drive tight 330
+mkfs.xfs -q /dev/tight
+mkdir -p /mnt/tight /mnt/names
+mount /dev/tight /mnt/tight
+orchctl init tight >/dev/null
+orchctl volume add tight /mnt/tight/v --namespace tight >/dev/null
+mount -t orchfs tight /mnt/names
+at_exit "cd /; umount -q /mnt/names"
+cd /mnt/names
+
+available() {
+	echo $(($(stat -f -c '%a * %S' .) / 1048576))
+}
+
+barriers() {
+	orchctl upcalls --kind barrier --namespace tight
+}
+
+most=$(($(available) * 9 / 10))
+part=$((most / 5))
+head -c ${part}M /dev/urandom >part
+sum=$(sha256sum <part)
+most=$((most - part))
+
+note "$most MiB are taken and given back, $part MiB needed next"
+for i in 1 2 3; do
+	fallocate -l ${most}M "most$i"
+	rm "most$i"
+done
+
+taken_and_given_back() {
+	rm -f copy
+	fallocate -l ${most}M most
+	rm most
+}
+
+cat >/tmp/splice.py <<'EOP'
+import os, sys
+size = int(sys.argv[1]) << 20
+r, w = os.pipe()
+a = os.open("part", os.O_RDONLY)
+b = os.open("copy", os.O_WRONLY | os.O_CREAT)
+done = 0
+while done < size:
+    n = os.splice(a, w, 65536)
+    while n:
+        m = os.splice(r, b, n)
+        n -= m
+        done += m
+EOP
+for how in "cp --reflink=never part copy" "dd if=part of=copy bs=1M" \
+	"dd if=part of=copy bs=1M oflag=direct" \
+	"python3 -I /tmp/splice.py $part"; do
+	taken_and_given_back
+	$how 2>/tmp/why || { cat /tmp/why; fail "$how"; }
+	is "$(sha256sum <copy)" "$sum" "what $how wrote"
+done
+
+note "df after sync"
+rm copy
+sync -f .
+before=$(available)
+fallocate -l ${most}M most
+[ "$(available)" -lt $((before - most + 10)) ] || fail "df before the removal"
+rm most
+sync -f .
+[ "$(available)" -ge $((before - 10)) ] ||
+	fail "df after the removal: $(available) MiB of $before"
+
+note "where nothing was removed a failure asks nobody"
+fallocate -l $((before - 10))M most
+sync -f .
+count=$(barriers)
+for i in 1 2 3; do
+	refused "No space left" fallocate -o 1G -l ${most}M most
+done
+is "$(barriers)" "$count" "barriers asked for"
+cd /
+fsck_clean tight
