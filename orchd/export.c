@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "export.h"
+#include "fault.h"
 #include "log.h"
 #include "served.h"
 
@@ -24,6 +25,7 @@ struct export_round {
 	struct backup_stats stats;
 	uint64_t began;
 	size_t nr, failed;
+	bool cut;		/* short, by the stop of the daemon */
 	struct volume *volume[];
 };
 
@@ -48,14 +50,17 @@ static void write_all(struct export_round *r, bool (*stop)(void *ctx),
 		struct volume *v = r->volume[i];
 		int fd;
 
-		fd = export_write(v->root_fd, r->sv->st, from,
+		fd = fault_hit("cut-export") ? -ECANCELED :
+		     export_write(v->root_fd, r->sv->st, from,
 				  VOLUME_MIN_FREE + v->rec.reserve, stop, ctx,
 				  &r->stats);
 		if (fd < 0) {
 			r->failed++;
 			/* what a stop cuts short it does itself */
-			if (fd == -ECANCELED && stop == round_stop)
+			if (fd == -ECANCELED && stop == round_stop) {
+				r->cut = true;
 				continue;
+			}
 			log_warn(r->sv->name, "volume %s: the names cannot be "
 				 "exported to it: %s; the exports there stay "
 				 "as they are", v->rec.name, strerror(-fd));
@@ -97,7 +102,8 @@ static void told(const struct export_round *r)
 
 	ex->at = now;
 	ex->not_before = now + REST * (now - r->began);
-	if (r->failed == r->nr)
+	/* the one at the stop is for the volumes that didn't get this one */
+	if (r->failed == r->nr || r->cut)
 		return;
 	ex->txn = r->stats.seq;
 	ex->records = r->stats.records;

@@ -141,6 +141,8 @@ struct ask {
 	uint32_t taken;			/* volume of a new file */
 	bool busy;			/* with a round begun before */
 	uint64_t quarantined, damaged, txn, rounds;
+	uint64_t exported;
+	bool exporting;
 };
 
 static int ask_run(struct served *sv, struct job *j)
@@ -173,6 +175,8 @@ static int ask_run(struct served *sv, struct job *j)
 	a->quarantined = v->quarantined;
 	a->damaged = sv->damaged;
 	a->txn = ns_txn(sv->ns);
+	a->exported = sv->exporter.txn;
+	a->exporting = sv->exporter.wanted || sv->exporter.busy;
 	return 0;
 }
 
@@ -347,6 +351,37 @@ static void test_cloned(void **state)
 	assert_int_equal(rename(sub("real"), sub("v2")), 0);
 	assert_true(look_again(sv, 2)->online);
 	stop(sv);
+}
+
+/* A stop may cut an export short; the one that it makes itself is for all. */
+static void test_export_cut(void **state)
+{
+	uint64_t end = now_ms() + WAIT_MS, seq[3];
+	struct export_file *list;
+	struct served *sv;
+	struct ask *a;
+	size_t nr;
+	int fd;
+
+	(void)state;
+	setenv("ORCHD_FAULT", "any-fs,cut-export:2", 1);
+	fault_init();
+	sv = start();
+	do {
+		assert_true(now_ms() < end);
+		a = ask_for(sv, 1, false, false);
+	} while (a->exporting);
+	assert_int_equal(a->exported, 0);
+	stop(sv);
+	for (int i = 1; i <= 2; i++) {
+		fd = open(sub(i == 1 ? "v1" : "v2"), O_RDONLY | O_DIRECTORY);
+		assert_int_equal(export_list(fd, &list, &nr), 0);
+		assert_true(nr > 0);
+		seq[i] = list[0].seq;
+		free(list);
+		close(fd);
+	}
+	assert_int_equal(seq[1], seq[2]);
 }
 
 static void test_newer_store(void **state)
@@ -669,6 +704,8 @@ int main(int argc, char **argv)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_cloned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_export_cut, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_newer_store, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_older_store, setup,

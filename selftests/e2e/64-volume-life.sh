@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# long: only
 # vm: --cpus 2 --timeout 1500
 # timeout: 600
 # Several volumes: where new files go, one that fills up in the middle of a

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # debug: no: of the tools
-# long: only
 # vm: --cpus 2 --timeout 1500
 # timeout: 600
 # The store is lost, the volumes are left: after a clean umount everything is
