@@ -27,6 +27,7 @@
 #include "served.h"
 
 #define TAKE_MS		20000	/* then the other one is killed */
+#define QUIET_MS	30000	/* for what was asked before */
 
 extern char **environ;
 
@@ -215,6 +216,29 @@ static void note_refusal(struct ctl_call *c)
 	pthread_mutex_unlock(&h.lock);
 }
 
+/* Requests of the kernel would have to wait for a backup, for instance. */
+static int wait_quiet(struct ctl_call *c)
+{
+	uint64_t end = now_ms() + QUIET_MS;
+	struct served *sv;
+	int rc = 0;
+
+	for (sv = served_first(); sv && !rc; sv = served_next(sv))
+		rc = served_quiet(sv, end);
+	if (!rc)
+		return 0;
+	pthread_mutex_lock(&h.lock);
+	close(h.peer.fd);
+	h.peer.fd = -1;
+	h.state = IDLE;
+	pthread_mutex_unlock(&h.lock);
+	ctl_hold(c->ctl, 0);
+	snprintf(c->message, sizeof(c->message), "a command that takes long is "
+		 "under way, such as a backup: try again when it has ended");
+	note_refusal(c);
+	return -EBUSY;
+}
+
 /* What would have to be replayed is written out while all goes on. */
 static void settle_stores(void)
 {
@@ -264,6 +288,9 @@ int ctl_take_over(struct ctl_call *c)
 		return rc;
 	log_info(NULL, "orchd %.20s, process %d, takes over",
 		 c->req->take_over->version, c->pid);
+	rc = wait_quiet(c);
+	if (rc < 0)
+		return rc;
 	settle_stores();
 	for (sv = served_first(); sv; sv = served_next(sv))
 		served_stop(sv);

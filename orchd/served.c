@@ -451,6 +451,21 @@ void served_release(struct served *sv)
 	pthread_mutex_unlock(&sv->lock);
 }
 
+int served_quiet(struct served *sv, uint64_t end)
+{
+	struct timespec t = {
+		.tv_sec = (time_t)(end / 1000),
+		.tv_nsec = (long)(end % 1000) * 1000000,
+	};
+	int rc = 0;
+
+	pthread_mutex_lock(&sv->lock);
+	while (sv->users && !rc)
+		rc = -pthread_cond_timedwait(&sv->changed, &sv->lock, &t);
+	pthread_mutex_unlock(&sv->lock);
+	return rc;
+}
+
 bool served_closing(struct served *sv)
 {
 	bool closing;

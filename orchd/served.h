@@ -219,6 +219,8 @@ int served_hold(struct served *sv);
 void served_release(struct served *sv);
 bool served_closing(struct served *sv);
 void served_wait_users(struct served *sv);
+/** served_quiet() - until nobody holds it; -ETIMEDOUT at @end (ms) */
+int served_quiet(struct served *sv, uint64_t end);
 void *job_new(size_t size, int (*fn)(struct served *, struct job *));
 void job_put(struct job *j);
 
