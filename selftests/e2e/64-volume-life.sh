@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # vm: --cpus 2 --timeout 1500
-# timeout: 600
+# timeout: 900
 # Several volumes: where new files go, one that fills up in the middle of a
 # write, one that becomes read-only, one that loses its drive under load.
 . "$(dirname "$0")/lib.sh"
@@ -22,14 +22,21 @@ import json, sys
 print(json.load(sys.stdin)["instances"][0]["volume"])'
 }
 
-# new_file_on VOLUME: where a file made now goes.
+# new_file_on VOLUME: do files made now go there? Of equal tiers the small one
+# gets one of eight or so.
 new_file_on() {
-	local name=probe.$RANDOM
-	: >"$name" || return 1
-	local on
-	on=$(volume_of "$name")
-	rm "$name"
-	[ "$on" = "$1" ]
+	local i status=1
+	for i in {1..16}; do
+		: >"probe$i" || return 1
+	done
+	for i in {1..16}; do
+		[ "$(volume_of "probe$i")" != "$1" ] || {
+			status=0
+			break
+		}
+	done
+	rm probe{1..16}
+	return $status
 }
 
 # drive NAME SIZE_MB: with XFS, mounted.
@@ -117,7 +124,7 @@ dd if=/dev/zero of=filler bs=1M status=none oflag=append conv=notrunc \
 [ $status != 0 ] || fail "a volume of 600 MB took all"
 grep -q "No space" /tmp/dd.log || fail "dd says: $(cat /tmp/dd.log)"
 [ "$(stat -c %s filler)" -gt 400000000 ] || fail "the write ended early"
-wait_until 20 "new files to go elsewhere" new_file_on "$ORCH_VOLUME"
+wait_until 120 "new files to go elsewhere" new_file_on "$ORCH_VOLUME"
 : >stop
 wait $makers || fail "a create failed: $(tail -n 1 /tmp/makers.log)"
 cat /tmp/makers.log
@@ -129,7 +136,7 @@ done
 is "$(cat beside)" kept "a file beside"
 rm filler made* after*
 orchctl sync
-wait_until 20 "the volume to be used again" new_file_on second
+wait_until 120 "the volume to be used again" new_file_on second
 
 note "read-only"
 for i in {1..40}; do echo "read $i" >"ro$i"; done
@@ -158,7 +165,7 @@ soon 60 sync -f .
 mount -o remount,rw /mnt/second
 wait_until 30 "state online" volume_is second online
 orchctl status | grep -q "read-only" && fail "status still tells"
-wait_until 20 "new files on it" new_file_on second
+wait_until 120 "new files on it" new_file_on second
 orchctl sync
 rm ro* while*
 fsck_clean "$ORCH_NAMESPACE"
@@ -233,7 +240,7 @@ for i in "${theirs[@]:2}"; do
 done
 is "$(head -n 1 "lost$t" | tr -d y)" "lost $t" "synced content"
 echo more >>"lost${theirs[2]}"
-wait_until 20 "new files on it" new_file_on second
+wait_until 120 "new files on it" new_file_on second
 rm lost* made* while*
 orchctl sync
 fsck_clean "$ORCH_NAMESPACE"
