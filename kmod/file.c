@@ -196,11 +196,40 @@ static ssize_t orchfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return ret;
 }
 
+/*
+ * A short write may have come to the end of the space, too. What was appended
+ * stays in one piece, and what goes on by itself isn't added to.
+ */
+static bool file_out_of_space(struct kiocb *iocb, size_t len, ssize_t ret)
+{
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return false;
+	if (ret <= 0 || ret == len)
+		return orchfs_no_space(ret);
+	return !(iocb->ki_flags & IOCB_APPEND) && is_sync_kiocb(iocb);
+}
+
+/* @ret: how it went so far */
+static ssize_t file_write_rest(struct kiocb *iocb, struct iov_iter *from,
+			       ssize_t ret)
+{
+	ssize_t more;
+
+	if (ret > 0)
+		iov_iter_advance(from, ret);
+	more = orchfs_local_write(iocb->ki_filp->private_data, iocb, from);
+	if (ret <= 0)
+		return more;
+	return more < 0 ? ret : ret + more;
+}
+
 static ssize_t orchfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
 	struct file *file = iocb->ki_filp;
 	size_t len = iov_iter_count(from);
+	/* the backing file system may cut it at a limit */
+	struct iov_iter all = *from;
 	loff_t pos = iocb->ki_pos;
 	ssize_t ret;
 
@@ -211,10 +240,10 @@ static ssize_t orchfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		ret = orchfs_durable_names(file_inode(file), nowait);
 	if (!ret)
 		ret = orchfs_local_write(file->private_data, iocb, from);
-	if (orchfs_no_space(ret) && !nowait &&
+	if (unlikely(file_out_of_space(iocb, len, ret)) &&
 	    orchfs_space_returns(file_inode(file))) {
-		iov_iter_revert(from, len - iov_iter_count(from));
-		ret = orchfs_local_write(file->private_data, iocb, from);
+		*from = all;
+		ret = file_write_rest(iocb, from, ret);
 	}
 	trace_orchfs_io(ORCHFS_TRACE_WRITE, file_inode(file), pos, len, ret);
 	return ret;
