@@ -198,6 +198,22 @@ grep -q "orchctl volume remove second" /tmp/drain.log ||
 	fail "$(cat /tmp/drain.log)"
 is "$(volume_says second instances)" 0 "instances on the second"
 is "$(cd tree && sha256sum -- *)" "$sums" "sums after kills"
+
+note "no room elsewhere"
+orchctl volume drain second --cancel >/dev/null
+orchctl volume set second \
+	--reserve $(($(volume_says second free) - (3 << 20))) >/dev/null
+id=$(orchctl volume drain "$first" --detach)
+wait_until 120 "a file without room" eval "orchctl jobs show $id |
+	grep -q 'tree/large: no other volume has room for its 8388608 bytes'"
+is "$(volume_of tree/large)" "$first" "volume of what has no room"
+wait_until 60 "the drain to wait" eval "[ \$(job $id state) = waiting ]"
+orchctl volume drain "$first" --cancel >/dev/null
+is "$(job "$id" state)" cancelled "state of the job"
+orchctl volume set second --reserve 0 >/dev/null
+soon 120 orchctl volume drain second >/dev/null
+is "$(volume_says second instances)" 0 "instances on the second"
+is "$(cd tree && sha256sum -- *)" "$sums" "sums after the lack of room"
 orchctl volume remove second
 fsck_clean "$ORCH_NAMESPACE"
 umount /mnt/second
