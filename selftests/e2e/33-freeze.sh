@@ -85,6 +85,7 @@ orch-kill --no-restart
 echo written >&3
 refused_soon 60 "Input/output error" fsfreeze -f "$ORCH_MNT"
 soon 10 sh -c 'echo goes on >&3'
+mount -o remount,upcall_timeout=600 "$ORCH_MNT"
 fsfreeze -f "$ORCH_MNT" &
 freeze=$!
 waits $freeze fsfreeze

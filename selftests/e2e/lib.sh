@@ -176,7 +176,7 @@ run_at_exit() {
 # memory_drive NAME SIZE_MB: makes the block device /dev/NAME in memory.
 memory_drive() {
 	local dir=/sys/kernel/config/nullb/$1
-	modprobe null_blk nr_devices=0
+	[ -d /sys/module/null_blk ] || modprobe null_blk nr_devices=0
 	mkdir -p /sys/kernel/config
 	mountpoint -q /sys/kernel/config ||
 		mount -t configfs configfs /sys/kernel/config
