@@ -174,6 +174,19 @@ static void no_answer(struct served *sv, struct volume *v)
 	tell(sv);
 }
 
+/* A look waits behind a batch of the pool, which may take long. */
+static void wait_for_look(struct served *sv, struct volume *v, uint64_t now)
+{
+	unsigned int steps = atomic_load(&v->pool_steps);
+
+	if (steps != v->look_steps) {
+		v->look_steps = steps;
+		v->looked_at = now;
+	} else if (!v->silent && now > v->looked_at + SILENT_MS) {
+		no_answer(sv, v);
+	}
+}
+
 void health_tick(struct served *sv)
 {
 	uint64_t now = now_ms();
@@ -190,8 +203,7 @@ void health_tick(struct served *sv)
 		}
 		volume_measure(v);
 		if (v->look_busy) {
-			if (!v->silent && now > v->looked_at + SILENT_MS)
-				no_answer(sv, v);
+			wait_for_look(sv, v, now);
 		} else if (atomic_load(&v->doubt) ||
 			   now > v->looked_at + LOOK_MS) {
 			look(sv, v);

@@ -255,10 +255,22 @@ static bool in_doubt(const struct volume *v)
 	return atomic_load(&v->doubt) || v->doubted;
 }
 
+/* Is there one that answers? If not, one that doesn't is waited for. */
+static bool any_usable(struct served *sv)
+{
+	struct volume *v;
+
+	for (v = sv->volumes; v; v = v->next)
+		if (volume_usable(v))
+			return true;
+	return false;
+}
+
 void pool_maintain(struct served *sv)
 {
 	struct pool_range *r, *next;
 	struct volume *v;
+	bool heard;
 
 	if (sv->pool.stopped || !sv->ns)
 		return;
@@ -269,8 +281,10 @@ void pool_maintain(struct served *sv)
 		if (!r->left && v && !v->pool_busy)
 			range_retire(sv, r);
 	}
+	heard = any_usable(sv);
 	for (v = sv->volumes; v; v = v->next) {
-		if (!volume_usable(v) || in_doubt(v) || v->pool_busy ||
+		if (!(heard ? volume_usable(v) : volume_takes(v)) ||
+		    in_doubt(v) || v->pool_busy ||
 		    v->pool_nr >= POOL_LOW ||
 		    (v->pool_error && now_ms() < v->pool_retry))
 			continue;
@@ -284,11 +298,11 @@ struct choice {
 	size_t nr;
 };
 
-/* Those in doubt are left out while there are others. */
+/* Those in doubt or silent are left out while there are others. */
 static void choose_from(struct served *sv, struct choice *c)
 {
+	bool sure = false, heard = any_usable(sv);
 	struct volume *v;
-	bool sure = false;
 
 	for (v = sv->volumes; v; v = v->next)
 		sure |= volume_usable(v) && !in_doubt(v);
@@ -298,7 +312,8 @@ static void choose_from(struct served *sv, struct choice *c)
 
 		*p = v->place;
 		p->ready = v->pool_nr;
-		p->usable = volume_usable(v) && !(sure && in_doubt(v)) &&
+		p->usable = (heard ? volume_usable(v) : volume_takes(v)) &&
+			    !(sure && in_doubt(v)) &&
 			    (v->pool_nr || (!v->pool_late && !v->pool_error));
 		c->v[c->nr++] = v;
 	}
@@ -335,7 +350,7 @@ static bool pool_any_busy(struct served *sv)
 	struct volume *v;
 
 	for (v = sv->volumes; v; v = v->next)
-		if (volume_usable(v) && v->pool_busy)
+		if (volume_takes(v) && v->pool_busy)
 			return true;
 	return false;
 }

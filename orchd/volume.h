@@ -57,7 +57,8 @@ struct volume {
 	struct worker worker;		/* pool and looks */
 	bool look_busy, silent;
 	bool doubted;			/* that is why it is looked at */
-	uint64_t looked_at;		/* ms: when the last look began */
+	uint64_t looked_at;		/* ms: the last look began, or the */
+	unsigned int look_steps;	/* batch that it waits for got on */
 };
 
 struct volume *volume_new(const struct ns_volume *rec);
@@ -74,11 +75,17 @@ static inline bool volume_writable(const struct volume *v)
 	return v->root_fd >= 0 && atomic_load(&v->health) == VOLUME_SOUND;
 }
 
+/** volume_takes() - new files may come, but it may not answer now */
+static inline bool volume_takes(const struct volume *v)
+{
+	return volume_writable(v) && !v->removing && !v->settling &&
+	       !v->rec.draining;
+}
+
 /** volume_usable() - new files may come, space permitting */
 static inline bool volume_usable(const struct volume *v)
 {
-	return volume_writable(v) && !v->removing && !v->settling &&
-	       !v->silent && !v->rec.draining;
+	return volume_takes(v) && !v->silent;
 }
 
 /** volume_full() - it gets no new files for lack of space or inodes */
