@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 300
+# The only volume doesn't answer for a while: it is called silent, what needs
+# no new backing file goes on, creates wait for it and then succeed.
+. "$(dirname "$0")/lib.sh"
+at_exit "fsfreeze -u $ORCH_VOLUME_MNT 2>/dev/null"
+
+volume_is() {
+	orchctl volume show "$ORCH_VOLUME" --json | python3 -I -c '
+import json, sys
+sys.exit(json.load(sys.stdin)["state"] != sys.argv[1])' "$1"
+}
+
+# more than are made ahead
+cat >/tmp/make.py <<'EOP'
+import os, sys
+for i in range(int(sys.argv[1])):
+    os.mknod(f"made/{i}")
+EOP
+
+mkdir made few
+echo text >file
+exec 3<file
+sync
+# making files ahead waits in the frozen file system, and a look behind it
+fsfreeze -f "$ORCH_VOLUME_MNT"
+python3 -I -c 'import os
+for i in range(200):
+    os.mknod(f"few/{i}")'
+wait_until 60 "the volume to be called silent" volume_is silent
+orchctl status | grep -q "has not answered" || fail "status doesn't tell"
+soon 10 mkdir goes-on
+is "$(soon 10 cat <&3)" text "what is open"
+python3 -I /tmp/make.py 3000 &
+make=$!
+request_waits
+! ended $make || fail "3,000 files were made on a frozen volume"
+fsfreeze -u "$ORCH_VOLUME_MNT"
+wait $make || fail "a create failed"
+is "$(ls made | wc -l)" 3000 "files"
+wait_until 60 "the volume to answer" volume_is online
+exec 3<&-
+rm -r made few
+fsck_clean
