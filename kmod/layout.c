@@ -142,7 +142,8 @@ void orchfs_layout_exit(void)
 /**
  * orchfs_layout_quiesce() - wait until put layouts have let go of their anchors
  *
- * At the end of a super block, so that the volume can be unmounted next.
+ * At the end of a super block, so that the volume can be unmounted next; and
+ * where space is wanted, so that deleted files give theirs back.
  */
 void orchfs_layout_quiesce(void)
 {

@@ -165,8 +165,9 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
  * @inode: a regular file that something was to be written to
  *
  * The space of removed files comes back when the daemon has deleted them, which
- * a sync waits for. Asks for one only where files were removed since the last,
- * and there is a daemon. The caller is in no gate.
+ * a sync waits for, and when nothing here pins their backing files any more.
+ * Asks for a sync only where files were removed since the last, and there is a
+ * daemon. The caller is in no gate.
  *
  * Return: whether to try again, once.
  */
@@ -179,7 +180,10 @@ bool orchfs_space_returns(struct inode *inode)
 	spin_lock(&sbi->lock);
 	coming = READ_ONCE(sbi->removed) || sbi->syncing;
 	spin_unlock(&sbi->lock);
-	return coming && !orchfs_detached(sb) && !orchfs_sync_fs(sb, 1);
+	if (!coming || orchfs_detached(sb) || orchfs_sync_fs(sb, 1))
+		return false;
+	orchfs_layout_quiesce();
+	return true;
 }
 
 /* Ask, and remember the answer. */
