@@ -6,22 +6,6 @@
 # write, one that becomes read-only, one that loses its drive under load.
 . "$(dirname "$0")/lib.sh"
 
-volume_says() {
-	orchctl volume show --json "$1" | python3 -I -c '
-import json, sys
-print(json.load(sys.stdin)[sys.argv[1]])' "$2"
-}
-
-volume_is() {
-	[ "$(volume_says "$1" state)" = "$2" ]
-}
-
-volume_of() {
-	orchctl where --json "$1" | python3 -I -c '
-import json, sys
-print(json.load(sys.stdin)["instances"][0]["volume"])'
-}
-
 # new_file_on VOLUME: do files made now go there? Of equal tiers the small one
 # gets one of eight or so.
 new_file_on() {

@@ -6,22 +6,6 @@
 # in use is named and waited for, kills and restarts in between; and back again.
 . "$(dirname "$0")/lib.sh"
 
-volume_says() {
-	orchctl volume show --json "$1" | python3 -I -c '
-import json, sys
-print(json.load(sys.stdin)[sys.argv[1]])' "$2"
-}
-
-volume_is() {
-	[ "$(volume_says "$1" state)" = "$2" ]
-}
-
-volume_of() {
-	orchctl where --json "$1" | python3 -I -c '
-import json, sys
-print(json.load(sys.stdin)["instances"][0]["volume"])'
-}
-
 # new_file_on VOLUME: where a file made now goes.
 new_file_on() {
 	local name=probe.$RANDOM on

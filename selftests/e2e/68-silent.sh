@@ -6,12 +6,6 @@
 . "$(dirname "$0")/lib.sh"
 at_exit "fsfreeze -u $ORCH_VOLUME_MNT 2>/dev/null"
 
-volume_is() {
-	orchctl volume show "$ORCH_VOLUME" --json | python3 -I -c '
-import json, sys
-sys.exit(json.load(sys.stdin)["state"] != sys.argv[1])' "$1"
-}
-
 # more than are made ahead
 cat >/tmp/make.py <<'EOP'
 import os, sys
@@ -28,7 +22,7 @@ fsfreeze -f "$ORCH_VOLUME_MNT"
 python3 -I -c 'import os
 for i in range(200):
     os.mknod(f"few/{i}")'
-wait_until 60 "the volume to be called silent" volume_is silent
+wait_until 60 "the volume to be called silent" volume_is "$ORCH_VOLUME" silent
 orchctl status | grep -q "has not answered" || fail "status doesn't tell"
 soon 10 mkdir goes-on
 is "$(soon 10 cat <&3)" text "what is open"
@@ -39,7 +33,7 @@ request_waits
 fsfreeze -u "$ORCH_VOLUME_MNT"
 wait $make || fail "a create failed"
 is "$(ls made | wc -l)" 3000 "files"
-wait_until 60 "the volume to answer" volume_is online
+wait_until 60 "the volume to answer" volume_is "$ORCH_VOLUME" online
 exec 3<&-
 rm -r made few
 fsck_clean

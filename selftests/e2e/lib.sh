@@ -124,6 +124,24 @@ kernel_says_is() {
 	[ "$(kernel_says "$1")" = "$2" ]
 }
 
+# volume_says VOLUME MEMBER
+volume_says() {
+	orchctl volume show --json "$1" | python3 -I -c '
+import json, sys
+print(json.load(sys.stdin)[sys.argv[1]])' "$2"
+}
+
+volume_is() {
+	[ "$(volume_says "$1" state)" = "$2" ]
+}
+
+# volume_of FILE
+volume_of() {
+	orchctl where --json "$1" | python3 -I -c '
+import json, sys
+print(json.load(sys.stdin)["instances"][0]["volume"])'
+}
+
 at_least() {
 	[ "$("${@:2}")" -ge "$1" ]
 }
