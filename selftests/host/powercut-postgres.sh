@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout: 1800
-# long: only
 # Power cuts while pgbench runs on PostgreSQL, by the method of powercut.sh:
 # each time the server recovers, has what it had committed, and finds no fault
 # in its tables and indexes.
