@@ -352,8 +352,8 @@ int orchfs_barrier(struct super_block *sb, u64 node, u64 txn);
 void orchfs_note_queue(struct orchfs_channel *ch, struct orchfs_note *note);
 /* Tell that nobody holds an inode without links. May sleep to allocate. */
 void orchfs_note_forget(struct orchfs_channel *ch, u64 node);
-/* A layout that a reply brought is not held by anybody. */
 void orchfs_note_flush(struct orchfs_channel *ch);
+/* A layout that a reply brought is not held by anybody. */
 void orchfs_note_stray(struct orchfs_channel *ch);
 struct orchfs_note *orchfs_note_alloc(gfp_t gfp);
 void orchfs_note_free(struct orchfs_note *note);

@@ -277,10 +277,30 @@ static int job_follow(const char *ns, uint64_t id, bool to_the_end)
 	return rc;
 }
 
+/* A job was begun, as @resp tells: tell its number, or follow it. */
+static int job_begun(const char *ns, ctl_response *resp, bool detach,
+		     bool to_the_end)
+{
+	uint64_t id;
+
+	if (!resp->job) {
+		conn_free(resp);
+		return fail(RC_FAILED, "%s: an answer without a job",
+			    opts.socket);
+	}
+	id = resp->job->id;
+	if (detach && opts.json)
+		print_json(job_json(resp->job));
+	else if (detach)
+		printf("%" PRIu64 "\n", id);
+	conn_free(resp);
+	return detach ? RC_OK : job_follow(ns, id, to_the_end);
+}
+
 int cmd_move(const struct command *cmd, int argc, char **argv)
 {
 	bool detach = false;
-	uint64_t rate = 0, id;
+	uint64_t rate = 0;
 	const struct opt extra[] = {
 		{ "detach", NULL, OPT_FLAG,
 		  "don't wait: print the job's number", &detach },
@@ -307,18 +327,7 @@ int cmd_move(const struct command *cmd, int argc, char **argv)
 	rc = conn_once(&req, -1, &resp);
 	if (rc)
 		return rc;
-	if (!resp->job) {
-		conn_free(resp);
-		return fail(RC_FAILED, "%s: an answer without a job",
-			    opts.socket);
-	}
-	id = resp->job->id;
-	if (detach && opts.json)
-		print_json(job_json(resp->job));
-	else if (detach)
-		printf("%" PRIu64 "\n", id);
-	conn_free(resp);
-	return detach ? RC_OK : job_follow(t.ns, id, false);
+	return job_begun(t.ns, resp, detach, false);
 }
 
 /* The job that takes files away is given up, where there is one. */
@@ -346,7 +355,7 @@ static int drain_back(const char *name, ctl_response *resp)
 int cmd_volume_drain(const struct command *cmd, int argc, char **argv)
 {
 	bool detach = false, back = false;
-	uint64_t rate = 0, id;
+	uint64_t rate = 0;
 	const struct opt extra[] = {
 		{ "cancel", NULL, OPT_FLAG,
 		  "take it back: the volume gets new files again", &back },
@@ -374,18 +383,7 @@ int cmd_volume_drain(const struct command *cmd, int argc, char **argv)
 		return rc;
 	if (back)
 		return drain_back(argv[0], resp);
-	if (!resp->job) {
-		conn_free(resp);
-		return fail(RC_FAILED, "%s: an answer without a job",
-			    opts.socket);
-	}
-	id = resp->job->id;
-	if (detach && opts.json)
-		print_json(job_json(resp->job));
-	else if (detach)
-		printf("%" PRIu64 "\n", id);
-	conn_free(resp);
-	return detach ? RC_OK : job_follow(opts.ns, id, true);
+	return job_begun(opts.ns, resp, detach, true);
 }
 
 static void list_print(const Orchfs__Control__JobList *l)
