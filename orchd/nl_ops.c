@@ -21,6 +21,7 @@
 #define DELETIONS_MS	10000
 
 static void drop_parked(struct served *sv);
+static void do_request(struct served *sv, struct nlmsghdr *nlh, bool again);
 
 struct parked {
 	struct parked *next;
@@ -281,7 +282,7 @@ static void drop_parked(struct served *sv)
 	sv->parked_tail = &sv->parked;
 }
 
-/* Those whose layout is still not settled are parked again. */
+/* Those that still can't be done are parked again. */
 static void unpark_run(struct work *w)
 {
 	struct served *sv = container_of(w, struct served, unpark_work);
@@ -293,7 +294,7 @@ static void unpark_run(struct work *w)
 	while ((p = next)) {
 		next = p->next;
 		if (sv->attached && sv->ns)
-			nl_ops_event(sv, &p->nlh);
+			do_request(sv, &p->nlh, true);
 		free(p);
 	}
 }
@@ -311,6 +312,11 @@ static void do_execute(struct served *sv, const struct op_req *op,
 {
 	struct op_reply rep = { 0 };
 
+	if (op->kind == ORCHFS_KIND_CREATE && S_ISREG(op->mode) &&
+	    !pool_ready(sv)) {
+		park(sv, op->id, nlh);
+		return;
+	}
 	if (!sv->arena)
 		sv->arena = arena_new();
 	rep.arena = sv->arena;
@@ -318,8 +324,6 @@ static void do_execute(struct served *sv, const struct op_req *op,
 		send_status(sv, op->id, -ENOMEM);
 		return;
 	}
-	if (op->kind == ORCHFS_KIND_CREATE && S_ISREG(op->mode))
-		pool_ensure(sv);
 	fault_point("before-commit");
 	ns_execute(sv->ns, op, &rep);
 	served_txn(sv);
@@ -345,7 +349,7 @@ static void do_execute(struct served *sv, const struct op_req *op,
 	arena_reset(sv->arena);
 }
 
-static void do_request(struct served *sv, struct nlmsghdr *nlh)
+static void do_request(struct served *sv, struct nlmsghdr *nlh, bool again)
 {
 	struct nl_request r;
 	int rc;
@@ -362,9 +366,11 @@ static void do_request(struct served *sv, struct nlmsghdr *nlh)
 		nl_request_release(&r);
 		return;
 	}
-	atomic_fetch_add(&sv->requests, 1);
-	if (r.op.flags & ORCHFS_REQ_FLAG_RESENT)
-		atomic_fetch_add(&sv->resent, 1);
+	if (!again) {
+		atomic_fetch_add(&sv->requests, 1);
+		if (r.op.flags & ORCHFS_REQ_FLAG_RESENT)
+			atomic_fetch_add(&sv->resent, 1);
+	}
 	if (r.op.kind == ORCHFS_KIND_BARRIER && r.op.node)
 		do_barrier(sv, &r.op);
 	else if (r.op.kind == ORCHFS_KIND_BARRIER)
@@ -565,7 +571,7 @@ void nl_ops_event(void *ctx, struct nlmsghdr *nlh)
 		return;
 	switch (nl_cmd(nlh)) {
 	case ORCHFS_CMD_REQUEST:
-		do_request(sv, nlh);
+		do_request(sv, nlh, false);
 		break;
 	case ORCHFS_CMD_NOTICE:
 		do_notice(sv, nlh);

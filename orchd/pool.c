@@ -3,14 +3,13 @@
  * Backing files made ahead, so that create needs none of its own and a file
  * is durable before the record that names it. Order: numbers reserved, range
  * record durable, files made, directories synced, then the namespace thread
- * gets them. The worker never waits for the namespace thread; the namespace
- * thread may wait for the worker.
+ * gets them. Neither waits for the other: a create that finds no file is
+ * parked (nl_ops.c).
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
 #include "fault.h"
 #include "log.h"
@@ -18,7 +17,7 @@
 
 #define POOL_LOW	512
 #define POOL_BATCH	512
-#define POOL_FIRST	64	/* of the first batch: it is waited for */
+#define POOL_FIRST	64	/* of the first batch: creates wait for it */
 #define POOL_RETRY_MS	1000
 #define POOL_WAIT_MS	10000	/* without a step: another volume will do */
 #define NUMBERS		8192	/* reserved at a time */
@@ -104,9 +103,7 @@ static void batch_run(struct work *w)
 	pthread_mutex_lock(&pool->lock);
 	b->next = pool->done;
 	pool->done = b;
-	pthread_cond_signal(&pool->cond);
 	pthread_mutex_unlock(&pool->lock);
-	/* who waits may have freed the batch by now */
 	if (!atomic_exchange(&pool->done_posted, true) &&
 	    !work_post(&sv->queue, &pool->done_work))
 		atomic_store(&pool->done_posted, false);
@@ -172,6 +169,7 @@ static void pool_done(struct work *w)
 
 	atomic_store(&pool->done_posted, false);
 	pool_collect(sv);
+	nl_ops_unpark(sv);
 }
 
 static int numbers_take(struct served *sv, const char *what, uint64_t *next,
@@ -246,6 +244,7 @@ static int pool_refill(struct served *sv, struct volume *v, uint32_t count)
 	b->sv = sv;
 	b->volume = volume_get(v);
 	v->pool_busy = true;
+	v->pool_moved = now_ms();
 	work_post(&v->worker.q, &b->w);
 	return 0;
 }
@@ -355,49 +354,29 @@ static bool pool_any_busy(struct served *sv)
 	return false;
 }
 
-/* Return false when nothing came until @end (ms; 0: there is no end). */
-static bool pool_wait(struct served *sv, uint64_t end)
+/* A slow one is worth waiting for as long as it gets on. */
+void pool_tick(struct served *sv)
 {
-	struct pool *pool = &sv->pool;
-	struct timespec t = {
-		.tv_sec = (time_t)(end / 1000),
-		.tv_nsec = (long)(end % 1000) * 1000000,
-	};
-	int rc = 0;
+	uint64_t now = now_ms();
+	struct volume *v;
 
-	pthread_mutex_lock(&pool->lock);
-	while (!pool->done && !rc) {
-		if (end)
-			rc = pthread_cond_timedwait(&pool->cond, &pool->lock,
-						    &t);
-		else
-			pthread_cond_wait(&pool->cond, &pool->lock);
-	}
-	pthread_mutex_unlock(&pool->lock);
-	pool_collect(sv);
-	return !rc;
-}
+	for (v = sv->volumes; v; v = v->next) {
+		unsigned int steps = atomic_load(&v->pool_steps);
 
-/* A slow one is worth it as long as it gets on. */
-static void wait_for(struct served *sv, struct volume *v)
-{
-	unsigned int steps = atomic_load(&v->pool_steps), seen;
-
-	while (!pool_wait(sv, now_ms() + POOL_WAIT_MS)) {
-		seen = atomic_load(&v->pool_steps);
-		if (seen == steps) {
+		if (steps != v->pool_seen) {
+			v->pool_seen = steps;
+			v->pool_moved = now;
+		} else if (v->pool_busy && now > v->pool_moved + POOL_WAIT_MS) {
 			v->pool_late = true;
-			return;
 		}
-		steps = seen;
 	}
 }
 
 /*
- * The pool of the volume that the next file should go to may be empty: it is
- * waited for, but not for long if another one can do it.
+ * The pool of the volume that the next file should go to may be empty: that
+ * one is waited for, unless it takes long and another one can do it.
  */
-void pool_ensure(struct served *sv)
+bool pool_ready(struct served *sv)
 {
 	struct choice c;
 	int want, have;
@@ -407,18 +386,14 @@ void pool_ensure(struct served *sv)
 		want = placement_wanted(c.p, c.nr);
 		have = placement_ready(c.p, c.nr);
 		if (have >= 0 && placement_same_rank(&c.p[want], &c.p[have]))
-			return;
+			return true;
 		pool_maintain(sv);
-		if (want < 0) {
-			if (!pool_any_busy(sv))
-				return;		/* take() tells why */
-			pool_wait(sv, 0);
-			continue;
-		}
-		if (!c.v[want]->pool_busy && !c.v[want]->pool_error)
-			return;			/* it could not be started */
+		if (want < 0)
+			return !pool_any_busy(sv);	/* take() tells why */
 		if (c.v[want]->pool_busy)
-			wait_for(sv, c.v[want]);
+			return false;
+		if (!c.v[want]->pool_error)
+			return true;		/* it could not be started */
 	}
 }
 
@@ -660,13 +635,7 @@ int pool_drop_volume(struct served *sv, struct volume *v)
 void pool_start(struct served *sv)
 {
 	struct pool *pool = &sv->pool;
-	pthread_condattr_t a;
-
-	pthread_condattr_init(&a);
-	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_cond_init(&pool->cond, &a);
-	pthread_condattr_destroy(&a);
 	pool->done_work.run = pool_done;
 	pool->stopped = false;
 	pool->started = true;

@@ -246,7 +246,9 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	flush_kick(sv);
 	if (sv->ns && sv->waiters)
 		nl_ops_durable(sv);
+	pool_tick(sv);
 	health_tick(sv);
+	nl_ops_unpark(sv);
 	readmit_tick(sv);
 	mover_tick(sv);
 	exporter_tick(sv);

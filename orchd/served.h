@@ -51,7 +51,10 @@ struct swap {
 	char text[256];
 };
 
-/* A request whose layout is being swapped (NS_PARKED): a copy of it. */
+/*
+ * A request whose layout is being swapped (NS_PARKED), or for which no backing
+ * file is there yet: a copy of it.
+ */
 struct parked;
 
 /* sync.c */
@@ -80,7 +83,6 @@ struct pool {
 	struct pool_range *ranges;
 	bool started, stopped;
 	pthread_mutex_t lock;	/* done */
-	pthread_cond_t cond;
 	struct pool_batch *done;
 	struct work done_work;
 	atomic_bool done_posted;
@@ -307,7 +309,9 @@ int pool_load(struct served *sv, struct volume *v,
 	      const struct sweep_deletions *d, bool unclean);
 void pool_unload(struct served *sv, struct volume *v);
 void pool_maintain(struct served *sv);
-void pool_ensure(struct served *sv);
+/** pool_ready() - can a file be made now? If not, later: nl_ops_unpark(). */
+bool pool_ready(struct served *sv);
+void pool_tick(struct served *sv);	/* each second */
 /**
  * pool_choose() - where a file of that many bytes goes from volume @but
  * @take: and it does; else it is a question

@@ -52,6 +52,8 @@ struct volume {
 	int pool_error;
 	bool pool_late;			/* not waited for */
 	atomic_uint pool_steps;		/* of its batches, by its thread */
+	unsigned int pool_seen;		/* of them, and since when (ms) */
+	uint64_t pool_moved;
 	struct placement place;
 	/* health.c, namespace thread only */
 	struct worker worker;		/* pool and looks */

@@ -13,27 +13,27 @@ for i in range(int(sys.argv[1])):
     os.mknod(f"made/{i}")
 EOP
 
-mkdir made few
+mkdir made
 echo text >file
 exec 3<file
 sync
-# making files ahead waits in the frozen file system, and a look behind it
+# more than are made ahead: making more, and a look behind that, waits in the
+# frozen file system
 fsfreeze -f "$ORCH_VOLUME_MNT"
-python3 -I -c 'import os
-for i in range(200):
-    os.mknod(f"few/{i}")'
-wait_until 60 "the volume to be called silent" volume_is "$ORCH_VOLUME" silent
-orchctl status | grep -q "has not answered" || fail "status doesn't tell"
-soon 10 mkdir goes-on
-is "$(soon 10 cat <&3)" text "what is open"
 python3 -I /tmp/make.py 3000 &
 make=$!
-request_waits
+wait_until 60 "the volume to be called silent" volume_is "$ORCH_VOLUME" silent
+orchctl status | grep -q "has not answered" || fail "status doesn't tell"
 ! ended $make || fail "3,000 files were made on a frozen volume"
+is "$(kernel_says waiting)" 1 "requests that wait"
+# what needs no new file
+soon 10 mkdir goes-on
+is "$(soon 10 cat <&3)" text "what is open"
+soon 10 rm file
 fsfreeze -u "$ORCH_VOLUME_MNT"
 wait $make || fail "a create failed"
 is "$(ls made | wc -l)" 3000 "files"
 wait_until 60 "the volume to answer" volume_is "$ORCH_VOLUME" online
 exec 3<&-
-rm -r made few
+rm -r made
 fsck_clean
