@@ -177,6 +177,42 @@ static void orchfs_setattr_apply(struct inode *inode, const struct iattr *iattr,
 	orchfs_inode_update(inode, &res->attr, res->txn, valid, stamp);
 }
 
+/* What of that isn't so already. */
+static u32 orchfs_setattr_news(const struct inode *inode, u32 valid,
+			       const struct orchfs_attr *attr)
+{
+	struct timespec64 atime = { attr->atime, attr->atime_nsec };
+	struct timespec64 own = inode_get_atime(inode);
+
+	if (attr->mode == inode->i_mode)
+		valid &= ~ORCHFS_SET_MODE;
+	if (attr->uid == i_uid_read(inode))
+		valid &= ~ORCHFS_SET_UID;
+	if (attr->gid == i_gid_read(inode))
+		valid &= ~ORCHFS_SET_GID;
+	if (timespec64_equal(&atime, &own))
+		valid &= ~ORCHFS_SET_ATIME;
+	return valid;
+}
+
+/*
+ * tar and rsync set owner, mode and times of what they write, mostly to what
+ * they are: then only the backing file's times change.
+ */
+static bool orchfs_setattr_touch(struct inode *inode, const struct iattr *iattr,
+				 u32 valid, const struct orchfs_attr *attr)
+{
+	struct iattr times = *iattr;
+
+	if (!S_ISREG(inode->i_mode) || IS_SYNC(inode) ||
+	    orchfs_setattr_news(inode, valid, attr) &
+	    ~(ORCHFS_SET_MTIME | ORCHFS_SET_CTIME))
+		return false;
+	if (!(valid & ORCHFS_SET_MTIME))
+		times.ia_valid &= ~(ATTR_MTIME | ATTR_MTIME_SET);
+	return orchfs_touch(inode, &times);
+}
+
 /* @acl: that goes with the mode, or NULL */
 static int orchfs_setattr_upcall(struct mnt_idmap *idmap, struct inode *inode,
 				 const struct iattr *iattr,
@@ -199,6 +235,8 @@ static int orchfs_setattr_upcall(struct mnt_idmap *idmap, struct inode *inode,
 
 	args.valid = orchfs_setattr_args(idmap, inode, iattr, &attr);
 	if (!args.valid)
+		return 0;
+	if (!acl && orchfs_setattr_touch(inode, iattr, args.valid, &attr))
 		return 0;
 	args.now.sec = attr.ctime;
 	args.now.nsec = attr.ctime_nsec;
@@ -236,11 +274,10 @@ static int orchfs_setattr_owner(struct mnt_idmap *idmap, struct inode *inode,
  * The contents change when the privileges of the old ones are gone, as at a
  * write. Times that were given come last, as cutting moves them.
  */
-static int orchfs_setattr_size(struct mnt_idmap *idmap, struct dentry *dentry,
-			       struct iattr *iattr)
+static int orchfs_setattr_size(struct mnt_idmap *idmap, struct inode *inode,
+			       const struct iattr *iattr)
 {
 	unsigned int owner = ATTR_MODE | ATTR_UID | ATTR_GID;
-	struct inode *inode = d_inode(dentry);
 	struct iattr part = *iattr;
 	int ret;
 
@@ -248,7 +285,7 @@ static int orchfs_setattr_size(struct mnt_idmap *idmap, struct dentry *dentry,
 	ret = orchfs_setattr_owner(idmap, inode, &part);
 	if (ret)
 		return ret;
-	ret = orchfs_truncate(dentry, iattr);
+	ret = orchfs_truncate(inode, iattr);
 	trace_orchfs_inode_op(ORCHFS_TRACE_TRUNCATE, inode, ret);
 	if (ret)
 		return ret;
@@ -266,7 +303,7 @@ int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 	if (!ret)
 		ret = setattr_prepare(idmap, dentry, iattr);
 	if (!ret && (iattr->ia_valid & ATTR_SIZE))
-		ret = orchfs_setattr_size(idmap, dentry, iattr);
+		ret = orchfs_setattr_size(idmap, inode, iattr);
 	else if (!ret)
 		ret = orchfs_setattr_owner(idmap, inode, iattr);
 	trace_orchfs_inode_op(ORCHFS_TRACE_SETATTR, inode, ret);

@@ -342,18 +342,20 @@ static bool orchfs_time_after(struct timespec64 a, struct timespec64 b)
 /*
  * mtime and ctime follow the record unless the kernel knows better: a layout
  * is held (the backing file's times go ahead of the record's) or a notice with
- * later times is under way. Then they only go forward. atime is kept here and
- * told late, so it only goes forward always.
+ * later times is under way. Then they only go forward, and not at all if the
+ * record is the one that is known: an answer may tell of a backing file as it
+ * was before a utimes. atime is kept here and told late, so it only goes
+ * forward always.
  */
 static void orchfs_apply_times_locked(struct inode *inode,
 				      const struct orchfs_attr *attr,
-				      u32 explicit)
+				      u32 explicit, bool known)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 	struct timespec64 atime = { attr->atime, attr->atime_nsec };
 	struct timespec64 mtime = { attr->mtime, attr->mtime_nsec };
 	struct timespec64 ctime = { attr->ctime, attr->ctime_nsec };
-	bool forward;
+	bool forward, later;
 
 	lockdep_assert_held(&inode->i_lock);
 
@@ -363,8 +365,8 @@ static void orchfs_apply_times_locked(struct inode *inode,
 	if ((explicit & ORCHFS_SET_ATIME) ||
 	    orchfs_time_after(atime, inode_get_atime(inode)))
 		inode_set_atime_to_ts(inode, atime);
-	if ((explicit & ORCHFS_SET_MTIME) || !forward ||
-	    orchfs_time_after(mtime, inode_get_mtime(inode)))
+	later = !known && orchfs_time_after(mtime, inode_get_mtime(inode));
+	if ((explicit & ORCHFS_SET_MTIME) || !forward || later)
 		inode_set_mtime_to_ts(inode, mtime);
 	if ((explicit & ORCHFS_SET_CTIME) || !forward ||
 	    orchfs_time_after(ctime, inode_get_ctime(inode)))
@@ -416,6 +418,7 @@ static void orchfs_apply_locked(struct inode *inode,
 				const struct orchfs_stamp *stamp)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
+	bool known = attr->change == oi->change;
 
 	lockdep_assert_held(&inode->i_lock);
 
@@ -436,7 +439,7 @@ static void orchfs_apply_locked(struct inode *inode,
 	i_gid_write(inode, attr->gid);
 	if (inode->i_nlink != attr->nlink)
 		set_nlink(inode, attr->nlink);
-	orchfs_apply_times_locked(inode, attr, explicit);
+	orchfs_apply_times_locked(inode, attr, explicit, known);
 	orchfs_apply_size_locked(inode, attr);
 	orchfs_apply_flags_locked(inode, attr);
 }

@@ -447,7 +447,8 @@ extern const struct file_operations orchfs_file_fops;
 int orchfs_open(struct inode *inode, struct file *file);
 void orchfs_mmap_sb_exit(struct orchfs_sb *sbi);
 /* Truncate through the layout; the caller holds i_rwsem. */
-int orchfs_truncate(struct dentry *dentry, struct iattr *iattr);
+int orchfs_truncate(struct inode *inode, const struct iattr *iattr);
+bool orchfs_touch(struct inode *inode, const struct iattr *iattr);
 /* Bring size, blocks and times up to the backing file's, if there is one. */
 void orchfs_attr_from_backing(struct inode *inode);
 void orchfs_attr_dioalign(struct inode *inode, struct kstat *stat);

@@ -9,16 +9,9 @@
 
 #include "layout.h"
 
-static int truncate_backing(const struct orchfs_layout *lay,
-			    const struct iattr *iattr)
+static int backing_change(const struct orchfs_layout *lay, struct iattr *ia)
 {
 	const struct path *path = &orchfs_layout_first(lay)->anchor;
-	/* Times that the caller gave are the record's, not the backing file's. */
-	struct iattr ia = {
-		.ia_valid = iattr->ia_valid &
-			    (ATTR_SIZE | ATTR_MTIME | ATTR_CTIME),
-		.ia_size = iattr->ia_size,
-	};
 	const struct cred *old;
 	int ret;
 
@@ -27,26 +20,26 @@ static int truncate_backing(const struct orchfs_layout *lay,
 		return ret;
 	old = override_creds(lay->cred);
 	inode_lock(lay->inode);
-	ret = notify_change(mnt_idmap(path->mnt), path->dentry, &ia, NULL);
+	ret = notify_change(mnt_idmap(path->mnt), path->dentry, ia, NULL);
 	inode_unlock(lay->inode);
 	revert_creds(old);
 	mnt_drop_write(path->mnt);
 	return ret;
 }
 
-/**
- * orchfs_truncate() - change the size of a file
- * @dentry: of orchfs; i_rwsem of its inode is held
- * @iattr: with ATTR_SIZE
- *
+/* truncate() to the size that the file has changes nothing. */
+static bool backing_same(const struct inode *backing, const struct iattr *ia)
+{
+	return (ia->ia_valid & ATTR_SIZE) && !(ia->ia_valid & ATTR_MTIME) &&
+	       i_size_read(backing) == ia->ia_size;
+}
+
+/*
  * Counts as I/O, so a swap waits for it. Costs an upcall where no layout that
  * grants writing is held.
- *
- * Return: 0; errors of orchfs_layout_want() and of the backing file system.
  */
-int orchfs_truncate(struct dentry *dentry, struct iattr *iattr)
+static int backing_setattr(struct inode *inode, struct iattr *ia)
 {
-	struct inode *inode = d_inode(dentry);
 	struct orchfs_open_inode *oi;
 	struct orchfs_layout *lay;
 	struct orchfs_gate *gate;
@@ -60,19 +53,91 @@ int orchfs_truncate(struct dentry *dentry, struct iattr *iattr)
 	ret = PTR_ERR_OR_ZERO(gate);
 	if (ret)
 		goto out_detach;
-	/* truncate() to the size that the file has changes nothing. */
-	same = !(iattr->ia_valid & ATTR_MTIME) &&
-	       i_size_read(lay->inode) == iattr->ia_size;
-	ret = truncate_backing(lay, iattr);
+	same = backing_same(lay->inode, ia);
+	ret = backing_change(lay, ia);
 	if (!ret && !same) {
 		WRITE_ONCE(oi->written, true);
-		orchfs_attr_written(inode, lay->inode);
+		/* a ctime alone leaves an mtime that utimes has set */
+		if (ia->ia_valid & (ATTR_SIZE | ATTR_MTIME))
+			orchfs_attr_written(inode, lay->inode);
+		else
+			orchfs_attr_from_backing(inode);
 	}
 	orchfs_gate_leave(gate);
 	orchfs_layout_put(lay);
 out_detach:
 	orchfs_layout_detach(inode, oi, false);
 	return ret;
+}
+
+/**
+ * orchfs_truncate() - change the size of a file
+ * @inode: i_rwsem is held
+ * @iattr: with ATTR_SIZE
+ *
+ * Return: 0; errors of orchfs_layout_want() and of the backing file system.
+ */
+int orchfs_truncate(struct inode *inode, const struct iattr *iattr)
+{
+	/* Times that the caller gave are the record's, not the backing file's. */
+	struct iattr ia = {
+		.ia_valid = iattr->ia_valid &
+			    (ATTR_SIZE | ATTR_MTIME | ATTR_CTIME),
+		.ia_size = iattr->ia_size,
+	};
+
+	return backing_setattr(inode, &ia);
+}
+
+/*
+ * The daemon takes an mtime of the backing file's that isn't the one it knows,
+ * so it must be another one than is there; or nothing changes at all.
+ */
+static bool backing_keeps_mtime(const struct inode *inode,
+				struct inode *backing, struct timespec64 mtime)
+{
+	struct timespec64 kept = timestamp_truncate(mtime, backing);
+	struct timespec64 there = inode_get_mtime(backing);
+	struct timespec64 own = inode_get_mtime(inode);
+
+	return timespec64_equal(&kept, &mtime) &&
+	       (!timespec64_equal(&mtime, &there) ||
+		timespec64_equal(&mtime, &own));
+}
+
+static bool backing_keeps_times(struct inode *inode, const struct iattr *ia)
+{
+	const struct orchfs_layout *lay;
+	bool ret = false;
+
+	rcu_read_lock();
+	lay = rcu_dereference(ORCHFS_I(inode)->layout);
+	if (lay && lay->writable && lay->inode)
+		ret = !(ia->ia_valid & ATTR_MTIME) ||
+		      backing_keeps_mtime(inode, lay->inode, ia->ia_mtime);
+	rcu_read_unlock();
+	return ret;
+}
+
+/**
+ * orchfs_touch() - let the backing file have a new mtime or ctime
+ * @inode: a regular file; i_rwsem is held
+ * @iattr: ATTR_MTIME, maybe, and ATTR_CTIME; all else is as it was
+ *
+ * While the file may be written through this mount these two are those of its
+ * backing file, so the record needn't be asked to change.
+ *
+ * Return: whether it was done; if not, the daemon is to be asked.
+ */
+bool orchfs_touch(struct inode *inode, const struct iattr *iattr)
+{
+	struct iattr ia = {
+		.ia_valid = ATTR_CTIME | (iattr->ia_valid &
+					  (ATTR_MTIME | ATTR_MTIME_SET)),
+		.ia_mtime = iattr->ia_mtime,
+	};
+
+	return backing_keeps_times(inode, &ia) && !backing_setattr(inode, &ia);
 }
 
 /**

@@ -302,6 +302,21 @@ static void o_chown(void)
 	OK(chown("f", 1, 2));
 }
 
+/* What tar and rsync do to a file that they have written. */
+static void o_settle(void)
+{
+	const struct timespec ts[2] = { { 0, UTIME_OMIT }, { 77, 88 } };
+	struct stat st;
+
+	OK(fstat(fd, &st));
+	OK(futimens(fd, ts));
+	OK(fchown(fd, st.st_uid, st.st_gid));
+	OK(fchmod(fd, st.st_mode & 07777));
+	OK(fstat(fd, &st));
+	if (st.st_mtim.tv_sec != 77 || st.st_mtim.tv_nsec != 88)
+		die("budgets: mtime is %lld", (long long)st.st_mtim.tv_sec);
+}
+
 static void o_utimens(void)
 {
 	struct timespec ts[2] = { { 1, 2 }, { 3, 4 } };
@@ -587,6 +602,8 @@ static const struct row rows[] = {
 	{ "chmod", p_file, o_chmod, 1 },
 	{ "chown", p_file, o_chown, 1 },
 	{ "utimensat", p_file, o_utimens, 1 },
+	{ "mtime, owner, mode as they are, of an open file", p_open,
+	  o_settle, 0 },
 	{ "truncate", p_file, o_truncate, 1 },
 	{ "setxattr", p_file, o_setxattr, 1 },
 	{ "xattrs of a file without any", p_file, o_no_xattr, 0 },
