@@ -12,6 +12,7 @@
 
 #define FILES_MAX	1000
 #define WAIT_MAX_MS	60000
+#define LOOK_MS		200
 
 struct move_job {
 	struct job j;
@@ -307,21 +308,33 @@ int ctl_job_list(struct ctl_call *c)
 	return rc;
 }
 
+static void after_ms(struct timespec *t, uint64_t ms)
+{
+	clock_gettime(CLOCK_MONOTONIC, t);
+	t->tv_sec += (time_t)(ms / 1000);
+	t->tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t->tv_nsec >= 1000000000) {
+		t->tv_nsec -= 1000000000;
+		t->tv_sec++;
+	}
+}
+
+/*
+ * Steps of files come by the hundred a second: they are told of a few times a
+ * second, the rest at once.
+ */
 static void wait_change(struct served *sv, uint64_t seen, uint32_t ms)
 {
+	uint64_t now = now_ms(), end = now + ms, look = now + LOOK_MS;
 	struct timespec t;
-	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_nsec -= 1000000000;
-		t.tv_sec++;
-	}
 	pthread_mutex_lock(&sv->lock);
-	while (sv->mover_changes == seen && !sv->closing && !rc)
-		rc = pthread_cond_timedwait(&sv->changed, &sv->lock, &t);
+	while (now < end && !sv->closing && sv->mover_news <= seen &&
+	       (now < look || sv->mover_changes == seen)) {
+		after_ms(&t, end - now < LOOK_MS ? end - now : LOOK_MS);
+		pthread_cond_timedwait(&sv->changed, &sv->lock, &t);
+		now = now_ms();
+	}
 	pthread_mutex_unlock(&sv->lock);
 }
 

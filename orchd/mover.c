@@ -61,7 +61,7 @@ void file_ended(struct mover_file *f)
 	j->sv->mover->dead = f;
 	served_txn(j->sv);
 	nl_ops_unpark(j->sv);
-	mover_changed(j->sv);
+	mover_stepped(j->sv);
 	mover_kick(j->sv);
 }
 
@@ -165,7 +165,7 @@ void batch_fenced(struct mover_job *j)
 		sm_move(&j->batch[i]->sm, MOVE_COPY);
 		atomic_store(&j->batch[i]->phase, MOVE_COPY);
 	}
-	mover_changed(j->sv);
+	mover_stepped(j->sv);
 	copy_start(j);
 }
 

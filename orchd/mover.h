@@ -14,7 +14,7 @@
 
 #define MOVER_RUNNING		4	/* jobs at a time */
 #define MOVER_KEPT		100	/* jobs that have ended */
-#define MOVER_BATCH		16	/* files between two records */
+#define MOVER_BATCH		64	/* files between two records */
 #define MOVER_BATCH_BYTES	(32ULL << 20)
 #define MOVER_LEFT		1000	/* files a job tells of */
 #define MOVER_WALKS		3
@@ -137,7 +137,9 @@ int mover_new(struct served *sv, const struct ns_job *want, char *why,
 	      uint64_t *id);
 int mover_cancel(struct served *sv, uint64_t id, char *why);
 struct mover_job *mover_find(struct served *sv, uint64_t id);
-void mover_changed(struct served *sv);	/* for those who watch */
+/* For those who watch: at once; when they look again. */
+void mover_changed(struct served *sv);
+void mover_stepped(struct served *sv);
 void job_fail(struct mover_job *j, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /** job_unwind() - what is at hand is taken back, then it ends as @end. */

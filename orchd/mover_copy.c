@@ -325,18 +325,41 @@ static void set_phase(struct mover_job *j, enum move_state s)
 			atomic_store(&j->batch[i]->phase, s);
 }
 
-/* The files, then the names: XFS and ext4 force their logs in order. */
+static void sync_failed(struct mover_file *f, int rc)
+{
+	f->rc = rc;
+	f->fatal = true;
+}
+
+/*
+ * All are written back side by side. The files, then the names: XFS and ext4
+ * force their logs in order. Files that were made together share directories.
+ */
 static void sync_all(struct mover_job *j)
 {
+	uint64_t dir = UINT64_MAX;
+	int rc = 0;
+
+	for (size_t i = 0; i < j->nr; i++)
+		if (!j->batch[i]->rc)
+			sync_file_range(j->batch[i]->dst, 0, 0,
+					SYNC_FILE_RANGE_WRITE);
 	for (size_t i = 0; i < j->nr; i++) {
 		struct mover_file *f = j->batch[i];
 
-		if (!f->rc && fsync(f->dst) < 0) {
-			f->rc = -errno;
-			f->fatal = true;
-		}
-		if (!f->rc)
-			f->rc = backing_sync(j->to, f->m.ino, f->m.ino);
+		if (!f->rc && fsync(f->dst) < 0)
+			sync_failed(f, -errno);
+	}
+	for (size_t i = 0; i < j->nr; i++) {
+		struct mover_file *f = j->batch[i];
+
+		if (f->rc)
+			continue;
+		if (backing_dir(f->m.ino) != dir)
+			rc = backing_sync(j->to, f->m.ino, f->m.ino);
+		dir = backing_dir(f->m.ino);
+		if (rc < 0)
+			sync_failed(f, rc);
 	}
 }
 

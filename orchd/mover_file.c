@@ -50,7 +50,7 @@ static void file_move(struct mover_file *f, enum move_state to)
 {
 	sm_move(&f->sm, to);
 	atomic_store(&f->phase, (int)to);
-	mover_changed(f->job->sv);
+	mover_stepped(f->job->sv);
 }
 
 /* A step's record can't be written: nothing more is done until a restart. */

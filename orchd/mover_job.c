@@ -40,8 +40,15 @@ void job_begins(struct ns_job *rec)
 void mover_changed(struct served *sv)
 {
 	pthread_mutex_lock(&sv->lock);
-	sv->mover_changes++;
+	sv->mover_news = ++sv->mover_changes;
 	pthread_cond_broadcast(&sv->changed);
+	pthread_mutex_unlock(&sv->lock);
+}
+
+void mover_stepped(struct served *sv)
+{
+	pthread_mutex_lock(&sv->lock);
+	sv->mover_changes++;
 	pthread_mutex_unlock(&sv->lock);
 }
 

@@ -175,7 +175,8 @@ struct served {
 	struct swap *swaps;
 	uint64_t next_swap;
 	uint64_t deletions_done;	/* batches finished */
-	uint64_t mover_changes;		/* steps of jobs */
+	uint64_t mover_changes;		/* steps of jobs and their files */
+	uint64_t mover_news;		/* the last that is told at once */
 	struct work settled_work;	/* posted to the main thread */
 };
 

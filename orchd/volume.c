@@ -384,7 +384,8 @@ int backing_sync(struct volume *v, uint64_t first, uint64_t last)
 	char dir[16];
 	int fd, rc = 0;
 
-	for (uint64_t d = first >> 8; d <= last >> 8 && !rc; d++) {
+	for (uint64_t d = backing_dir(first); d <= backing_dir(last) && !rc;
+	     d++) {
 		snprintf(dir, sizeof(dir), "data/%02x",
 			 (unsigned int)d & 0xff);
 		fd = openat(v->root_fd, dir,

@@ -147,6 +147,12 @@ int backing_open_read(struct volume *v, uint64_t ino, uint64_t version,
 /** backing_create() - empty, mode 0600; durable after backing_sync(). */
 int backing_create(struct volume *v, uint64_t ino, uint64_t version,
 		   uint64_t instance);
+/** backing_dir() - files of inodes with the same number share a directory */
+static inline uint64_t backing_dir(uint64_t ino)
+{
+	return ino >> 8;
+}
+
 /** backing_sync() - make created files of inodes first..last durable. */
 int backing_sync(struct volume *v, uint64_t first, uint64_t last);
 int backing_unlink(struct volume *v, uint64_t ino, uint64_t version,
