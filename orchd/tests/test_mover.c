@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -166,12 +167,23 @@ static void in_ns(struct served *sv, void (*fn)(struct served *, void *),
 	job_put(&c->j);
 }
 
+/* In the namespace thread: until a file can be made. */
+static void pool_wait(struct served *sv)
+{
+	struct pollfd p = { .fd = sv->queue.efd, .events = POLLIN };
+
+	while (!pool_ready(sv)) {
+		assert_int_equal(poll(&p, 1, 60000), 1);
+		work_run(&sv->queue);
+	}
+}
+
 static int execute(struct served *sv, const struct op_req *rq,
 		   struct op_reply *rep)
 {
 	memset(rep, 0, sizeof(*rep));
 	if (rq->kind == ORCHFS_KIND_CREATE)
-		pool_ensure(sv);
+		pool_wait(sv);
 	ns_execute(sv->ns, rq, rep);
 	arena_free(rep->arena);
 	return rep->status;

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -145,6 +146,17 @@ struct ask {
 	bool exporting;
 };
 
+/* In the namespace thread: until a file can be made. */
+static void pool_wait(struct served *sv)
+{
+	struct pollfd p = { .fd = sv->queue.efd, .events = POLLIN };
+
+	while (!pool_ready(sv)) {
+		assert_int_equal(poll(&p, 1, 60000), 1);
+		work_run(&sv->queue);
+	}
+}
+
 static int ask_run(struct served *sv, struct job *j)
 {
 	struct ask *a = container_of(j, struct ask, j);
@@ -165,7 +177,7 @@ static int ask_run(struct served *sv, struct job *j)
 	if (a->doubt) {
 		volume_error(v, -EIO);
 		health_tick(sv);
-		pool_ensure(sv);
+		pool_wait(sv);
 		assert_int_equal(pool_backing_ops.take(sv, &file), 0);
 		a->taken = file.volume;
 	}
