@@ -21,18 +21,24 @@ struct out {
 	bool (*stop)(void *ctx);
 	void *ctx;
 	EVP_MD_CTX *md;
+	bool summed;		/* what comes now is the sum itself */
 	uint8_t *buf;
 	size_t len;
 	struct backup_stats *stats;
 	int rc;
 };
 
-/* A pipe that nobody reads must not hold the daemon up when it stops. */
+/*
+ * What is in the buffer goes into the sum and out. A pipe that nobody reads
+ * must not hold the daemon up when it stops.
+ */
 static int out_flush(struct out *o)
 {
 	struct pollfd p = { .fd = o->fd, .events = POLLOUT };
 	size_t pos = 0;
 
+	if (!o->summed)
+		EVP_DigestUpdate(o->md, o->buf, o->len);
 	while (!o->rc && pos < o->len) {
 		ssize_t n;
 
@@ -53,12 +59,10 @@ static int out_flush(struct out *o)
 	return o->rc;
 }
 
-static void out_put(struct out *o, const void *data, size_t len, bool hash)
+static void out_put(struct out *o, const void *data, size_t len)
 {
 	const uint8_t *p = data;
 
-	if (hash)
-		EVP_DigestUpdate(o->md, p, len);
 	while (len && !o->rc) {
 		size_t n = OUT_BUF - o->len < len ? OUT_BUF - o->len : len;
 
@@ -100,7 +104,7 @@ static int out_header(struct out *o, struct store *st, struct store_snap *sn)
 	n = snprintf(line, sizeof(line), "orchfs backup 1 %s %.63s\n", u,
 		     s->name);
 	orchfs__store__super__free_unpacked(s, NULL);
-	out_put(o, line, (size_t)n, true);
+	out_put(o, line, (size_t)n);
 	return 0;
 }
 
@@ -137,9 +141,9 @@ static int out_records(struct out *o, struct store *st, struct store_snap *sn)
 
 		put_le(head, k.len, 4);
 		put_le(head + 4, v.len, 4);
-		out_put(o, head, 8, true);
-		out_put(o, k.p, k.len, true);
-		out_put(o, v.p, v.len, true);
+		out_put(o, head, 8);
+		out_put(o, k.p, k.len);
+		out_put(o, v.p, v.len);
 		o->stats->records++;
 	}
 	rc = store_iter_error(it);
@@ -148,7 +152,7 @@ static int out_records(struct out *o, struct store *st, struct store_snap *sn)
 		return rc;
 	put_le(head, 0, 8);
 	put_le(head + 8, o->stats->records, 8);
-	out_put(o, head, 16, true);
+	out_put(o, head, 16);
 	return o->rc;
 }
 
@@ -171,9 +175,12 @@ int backup_write(struct store *st, int fd, bool (*stop)(void *ctx), void *ctx,
 		rc = out_seq(&o, st, sn);
 	if (!rc)
 		rc = out_records(&o, st, sn);
+	if (!rc)
+		rc = out_flush(&o);
 	if (!rc) {
+		o.summed = true;
 		EVP_DigestFinal_ex(o.md, sum, &sum_len);
-		out_put(&o, sum, sum_len, false);
+		out_put(&o, sum, sum_len);
 		rc = out_flush(&o);
 	}
 	if (!rc && fsync(fd) < 0 && errno != EINVAL && errno != EROFS)
