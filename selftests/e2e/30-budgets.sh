@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: counts are the same there
 # timeout: 300
 # How often an operation makes the kernel ask the daemon.
 . "$(dirname "$0")/lib.sh"

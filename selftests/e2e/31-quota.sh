@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: about the daemon
 # vm: --cpus 1 --timeout 900
 # timeout: 300
 # Quotas of the volume's file system hold for whom the files belong to.

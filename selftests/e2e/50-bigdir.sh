@@ -17,5 +17,5 @@ between=orch-kill
 # not in the test's folder, which is removed afterwards: that takes minutes
 
 bigdir --dir "$ORCH_MNT/big" --count "$(long_or 1000000 100000)" \
-	--remove "$(long_or 9999999 10000)" --seed "$SEED" --between "$between"
+	--remove "$(long_or 100000 10000)" --seed "$SEED" --between "$between"
 fsck_clean

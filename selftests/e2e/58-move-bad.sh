@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: about the daemon
 # timeout: 400
 # Moves that are refused, met by others, given up.
 . "$(dirname "$0")/lib.sh"

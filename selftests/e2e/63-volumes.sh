@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: about the daemon
 # vm: --cpus 1 --timeout 900
 # timeout: 240
 # Volumes of a namespace that is served: a refused one comes back without a

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: about the daemon
 # vm: --cpus 2 --timeout 1500
 # timeout: 900
 # Several volumes: where new files go, one that fills up in the middle of a

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: about the daemon
 # vm: --cpus 2 --timeout 1500
 # timeout: 600
 # A volume is drained while its files are in use: it gets no new ones, what is

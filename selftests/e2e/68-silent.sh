@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: no: about the daemon
 # timeout: 300
 # The only volume doesn't answer for a while: it is called silent, what needs
 # no new backing file goes on, creates wait for it and then succeed.
