@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The deleter: a worker that unlinks backing files once the transaction that
- * ordered it is durable, and rewrites the volumes' markers now and then.
+ * ordered it is durable, and rewrites the volumes' markers now and then. A
+ * deletion's record goes when the unlink is durable: else a power cut could
+ * bring the file back when nothing tells any more what it was.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -67,6 +69,29 @@ static void batch_done(struct work *w)
 		nl_ops_durable(sv);
 }
 
+/* Also what an earlier run has unlinked. Those of one directory are together. */
+static void batch_sync(struct delete_batch *b)
+{
+	struct volume *v = NULL;
+	uint64_t dir = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < b->nr; i++) {
+		const uint64_t ino = b->item[i].d.ino;
+
+		if (!b->item[i].done || !b->item[i].volume)
+			continue;
+		if (b->item[i].volume != v || backing_dir(ino) != dir) {
+			v = b->item[i].volume;
+			dir = backing_dir(ino);
+			rc = backing_sync(v, ino, ino);
+			volume_error(v, rc);
+		}
+		if (rc < 0)
+			b->item[i].done = false;
+	}
+}
+
 /* worker */
 static void batch_run(struct work *w)
 {
@@ -92,6 +117,7 @@ static void batch_run(struct work *w)
 				 (unsigned long long)d->instance,
 				 strerror(-rc));
 	}
+	batch_sync(b);
 	b->w.run = batch_done;
 	if (!work_post(&b->sv->queue, &b->w))
 		batch_free(b);	/* stopping: the records stay */
