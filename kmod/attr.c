@@ -8,6 +8,7 @@
 #include <linux/posix_acl.h>
 #include <linux/stat.h>
 
+#include "layout.h"
 #include "vfs.h"
 #include "trace.h"
 
@@ -166,6 +167,11 @@ static void orchfs_setattr_apply(struct inode *inode, const struct iattr *iattr,
 {
 	if (S_ISREG(inode->i_mode))
 		orchfs_attr_from_backing(inode);
+	if (valid & ORCHFS_SET_MTIME) {
+		spin_lock(&inode->i_lock);
+		orchfs_attr_base_locked(inode);
+		spin_unlock(&inode->i_lock);
+	}
 	if (valid & ORCHFS_SET_ATIME)
 		orchfs_attr_put_time(&res->attr.atime, &res->attr.atime_nsec,
 				     iattr->ia_atime);
@@ -177,11 +183,12 @@ static void orchfs_setattr_apply(struct inode *inode, const struct iattr *iattr,
 	orchfs_inode_update(inode, &res->attr, res->txn, valid, stamp);
 }
 
-/* What of that isn't so already. */
+/* What of that isn't so already, here and in the record. */
 static u32 orchfs_setattr_news(const struct inode *inode, u32 valid,
 			       const struct orchfs_attr *attr)
 {
 	struct timespec64 atime = { attr->atime, attr->atime_nsec };
+	struct timespec64 told = ORCHFS_I(inode)->told_atime;
 	struct timespec64 own = inode_get_atime(inode);
 
 	if (attr->mode == inode->i_mode)
@@ -190,7 +197,7 @@ static u32 orchfs_setattr_news(const struct inode *inode, u32 valid,
 		valid &= ~ORCHFS_SET_UID;
 	if (attr->gid == i_gid_read(inode))
 		valid &= ~ORCHFS_SET_GID;
-	if (timespec64_equal(&atime, &own))
+	if (timespec64_equal(&atime, &own) && timespec64_equal(&atime, &told))
 		valid &= ~ORCHFS_SET_ATIME;
 	return valid;
 }

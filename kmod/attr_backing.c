@@ -49,6 +49,24 @@ void orchfs_attr_seen_locked(struct inode *inode,
 }
 
 /**
+ * orchfs_attr_base_locked() - the daemon looks at the backing file's mtime
+ * @inode: i_lock is held
+ *
+ * It did when it granted writing, or when it set an mtime in the record: as
+ * long as the backing file has that one, the record's counts.
+ */
+void orchfs_attr_base_locked(struct inode *inode)
+{
+	const struct orchfs_layout *lay;
+
+	lockdep_assert_held(&inode->i_lock);
+	lay = rcu_dereference_protected(ORCHFS_I(inode)->layout,
+					lockdep_is_held(&inode->i_lock));
+	if (lay && lay->inode)
+		ORCHFS_I(inode)->base_mtime = inode_get_mtime(lay->inode);
+}
+
+/**
  * orchfs_attr_stale() - would orchfs_attr_written() change anything?
  * @inode: of orchfs
  * @backing: its backing inode

@@ -209,7 +209,8 @@ static int orchfs_get_name(struct dentry *parent, char *name,
 /* What nfsd has answered survives a power cut. */
 static int orchfs_commit_metadata(struct inode *inode)
 {
-	return orchfs_durable_names(inode, false);
+	return orchfs_commit_times(inode) ?:
+	       orchfs_durable_names(inode, false);
 }
 
 const struct export_operations orchfs_export_ops = {

@@ -77,6 +77,9 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->seen_instance = 0;
 	oi->seen_mtime = (struct timespec64){};
 	oi->seen_ctime = (struct timespec64){};
+	oi->base_mtime = (struct timespec64){};
+	oi->told_atime = (struct timespec64){};
+	oi->touched = 0;
 	oi->note_attr = NULL;
 	oi->note_forget = NULL;
 	oi->lru_used = false;
@@ -339,34 +342,45 @@ static bool orchfs_time_after(struct timespec64 a, struct timespec64 b)
 	return timespec64_compare(&a, &b) > 0;
 }
 
+/* Was that asked for before a utimes that the daemon didn't hear of? */
+static bool orchfs_before_touch_locked(const struct inode *inode,
+				       const struct orchfs_stamp *stamp)
+{
+	u64 touched = ORCHFS_I(inode)->touched;
+
+	lockdep_assert_held(&inode->i_lock);
+	return touched && !(stamp && stamp->mark >= touched);
+}
+
 /*
  * mtime and ctime follow the record unless the kernel knows better: a layout
  * is held (the backing file's times go ahead of the record's) or a notice with
- * later times is under way. Then they only go forward, and not at all if the
- * record is the one that is known: an answer may tell of a backing file as it
- * was before a utimes. atime is kept here and told late, so it only goes
- * forward always.
+ * later times is under way. Then they only go forward. atime is kept here and
+ * told late, so it only goes forward always.
  */
 static void orchfs_apply_times_locked(struct inode *inode,
 				      const struct orchfs_attr *attr,
-				      u32 explicit, bool known)
+				      u32 explicit,
+				      const struct orchfs_stamp *stamp)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 	struct timespec64 atime = { attr->atime, attr->atime_nsec };
 	struct timespec64 mtime = { attr->mtime, attr->mtime_nsec };
 	struct timespec64 ctime = { attr->ctime, attr->ctime_nsec };
-	bool forward, later;
+	bool forward;
 
 	lockdep_assert_held(&inode->i_lock);
 
 	forward = rcu_access_pointer(oi->layout) ||
 		  (oi->attr_dirty && (S_ISREG(inode->i_mode) ||
 				      special_file(inode->i_mode)));
+	oi->told_atime = atime;
 	if ((explicit & ORCHFS_SET_ATIME) ||
 	    orchfs_time_after(atime, inode_get_atime(inode)))
 		inode_set_atime_to_ts(inode, atime);
-	later = !known && orchfs_time_after(mtime, inode_get_mtime(inode));
-	if ((explicit & ORCHFS_SET_MTIME) || !forward || later)
+	if ((explicit & ORCHFS_SET_MTIME) ||
+	    (!orchfs_before_touch_locked(inode, stamp) &&
+	     (!forward || orchfs_time_after(mtime, inode_get_mtime(inode)))))
 		inode_set_mtime_to_ts(inode, mtime);
 	if ((explicit & ORCHFS_SET_CTIME) || !forward ||
 	    orchfs_time_after(ctime, inode_get_ctime(inode)))
@@ -418,7 +432,6 @@ static void orchfs_apply_locked(struct inode *inode,
 				const struct orchfs_stamp *stamp)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
-	bool known = attr->change == oi->change;
 
 	lockdep_assert_held(&inode->i_lock);
 
@@ -439,7 +452,7 @@ static void orchfs_apply_locked(struct inode *inode,
 	i_gid_write(inode, attr->gid);
 	if (inode->i_nlink != attr->nlink)
 		set_nlink(inode, attr->nlink);
-	orchfs_apply_times_locked(inode, attr, explicit, known);
+	orchfs_apply_times_locked(inode, attr, explicit, stamp);
 	orchfs_apply_size_locked(inode, attr);
 	orchfs_apply_flags_locked(inode, attr);
 }

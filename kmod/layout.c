@@ -208,6 +208,9 @@ static struct orchfs_layout *layout_replace_locked(struct orchfs_inode *ii,
 
 	rcu_assign_pointer(ii->layout, lay);
 	orchfs_attr_seen_locked(&ii->vfs_inode, lay);
+	if (lay->writable &&
+	    !(old && old->writable && old->instance == lay->instance))
+		orchfs_attr_base_locked(&ii->vfs_inode);
 	return old;
 }
 

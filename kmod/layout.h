@@ -220,6 +220,7 @@ int orchfs_note_reserve(struct inode *inode);
 /* attr_backing.c */
 void orchfs_attr_seen_locked(struct inode *inode,
 			     const struct orchfs_layout *lay);
+void orchfs_attr_base_locked(struct inode *inode);
 bool orchfs_attr_stale(struct inode *inode, struct inode *backing);
 void orchfs_attr_written(struct inode *inode, struct inode *backing);
 

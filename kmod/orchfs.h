@@ -186,6 +186,10 @@ struct orchfs_sb {
  * @seen_instance: whose times @seen_mtime and @seen_ctime are (i_lock)
  * @seen_mtime: times of the backing file that go with the inode's own
  *	(i_lock); while they are unchanged the inode's are right
+ * @base_mtime: the backing file's mtime that the daemon takes for none, as
+ *	far as known (i_lock)
+ * @told_atime: of the last answer (i_lock)
+ * @touched: orchfs_channel.marks when mtime was set without the daemon (i_lock)
  * @notes: memory for the last notices: attr+return, forget
  * @lru: on orchfs_sb.lru when a layout is cached
  * @lru_used: opened since it came to the end of that list
@@ -212,6 +216,9 @@ struct orchfs_inode {
 	u64 seen_instance;
 	struct timespec64 seen_mtime;
 	struct timespec64 seen_ctime;
+	struct timespec64 base_mtime;
+	struct timespec64 told_atime;
+	u64 touched;
 	struct orchfs_note *note_attr;
 	struct orchfs_note *note_forget;
 	struct list_head lru;
@@ -449,6 +456,7 @@ void orchfs_mmap_sb_exit(struct orchfs_sb *sbi);
 /* Truncate through the layout; the caller holds i_rwsem. */
 int orchfs_truncate(struct inode *inode, const struct iattr *iattr);
 bool orchfs_touch(struct inode *inode, const struct iattr *iattr);
+int orchfs_commit_times(struct inode *inode);
 /* Bring size, blocks and times up to the backing file's, if there is one. */
 void orchfs_attr_from_backing(struct inode *inode);
 void orchfs_attr_dioalign(struct inode *inode, struct kstat *stat);

@@ -3,6 +3,7 @@
  * Truncate and flush: done to the backing inode, open or not.
  */
 #include <linux/cred.h>
+#include <linux/exportfs.h>
 #include <linux/fiemap.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
@@ -34,11 +35,32 @@ static bool backing_same(const struct inode *backing, const struct iattr *ia)
 	       i_size_read(backing) == ia->ia_size;
 }
 
+/* Answers that were asked for before don't count for mtime. */
+static void backing_touched(struct inode *inode)
+{
+	spin_lock(&inode->i_lock);
+	ORCHFS_I(inode)->touched =
+		atomic64_inc_return(&orchfs_channel_of(inode)->marks);
+	spin_unlock(&inode->i_lock);
+}
+
+/* A ctime alone leaves an mtime that utimes has set in the record. */
+static void backing_changed(struct inode *inode, struct inode *backing,
+			    unsigned int ia_valid)
+{
+	if (ia_valid & (ATTR_SIZE | ATTR_MTIME)) {
+		orchfs_attr_written(inode, backing);
+	} else {
+		orchfs_contents_changed(inode);
+		orchfs_attr_from_backing(inode);
+	}
+}
+
 /*
- * Counts as I/O, so a swap waits for it. Costs an upcall where no layout that
- * grants writing is held.
+ * Counts as I/O, so a swap waits for it. With @ask it costs an upcall where no
+ * layout that grants writing is held; without it fails and waits for nothing.
  */
-static int backing_setattr(struct inode *inode, struct iattr *ia)
+static int backing_setattr(struct inode *inode, struct iattr *ia, bool ask)
 {
 	struct orchfs_open_inode *oi;
 	struct orchfs_layout *lay;
@@ -46,10 +68,10 @@ static int backing_setattr(struct inode *inode, struct iattr *ia)
 	bool same;
 	int ret;
 
-	ret = orchfs_layout_attach(inode, true, false, &oi);
+	ret = orchfs_layout_attach(inode, ask, false, &oi);
 	if (ret)
 		return ret;
-	gate = orchfs_layout_pass(inode, oi, true, false, &lay);
+	gate = orchfs_layout_pass(inode, oi, true, !ask, &lay);
 	ret = PTR_ERR_OR_ZERO(gate);
 	if (ret)
 		goto out_detach;
@@ -57,11 +79,9 @@ static int backing_setattr(struct inode *inode, struct iattr *ia)
 	ret = backing_change(lay, ia);
 	if (!ret && !same) {
 		WRITE_ONCE(oi->written, true);
-		/* a ctime alone leaves an mtime that utimes has set */
-		if (ia->ia_valid & (ATTR_SIZE | ATTR_MTIME))
-			orchfs_attr_written(inode, lay->inode);
-		else
-			orchfs_attr_from_backing(inode);
+		if (!ask && (ia->ia_valid & ATTR_MTIME))
+			backing_touched(inode);
+		backing_changed(inode, lay->inode, ia->ia_valid);
 	}
 	orchfs_gate_leave(gate);
 	orchfs_layout_put(lay);
@@ -86,36 +106,45 @@ int orchfs_truncate(struct inode *inode, const struct iattr *iattr)
 		.ia_size = iattr->ia_size,
 	};
 
-	return backing_setattr(inode, &ia);
+	return backing_setattr(inode, &ia, true);
 }
 
 /*
- * The daemon takes an mtime of the backing file's that isn't the one it knows,
- * so it must be another one than is there; or nothing changes at all.
+ * The daemon takes the backing file's mtime when it isn't the one that it saw
+ * there last; so a new one must be neither that nor, where the inode's own is
+ * the record's, what is there.
  */
-static bool backing_keeps_mtime(const struct inode *inode,
-				struct inode *backing, struct timespec64 mtime)
+static bool backing_keeps_mtime(struct inode *inode, struct inode *backing,
+				struct timespec64 mtime)
 {
 	struct timespec64 kept = timestamp_truncate(mtime, backing);
 	struct timespec64 there = inode_get_mtime(backing);
 	struct timespec64 own = inode_get_mtime(inode);
+	struct timespec64 base;
 
-	return timespec64_equal(&kept, &mtime) &&
-	       (!timespec64_equal(&mtime, &there) ||
-		timespec64_equal(&mtime, &own));
+	spin_lock(&inode->i_lock);
+	base = ORCHFS_I(inode)->base_mtime;
+	spin_unlock(&inode->i_lock);
+	if (!timespec64_equal(&kept, &mtime))
+		return false;
+	if (timespec64_equal(&mtime, &there))
+		return timespec64_equal(&mtime, &own);
+	return !timespec64_equal(&mtime, &base);
 }
 
+/* A volume that is frozen would be waited for. */
 static bool backing_keeps_times(struct inode *inode, const struct iattr *ia)
 {
-	const struct orchfs_layout *lay;
+	struct orchfs_layout *lay = orchfs_layout_of(inode);
 	bool ret = false;
 
-	rcu_read_lock();
-	lay = rcu_dereference(ORCHFS_I(inode)->layout);
-	if (lay && lay->writable && lay->inode)
+	if (!lay)
+		return false;
+	if (lay->writable && lay->inode &&
+	    READ_ONCE(lay->inode->i_sb->s_writers.frozen) == SB_UNFROZEN)
 		ret = !(ia->ia_valid & ATTR_MTIME) ||
 		      backing_keeps_mtime(inode, lay->inode, ia->ia_mtime);
-	rcu_read_unlock();
+	orchfs_layout_put(lay);
 	return ret;
 }
 
@@ -137,7 +166,8 @@ bool orchfs_touch(struct inode *inode, const struct iattr *iattr)
 		.ia_mtime = iattr->ia_mtime,
 	};
 
-	return backing_keeps_times(inode, &ia) && !backing_setattr(inode, &ia);
+	return backing_keeps_times(inode, &ia) &&
+	       !backing_setattr(inode, &ia, false);
 }
 
 /**
@@ -176,6 +206,34 @@ int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
 		orchfs_layout_put(lay);
 	}
 	orchfs_layout_detach(inode, oi, false);
+	return ret;
+}
+
+/**
+ * orchfs_commit_times() - make the backing file's times durable
+ * @inode: of any type
+ *
+ * Nothing to do where they were not set without the daemon.
+ *
+ * Return: 0 or the error of the backing file system.
+ */
+int orchfs_commit_times(struct inode *inode)
+{
+	const struct export_operations *ops;
+	struct orchfs_layout *lay;
+	int ret = 0;
+
+	if (!S_ISREG(inode->i_mode) || !READ_ONCE(ORCHFS_I(inode)->touched))
+		return 0;
+	lay = orchfs_layout_of(inode);
+	if (!lay)
+		return 0;
+	ops = lay->inode ? lay->inode->i_sb->s_export_op : NULL;
+	if (ops && ops->commit_metadata)
+		ret = ops->commit_metadata(lay->inode);
+	else if (lay->inode)
+		ret = sync_inode_metadata(lay->inode, 1);
+	orchfs_layout_put(lay);
 	return ret;
 }
 

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 cat >times.py <<'EOP'
-import os, subprocess, sys
+import json, os, subprocess, sys
 OLD = 1_000_000_000_123_456_789
 MID = 1_200_000_000_000_000_001
 
@@ -91,6 +91,56 @@ cold()
 says("c", OLD)
 assert os.stat("c").st_atime_ns == MID
 assert os.stat("c").st_ctime_ns > before.st_ctime_ns
+
+# back to the one that it had before it was written, as editors do
+def written(name):
+    fd = os.open(name, os.O_WRONLY)
+    os.write(fd, b"changed")
+    return fd
+
+for how in ("settled", "open", "killed", "given"):
+    name = f"back-{how}"
+    os.close(fresh(name))
+    if how == "given":
+        os.utime(name, ns=(MID, OLD))
+    cold()
+    was = os.stat(name).st_mtime_ns
+    there = was
+    if how == "given":
+        where = json.loads(subprocess.check_output(
+            ["orchctl", "where", "--json", name]))
+        there = os.stat(where["instances"][0]["backing"]).st_mtime_ns
+        assert there != was
+    fd = written(name)
+    if how == "settled":
+        os.close(fd)
+        run("sync")
+        fd = os.open(name, os.O_RDONLY)
+    assert os.fstat(fd).st_mtime_ns > there
+    set_mtime(fd, there)
+    if how != "killed":
+        os.chmod(name, 0o640)
+    says(name, there)
+    if how == "killed" or how == "given":
+        run("orch-kill")
+    says(name, there)
+    os.close(fd)
+    says(name, there)
+    cold()
+    says(name, there)
+
+# an access time that a read has left is in the record once it was asked for
+os.close(fresh("e"))
+cold()
+fd = os.open("e", os.O_RDWR)
+os.read(fd, 5)
+atime = os.fstat(fd).st_atime_ns
+os.utime(fd, ns=(atime, OLD))
+run("orch-kill")
+os.close(fd)
+cold()
+assert os.stat("e").st_atime_ns == atime
+says("e", OLD)
 
 # what may not be done is refused as ever
 os.chmod("c", 0o666)
