@@ -282,6 +282,32 @@ static void drop_parked(struct served *sv)
 	sv->parked_tail = &sv->parked;
 }
 
+static bool parked_is_of(struct parked *p, uint64_t session)
+{
+	struct nl_request r;
+	bool is;
+
+	is = !nl_decode_request(&p->nlh, &r) && r.op.session == session;
+	nl_request_release(&r);
+	return is;
+}
+
+/* Nobody waits for them any more: they were given up. */
+static void drop_parked_of(struct served *sv, uint64_t session)
+{
+	struct parked *p, **at = &sv->parked;
+
+	while ((p = *at)) {
+		if (!parked_is_of(p, session)) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		free(p);
+	}
+	sv->parked_tail = at;
+}
+
 /* Those that still can't be done are parked again. */
 static void unpark_run(struct work *w)
 {
@@ -385,8 +411,12 @@ static void do_request(struct served *sv, struct nlmsghdr *nlh, bool again)
 static int do_notes(void *ctx, const struct ns_note *notes, size_t nr)
 {
 	struct served *sv = ctx;
-	int rc = ns_note(sv->ns, notes, nr);
+	int rc;
 
+	for (size_t i = 0; i < nr; i++)
+		if (notes[i].kind == ORCHFS_KIND_NOTE_UMOUNT)
+			drop_parked_of(sv, notes[i].session);
+	rc = ns_note(sv->ns, notes, nr);
 	served_txn(sv);
 	/* a namespace has one session in a kernel */
 	for (size_t i = 0; i < nr; i++)

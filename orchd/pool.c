@@ -387,6 +387,8 @@ bool pool_ready(struct served *sv)
 		have = placement_ready(c.p, c.nr);
 		if (have >= 0 && placement_same_rank(&c.p[want], &c.p[have]))
 			return true;
+		if (sv->pool.stopped)
+			return false;	/* the next daemon does it */
 		pool_maintain(sv);
 		if (want < 0)
 			return !pool_any_busy(sv);	/* take() tells why */
