@@ -5,7 +5,7 @@
 
 GUEST_PACKAGES=(acl attr bash bindfs cpio dbench dmsetup e2fsprogs fio gcc git iproute2
 	kmod libc6-dev libcap2-bin libelf1 make nfs-kernel-server postgresql procps
-	python3-minimal python3 rsync sqlite3 strace stress-ng util-linux xfsprogs
+	python3-minimal python3 rsync secilc sqlite3 strace stress-ng util-linux xfsprogs
 	xz-utils zstd)
 
 GUEST_MIB=2048
