@@ -28,6 +28,7 @@
 
 #define TAKE_MS		20000	/* then the other one is killed */
 #define QUIET_MS	30000	/* for what was asked before */
+#define ASK_MS		20000	/* for a program to be an orchd */
 
 extern char **environ;
 
@@ -398,9 +399,13 @@ static int spawn(const char *program, pid_t *pid)
 	return -rc;
 }
 
-/* Return: 0 it, or another, has taken over, 1 it has ended. */
-static int upgrade_wait(pid_t pid, int *status, pid_t *taker)
+/*
+ * What doesn't ask to take over is no orchd, and is killed.
+ * Return: 0 it, or another, has taken over, 1 it has ended.
+ */
+static int upgrade_wait(pid_t pid, int *status, pid_t *taker, bool *mute)
 {
+	uint64_t end = now_ms() + ASK_MS;
 	struct timespec t;
 	bool ended = false;
 	int rc = -1;
@@ -409,6 +414,9 @@ static int upgrade_wait(pid_t pid, int *status, pid_t *taker)
 	while (rc < 0) {
 		if (!ended && waitpid(pid, status, WNOHANG) == pid)
 			ended = true;
+		*mute = h.pid != pid && now_ms() >= end;
+		if (!ended && *mute)
+			kill(pid, SIGKILL);
 		*taker = h.pid;
 		if (h.state == TAKEN)
 			rc = 0;
@@ -434,6 +442,8 @@ int ctl_upgrade(struct ctl_call *c)
 	char how[64];
 	int rc, status = 0;
 	pid_t pid, taker;
+	const char *why;
+	bool mute;
 
 	if (!*program)
 		program = h.exe;
@@ -443,7 +453,7 @@ int ctl_upgrade(struct ctl_call *c)
 			 "%s: this orchd goes on", program, strerror(-rc));
 		return rc;
 	}
-	rc = upgrade_wait(pid, &status, &taker);
+	rc = upgrade_wait(pid, &status, &taker, &mute);
 	if (!rc) {
 		c->resp.pid = (uint64_t)taker;
 		return 0;
@@ -454,9 +464,12 @@ int ctl_upgrade(struct ctl_call *c)
 		snprintf(how, sizeof(how), "exit status %d",
 			 WEXITSTATUS(status));
 	pthread_mutex_lock(&h.lock);
+	why = h.pid == pid && h.text[0] ? h.text : "it has ended";
+	if (mute)
+		why = "it did not ask to, so it was killed";
 	snprintf(c->message, sizeof(c->message), "%.200s has not taken over: "
-		 "%.300s (%s). This orchd goes on; see the log", program,
-		 h.pid == pid && h.text[0] ? h.text : "it has ended", how);
+		 "%.300s (%s). This orchd goes on; see the log", program, why,
+		 how);
 	pthread_mutex_unlock(&h.lock);
 	return -ECANCELED;
 }

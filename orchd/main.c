@@ -57,6 +57,8 @@ static void taken_over(struct daemon *d)
 		return;
 	}
 	fault_point("before-taken");
+	if (fault_hit("hang-taken"))
+		pause();
 	d->taking = false;
 	rc = takeover_end(&d->takeover, NULL);
 	if (rc < 0)

@@ -144,6 +144,15 @@ refused_soon 60 "exit status 99" orchctl upgrade /tmp/new-orchd
 goes_on died
 load_end
 note "slowest operation with two that failed: $slowest s"
+if [ "$LONG" = 1 ]; then
+	program "exec sleep 1000"
+	refused_soon 120 "did not ask" orchctl upgrade /tmp/new-orchd
+	goes_on mute
+	program "ORCHD_FAULT=hang-taken exec '$orchd' \"\$@\""
+	refused_soon 120 "not done within" orchctl upgrade /tmp/new-orchd
+	goes_on hangs
+	rmdir mute hangs
+fi
 
 note "the old daemon dies once it has handed over"
 load
