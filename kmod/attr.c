@@ -184,13 +184,16 @@ static void orchfs_setattr_apply(struct inode *inode, const struct iattr *iattr,
 }
 
 /* What of that isn't so already, here and in the record. */
-static u32 orchfs_setattr_news(const struct inode *inode, u32 valid,
+static u32 orchfs_setattr_news(struct inode *inode, u32 valid,
 			       const struct orchfs_attr *attr)
 {
 	struct timespec64 atime = { attr->atime, attr->atime_nsec };
-	struct timespec64 told = ORCHFS_I(inode)->told_atime;
-	struct timespec64 own = inode_get_atime(inode);
+	struct timespec64 own, told;
 
+	spin_lock(&inode->i_lock);
+	own = inode_get_atime(inode);
+	told = ORCHFS_I(inode)->told_atime;
+	spin_unlock(&inode->i_lock);
 	if (attr->mode == inode->i_mode)
 		valid &= ~ORCHFS_SET_MODE;
 	if (attr->uid == i_uid_read(inode))

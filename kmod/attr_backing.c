@@ -53,17 +53,25 @@ void orchfs_attr_seen_locked(struct inode *inode,
  * @inode: i_lock is held
  *
  * It did when it granted writing, or when it set an mtime in the record: as
- * long as the backing file has that one, the record's counts.
+ * long as the backing file has that one, the record's counts. Where an instance
+ * was not settled since the last grant the daemon goes by that one's.
  */
 void orchfs_attr_base_locked(struct inode *inode)
 {
+	struct orchfs_inode *ii = ORCHFS_I(inode);
 	const struct orchfs_layout *lay;
+	struct timespec64 mtime;
 
 	lockdep_assert_held(&inode->i_lock);
-	lay = rcu_dereference_protected(ORCHFS_I(inode)->layout,
+	lay = rcu_dereference_protected(ii->layout,
 					lockdep_is_held(&inode->i_lock));
-	if (lay && lay->inode)
-		ORCHFS_I(inode)->base_mtime = inode_get_mtime(lay->inode);
+	if (!lay || !lay->inode)
+		return;
+	mtime = inode_get_mtime(lay->inode);
+	if (time_is(mtime, ii->base_mtime))
+		return;
+	ii->base_before = ii->base_mtime;
+	ii->base_mtime = mtime;
 }
 
 /**
@@ -78,6 +86,17 @@ bool orchfs_attr_stale(struct inode *inode, struct inode *backing)
 	return i_size_read(inode) != i_size_read(backing) ||
 	       !time_is(inode_get_mtime(inode), inode_get_mtime(backing)) ||
 	       !time_is(ORCHFS_I(inode)->seen_ctime, inode_get_ctime(backing));
+}
+
+/* One that goes back isn't overtaken by answers of before. */
+static void attr_mtime_locked(struct inode *inode, struct timespec64 mtime)
+{
+	struct timespec64 own = inode_get_mtime(inode);
+
+	if (timespec64_compare(&mtime, &own) < 0)
+		ORCHFS_I(inode)->touched = atomic64_inc_return(
+			&orchfs_channel_of(inode)->marks);
+	inode_set_mtime_to_ts(inode, mtime);
 }
 
 static void attr_ctime_locked(struct inode *inode, struct timespec64 ctime)
@@ -104,7 +123,7 @@ void orchfs_attr_written(struct inode *inode, struct inode *backing)
 	if (!orchfs_attr_stale(inode, backing))
 		return;
 	spin_lock(&inode->i_lock);
-	inode_set_mtime_to_ts(inode, inode_get_mtime(backing));
+	attr_mtime_locked(inode, inode_get_mtime(backing));
 	attr_ctime_locked(inode, inode_get_ctime(backing));
 	if (layout_of_backing_locked(inode, backing)) {
 		i_size_write(inode, i_size_read(backing));
@@ -137,7 +156,7 @@ static void attr_apply(struct inode *inode, struct inode *backing,
 		inode->i_blocks = stat->blocks;
 		if (!time_is(ii->seen_mtime, stat->mtime)) {
 			ii->seen_mtime = stat->mtime;
-			inode_set_mtime_to_ts(inode, stat->mtime);
+			attr_mtime_locked(inode, stat->mtime);
 		}
 		if (!time_is(ii->seen_ctime, stat->ctime)) {
 			ii->seen_ctime = stat->ctime;

@@ -78,6 +78,7 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->seen_mtime = (struct timespec64){};
 	oi->seen_ctime = (struct timespec64){};
 	oi->base_mtime = (struct timespec64){};
+	oi->base_before = (struct timespec64){};
 	oi->told_atime = (struct timespec64){};
 	oi->touched = 0;
 	oi->note_attr = NULL;
@@ -169,7 +170,8 @@ void orchfs_evict_inode(struct inode *inode)
 	clear_inode(inode);
 	orchfs_listing_drop(inode);
 	/* an answer that is under way may bring it back */
-	orchfs_raise64(&orchfs_channel_of(inode)->absent, ORCHFS_I(inode)->mark);
+	orchfs_raise64(&orchfs_channel_of(inode)->absent,
+		       max(ORCHFS_I(inode)->mark, ORCHFS_I(inode)->touched));
 	if (is_bad_inode(inode))
 		return;
 	trace_orchfs_inode_op(ORCHFS_TRACE_EVICT, inode, inode->i_nlink);

@@ -188,6 +188,7 @@ struct orchfs_sb {
  *	(i_lock); while they are unchanged the inode's are right
  * @base_mtime: the backing file's mtime that the daemon takes for none, as
  *	far as known (i_lock)
+ * @base_before: the one before, which may still be the daemon's (i_lock)
  * @told_atime: of the last answer (i_lock)
  * @touched: orchfs_channel.marks when mtime was set without the daemon (i_lock)
  * @notes: memory for the last notices: attr+return, forget
@@ -217,6 +218,7 @@ struct orchfs_inode {
 	struct timespec64 seen_mtime;
 	struct timespec64 seen_ctime;
 	struct timespec64 base_mtime;
+	struct timespec64 base_before;
 	struct timespec64 told_atime;
 	u64 touched;
 	struct orchfs_note *note_attr;

@@ -120,16 +120,18 @@ static bool backing_keeps_mtime(struct inode *inode, struct inode *backing,
 	struct timespec64 kept = timestamp_truncate(mtime, backing);
 	struct timespec64 there = inode_get_mtime(backing);
 	struct timespec64 own = inode_get_mtime(inode);
-	struct timespec64 base;
+	struct timespec64 base, before;
 
 	spin_lock(&inode->i_lock);
 	base = ORCHFS_I(inode)->base_mtime;
+	before = ORCHFS_I(inode)->base_before;
 	spin_unlock(&inode->i_lock);
 	if (!timespec64_equal(&kept, &mtime))
 		return false;
 	if (timespec64_equal(&mtime, &there))
 		return timespec64_equal(&mtime, &own);
-	return !timespec64_equal(&mtime, &base);
+	return !timespec64_equal(&mtime, &base) &&
+	       !timespec64_equal(&mtime, &before);
 }
 
 /* A volume that is frozen would be waited for. */
