@@ -412,11 +412,13 @@ static int upgrade_wait(pid_t pid, int *status, pid_t *taker, bool *mute)
 
 	pthread_mutex_lock(&h.lock);
 	while (rc < 0) {
-		if (!ended && waitpid(pid, status, WNOHANG) == pid)
+		if (!ended && waitpid(pid, status, WNOHANG))
 			ended = true;
-		*mute = h.pid != pid && now_ms() >= end;
-		if (!ended && *mute)
+		if (!ended && h.state == IDLE && h.pid != pid &&
+		    now_ms() >= end) {
+			*mute = true;
 			kill(pid, SIGKILL);
+		}
 		*taker = h.pid;
 		if (h.state == TAKEN)
 			rc = 0;
@@ -443,7 +445,7 @@ int ctl_upgrade(struct ctl_call *c)
 	int rc, status = 0;
 	pid_t pid, taker;
 	const char *why;
-	bool mute;
+	bool mute = false;
 
 	if (!*program)
 		program = h.exe;

@@ -135,6 +135,7 @@ static void hygiene(void)
 
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
 	if (!getrlimit(RLIMIT_NOFILE, &r)) {
 		r.rlim_max = r.rlim_max < 65536 ? 65536 : r.rlim_max;
 		r.rlim_cur = r.rlim_max;

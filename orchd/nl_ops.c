@@ -282,26 +282,29 @@ static void drop_parked(struct served *sv)
 	sv->parked_tail = &sv->parked;
 }
 
-static bool parked_is_of(struct parked *p, uint64_t session)
+static bool parked_is_of(struct parked *p, uint64_t session, uint64_t *id)
 {
 	struct nl_request r;
 	bool is;
 
 	is = !nl_decode_request(&p->nlh, &r) && r.op.session == session;
+	*id = r.op.id;
 	nl_request_release(&r);
 	return is;
 }
 
-/* Nobody waits for them any more: they were given up. */
+/* Nobody waits for them any more, but each has a slot until it is answered. */
 static void drop_parked_of(struct served *sv, uint64_t session)
 {
 	struct parked *p, **at = &sv->parked;
+	uint64_t id;
 
 	while ((p = *at)) {
-		if (!parked_is_of(p, session)) {
+		if (!parked_is_of(p, session, &id)) {
 			at = &p->next;
 			continue;
 		}
+		send_status(sv, id, -EINTR);
 		*at = p->next;
 		free(p);
 	}

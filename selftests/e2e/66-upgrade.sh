@@ -156,10 +156,14 @@ fi
 
 note "the old daemon dies once it has handed over"
 load
+versions() {
+	grep -c 'version' "$ORCH_LOG"
+}
+before=$(versions)
 orchctl upgrade >/tmp/upgrade.log 2>&1 &
 upgrade=$!
 # the new one says its version when it has what it asked for
-wait_until 30 "the takeover" eval "tail -n 4 $ORCH_LOG | grep -q 'version'"
+wait_until 30 "the takeover" at_least $((before + 1)) versions
 kill -KILL "$old" || :
 wait $upgrade || :
 wait_until 20 "the old daemon to end" daemon_gone "$old"
