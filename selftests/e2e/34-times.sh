@@ -158,8 +158,8 @@ says("c", OLD)
 EOP
 chmod 777 .
 python3 -I times.py
-orchctl sync
-fsck_clean
+sync -f .
+fsck_clean "$ORCH_NAMESPACE"
 
 note "after the machine lost its memory of it"
 python3 -I -c '
@@ -170,4 +170,4 @@ os.utime(fd, ns=(os.fstat(fd).st_atime_ns, 1_000_000_000_000_000_007))
 os.close(fd)'
 orch-stop && orch-start
 is "$(stat -c %.Y d)" "1000000000.000000007" "mtime"
-fsck_clean
+fsck_clean "$ORCH_NAMESPACE"
