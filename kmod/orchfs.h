@@ -190,7 +190,8 @@ struct orchfs_sb {
  *	far as known (i_lock)
  * @base_before: the one before, which may still be the daemon's (i_lock)
  * @told_atime: of the last answer (i_lock)
- * @touched: orchfs_channel.marks when mtime was set without the daemon (i_lock)
+ * @touched: orchfs_channel.marks when mtime was set without the daemon, or went
+ *	back (i_lock)
  * @notes: memory for the last notices: attr+return, forget
  * @lru: on orchfs_sb.lru when a layout is cached
  * @lru_used: opened since it came to the end of that list

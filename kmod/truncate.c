@@ -58,7 +58,8 @@ static void backing_changed(struct inode *inode, struct inode *backing,
 
 /*
  * Counts as I/O, so a swap waits for it. With @ask it costs an upcall where no
- * layout that grants writing is held; without it fails and waits for nothing.
+ * layout that grants writing is held; without, it fails there and doesn't wait
+ * for a swap (a layout that was just dropped is asked for again, though).
  */
 static int backing_setattr(struct inode *inode, struct iattr *ia, bool ask)
 {

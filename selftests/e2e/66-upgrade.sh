@@ -145,8 +145,9 @@ goes_on died
 load_end
 note "slowest operation with two that failed: $slowest s"
 if [ "$LONG" = 1 ]; then
-	program "exec sleep 1000"
+	program 'echo $$ >/tmp/mute; exec tail -f /dev/null'
 	refused_soon 120 "did not ask" orchctl upgrade /tmp/new-orchd
+	daemon_gone "$(cat /tmp/mute)" || fail "what never asked runs still"
 	goes_on mute
 	program "ORCHD_FAULT=hang-taken exec '$orchd' \"\$@\""
 	refused_soon 120 "not done within" orchctl upgrade /tmp/new-orchd
