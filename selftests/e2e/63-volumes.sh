@@ -7,33 +7,13 @@
 # restart, sync writes them back, many requests are under way at once.
 . "$(dirname "$0")/lib.sh"
 
-state_of() {
-	orchctl volume list --json | python3 -I -c '
-import json, sys
-print([v["state"] for v in json.load(sys.stdin) if v["name"] == sys.argv[1]][0])' "$1"
-}
-
-is_online() {
-	[ "$(state_of "$1")" = online ]
-}
-
 delayed() {
 	filefrag -v "$1" 2>&1 | grep -q delalloc
 }
 
 note "syncfs writes the volume back, fsync of a directory does not"
 head -c 4000000 /dev/urandom >big
-backing=$(orchctl where --json big | python3 -I -c '
-import json, sys
-def find(x):
-    if isinstance(x, dict):
-        if "backing" in x: return x["backing"]
-        x = list(x.values())
-    if isinstance(x, list):
-        for y in x:
-            f = find(y)
-            if f: return f
-print(find(json.load(sys.stdin)))')
+backing=$(orchctl where --json big | json_first backing)
 [ -f "$backing" ] || fail "where shows no backing file: $backing"
 mkdir d
 if delayed "$backing"; then
@@ -80,7 +60,7 @@ for how in command itself; do
 	orch-stop
 	umount /mnt/late
 	orch-start
-	is "$(state_of late)" refused "state without its drive"
+	is "$(volume_says late state)" refused "state without its drive"
 	refused "Input/output error" cat "$TEST_DIR/$file"
 	is "$(stat -c %s "$TEST_DIR/big")" 4000000 "a file on the other volume"
 	soon 60 sync -f "$TEST_DIR"
@@ -88,9 +68,9 @@ for how in command itself; do
 	mount "$drive" /mnt/late
 	if [ $how = command ]; then
 		orchctl volume add late /mnt/late/v >/dev/null
-		is "$(state_of late)" online "state after volume add"
+		is "$(volume_says late state)" online "state after volume add"
 	else
-		wait_until 60 "the volume is taken back" is_online late
+		wait_until 60 "the volume is taken back" volume_is late online
 	fi
 	is "$(cat "$TEST_DIR/$file")" "$content" "content of the volume"
 done

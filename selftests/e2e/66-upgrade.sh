@@ -11,17 +11,15 @@
 . "$(dirname "$0")/lib.sh"
 
 status_pid() {
-	orchctl status --json | python3 -I -c '
-import json, sys
-print(json.load(sys.stdin)["pid"])'
+	orchctl status --json | json_first pid
 }
 
 namespace_is() {
-	orchctl status --json | python3 -I -c '
-import json, sys
-state = [n["state"] for n in json.load(sys.stdin)["namespaces"]
-         if n["name"] == sys.argv[1]]
-sys.exit(state != [sys.argv[2]])' "$ORCH_NAMESPACE" "$1"
+	orchctl status --json |
+		awk -F '"' -v name="$ORCH_NAMESPACE" -v want="$1" '
+		$2 == "name" { of = $4 }
+		$2 == "state" && of == name { state = $4 }
+		END { exit state != want }'
 }
 
 # Operations that ask the daemon, one after the other. Says for each upgrade,

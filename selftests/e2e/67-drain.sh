@@ -18,9 +18,7 @@ new_file_on() {
 
 # job ID KEY
 job() {
-	orchctl jobs show --json "$1" | python3 -I -c '
-import json, sys
-print(json.load(sys.stdin)[sys.argv[1]])' "$2"
+	orchctl jobs show --json "$1" | json_first "$2"
 }
 
 # job_has ID STATE LEFT WAITING

@@ -30,8 +30,7 @@ manifest() {
 
 # told NAME: a number of the last report.
 told() {
-	python3 -I -c 'import json, sys
-print(json.load(open("/tmp/report"))[sys.argv[1]])' "$1"
+	json_first "$1" </tmp/report
 }
 
 # rebuild [OPTION...]: the newest volume records are on both volumes.
@@ -109,8 +108,8 @@ lose
 rebuild
 cat /tmp/report
 is "$(told lost_found)" 2 "files without a name"
-is "$(told missing) $(told missing_paths)" \
-	"1 ['/${TEST_DIR#"$ORCH_MNT"/}/tree/file8']" "names without contents"
+is "$(told missing) $(sed -n 's/.*"missing_paths": *//p' /tmp/report)" \
+	"1 [ \"/${TEST_DIR#"$ORCH_MNT"/}/tree/file8\" ]," "names without contents"
 is "$(told written_since)" 1 "files written after the export"
 orch-start
 cd "$TEST_DIR"
@@ -136,10 +135,8 @@ for volume in "$first" "$second"; do
 done
 lose
 rebuild
-is "$(told rejected | grep -o 'cut short' | wc -l)" 2 "damaged exports"
-is "$(python3 -I -c 'import json
-print(json.load(open("/tmp/report"))["export"] is not None)')" True \
-	"an older export"
+is "$(grep -o 'cut short' /tmp/report | wc -l)" 2 "damaged exports"
+[ "$(told export)" != null ] || fail "no older export was taken"
 
 note "no export at all"
 lose
@@ -147,7 +144,7 @@ find "$first/names" "$second/names" -type f -delete
 rebuild
 # the names of the volumes are lost, too, and the rig wants its own
 orch-start >/dev/null 2>&1 || mount -t orchfs "$ORCH_NAMESPACE" "$ORCH_MNT"
-is "$(told export)" None "export"
+is "$(told export)" null "export"
 [ "$(told lost_found)" -gt 190 ] || fail "only $(told lost_found) files"
 (find "$found" -type f -size +0 -exec sha256sum {} + | cut -c 1-64 | sort -u) \
 	>/tmp/found
