@@ -6,6 +6,7 @@
 #include <netlink/genl/genl.h>
 #include <netlink/msg.h>
 
+#include "fault.h"
 #include "nl.h"
 #include "nl_gen.h"
 
@@ -412,6 +413,14 @@ static struct nl_msg *msg_end(struct nl_msg *m, int rc)
 	return NULL;
 }
 
+/* Another one for a test of daemon and module of different releases. */
+static uint32_t protocol_version(void)
+{
+	if (fault_enabled("older-protocol"))
+		return ORCHFS_PROTOCOL_VERSION - 1;
+	return ORCHFS_PROTOCOL_VERSION + fault_enabled("newer-protocol");
+}
+
 struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
 				const char *name, uint64_t incarnation)
 {
@@ -420,10 +429,8 @@ struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
 
 	if (!m)
 		return NULL;
-	rc = nla_put_u32(m, ORCHFS_A_MSG_VERSION_MIN,
-			 ORCHFS_PROTOCOL_VERSION) ||
-	     nla_put_u32(m, ORCHFS_A_MSG_VERSION_MAX,
-			 ORCHFS_PROTOCOL_VERSION) ||
+	rc = nla_put_u32(m, ORCHFS_A_MSG_VERSION_MIN, protocol_version()) ||
+	     nla_put_u32(m, ORCHFS_A_MSG_VERSION_MAX, protocol_version()) ||
 	     nla_put(m, ORCHFS_A_MSG_NS_UUID, 16, uuid) ||
 	     nla_put_string(m, ORCHFS_A_MSG_NS_NAME, name) ||
 	     nla_put_u64(m, ORCHFS_A_MSG_INCARNATION, incarnation);

@@ -3,7 +3,7 @@
 # debug: no: about the daemon
 # vm: --cpus 1 --timeout 900
 # timeout: 420
-# Volumes and stores that must be refused at start: nothing on them is
+# Daemons, volumes and stores that must be refused at start: nothing on them is
 # touched, and all is there once the cause is mended.
 . "$(dirname "$0")/lib.sh"
 
@@ -37,6 +37,20 @@ all_well() {
 }
 
 orch-stop
+
+note "a daemon older or newer than the module"
+speaks=$(awk '$2 == "ORCHFS_PROTOCOL_VERSION" { print $3 }' \
+	/inject/module/uapi/linux/orchfs_nl.h)
+# refused_version FAULT VERSION OLD: which of both is to be updated
+refused_version() {
+	local text="namespace $ORCH_NAMESPACE: module speaks version $speaks"
+	text+=", daemon $2 to $2: update the $3"
+	ORCHD_FAULT=$1 refused_start \
+		"$text; install module and orchd of the same release"
+}
+refused_version older-protocol $((speaks - 1)) daemon
+refused_version newer-protocol $((speaks + 1)) module
+all_well "the daemon was replaced"
 
 note "drive not mounted"
 umount "$ORCH_VOLUME_MNT"
