@@ -91,15 +91,19 @@ mount -o remount,async "$ORCH_MNT"
 ! synchronous || fail "remount,async has no effect"
 
 note "who may mount"
-refused "" as_user mount.orchfs "$ORCH_NAMESPACE" $second
-refused "" unshare -Urm mount.orchfs "$ORCH_NAMESPACE" $second
-refused "" as_user unshare -Urm mount.orchfs "$ORCH_NAMESPACE" $second
+refused "only root may mount" as_user mount.orchfs "$ORCH_NAMESPACE" $second
+refused "only root may mount" \
+	unshare -Urm mount.orchfs "$ORCH_NAMESPACE" $second
+refused "only root may mount" as_user \
+	unshare -Urm mount.orchfs "$ORCH_NAMESPACE" $second
 ! mountpoint -q $second || fail "mounted by an ordinary user"
 
 note "unknown namespace"
 refused nosuchname mount.orchfs nosuchname $second
-refused "" mount.orchfs "" $second
-refused "" mount.orchfs "$(printf 'n%.0s' {1..100})" $second
+refused "a source is NAMESPACE or NAMESPACE:/DIR" mount.orchfs "" $second
+long=$(printf 'n%.0s' {1..100})
+refused "'$long' is not NAMESPACE or NAMESPACE:/DIR" \
+	mount.orchfs "$long" $second
 
 note "busy, lazy, bind"
 exec 5<one
