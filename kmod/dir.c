@@ -247,12 +247,15 @@ static int orchfs_dir_fsync(struct file *file, loff_t start, loff_t end,
 			    int datasync)
 {
 	struct inode *inode = file_inode(file);
+	int ret;
 
 	/*
 	 * A barrier always: who syncs a directory after changes below it counts
 	 * on those, too, and they are in records of other directories.
 	 */
-	return orchfs_barrier(inode->i_sb, inode->i_ino, U64_MAX);
+	ret = orchfs_barrier(inode->i_sb, inode->i_ino, U64_MAX);
+	trace_orchfs_io(ORCHFS_TRACE_FSYNC, inode, start, end - start, ret);
+	return ret;
 }
 
 const struct file_operations orchfs_dir_fops = {

@@ -118,6 +118,19 @@ static struct dentry *orchfs_obtain(struct inode *inode)
 	return dentry;
 }
 
+static struct dentry *orchfs_decode(struct super_block *sb, const u32 *number,
+				    u32 generation)
+{
+	u64 ino = number[0] | (u64)number[1] << 32;
+	struct inode *inode = orchfs_iget_handle(sb, ino, generation);
+
+	/* of what isn't found there is nothing but the root to name */
+	trace_orchfs_inode_op(ORCHFS_TRACE_DECODE_HANDLE,
+			      IS_ERR(inode) ? d_inode(sb->s_root) : inode,
+			      PTR_ERR_OR_ZERO(inode));
+	return orchfs_obtain(inode);
+}
+
 static bool orchfs_fh_ours(const struct super_block *sb,
 			   const struct orchfs_fh *fh, int len, int type)
 {
@@ -132,27 +145,20 @@ static struct dentry *orchfs_fh_to_dentry(struct super_block *sb,
 					  struct fid *fid, int len, int type)
 {
 	const struct orchfs_fh *fh = (const struct orchfs_fh *)fid->raw;
-	struct inode *inode;
 
 	if (!orchfs_fh_ours(sb, fh, len, type))
 		return ERR_PTR(-ESTALE);
-	inode = orchfs_iget_handle(sb, fh->ino[0] | (u64)fh->ino[1] << 32,
-				   fh->generation);
-	return orchfs_obtain(inode);
+	return orchfs_decode(sb, fh->ino, fh->generation);
 }
 
 static struct dentry *orchfs_fh_to_parent(struct super_block *sb,
 					  struct fid *fid, int len, int type)
 {
 	const struct orchfs_fh *fh = (const struct orchfs_fh *)fid->raw;
-	struct inode *inode;
 
 	if (type != ORCHFS_FH_PARENT || !orchfs_fh_ours(sb, fh, len, type))
 		return ERR_PTR(-ESTALE);
-	inode = orchfs_iget_handle(sb,
-				   fh->parent[0] | (u64)fh->parent[1] << 32,
-				   fh->parent_generation);
-	return orchfs_obtain(inode);
+	return orchfs_decode(sb, fh->parent, fh->parent_generation);
 }
 
 /* Where an inode is: in @dir, or of a directory its parent for 0. */
@@ -188,6 +194,7 @@ static struct dentry *orchfs_get_parent(struct dentry *child)
 	inode = ret ? ERR_PTR(ret) :
 		orchfs_iget(sb, &res.attr, NULL, 0, &stamp);
 	orchfs_result_free(&res);
+	trace_orchfs_inode_op(ORCHFS_TRACE_GET_PARENT, d_inode(child), ret);
 	return orchfs_obtain(inode);
 }
 
@@ -203,6 +210,7 @@ static int orchfs_get_name(struct dentry *parent, char *name,
 	if (!ret)
 		strscpy(name, res.name, NAME_MAX + 1);
 	orchfs_result_free(&res);
+	trace_orchfs_inode_op(ORCHFS_TRACE_GET_NAME, d_inode(child), ret);
 	return ret;
 }
 

@@ -197,16 +197,19 @@ static ssize_t orchfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 }
 
 /*
- * A short write may have come to the end of the space, too. What was appended
+ * A short write may have come to the end of the space, too: unless nothing is
+ * left of what the backing file system has cut at a limit. What was appended
  * stays in one piece, and what goes on by itself isn't added to.
  */
-static bool file_out_of_space(struct kiocb *iocb, size_t len, ssize_t ret)
+static bool file_out_of_space(struct kiocb *iocb, const struct iov_iter *from,
+			      size_t len, ssize_t ret)
 {
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return false;
 	if (ret <= 0 || ret == len)
 		return orchfs_no_space(ret);
-	return !(iocb->ki_flags & IOCB_APPEND) && is_sync_kiocb(iocb);
+	return iov_iter_count(from) && !(iocb->ki_flags & IOCB_APPEND) &&
+	       is_sync_kiocb(iocb);
 }
 
 /* @ret: how it went so far */
@@ -240,7 +243,7 @@ static ssize_t orchfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		ret = orchfs_durable_names(file_inode(file), nowait);
 	if (!ret)
 		ret = orchfs_local_write(file->private_data, iocb, from);
-	if (unlikely(file_out_of_space(iocb, len, ret)) &&
+	if (unlikely(file_out_of_space(iocb, from, len, ret)) &&
 	    orchfs_space_returns(file_inode(file))) {
 		*from = all;
 		ret = file_write_rest(iocb, from, ret);
@@ -318,7 +321,10 @@ static long file_fallocate(struct file *file, int mode, loff_t offset,
 	if (ret)
 		return ret;
 	ret = -EOPNOTSUPP;
-	if (io.file->f_op->fallocate) {
+	/* the VFS knows the limit of ours only */
+	if (offset + len > file_inode(io.file)->i_sb->s_maxbytes) {
+		ret = -EFBIG;
+	} else if (io.file->f_op->fallocate) {
 		orchfs_mark_written(of);
 		file_start_write(io.file);
 		ret = io.file->f_op->fallocate(io.file, mode, offset, len);
@@ -360,6 +366,8 @@ static int orchfs_fadvise(struct file *file, loff_t offset, loff_t len,
 		return ret;
 	ret = vfs_fadvise(io.file, offset, len, advice);
 	orchfs_io_end(&io);
+	trace_orchfs_io(ORCHFS_TRACE_FADVISE, file_inode(file), offset, len,
+			ret);
 	return ret;
 }
 

@@ -39,6 +39,7 @@ int orchfs_fileattr_get(struct dentry *dentry, struct fileattr *fa)
 	if (d_is_special(dentry))
 		return -ENOTTY;
 	ret = orchfs_inode_stale(inode) ? orchfs_inode_revalidate(inode) : 0;
+	trace_orchfs_inode_op(ORCHFS_TRACE_FILEATTR_GET, inode, ret);
 	if (ret)
 		return ret;
 	for (i = 0; i < ARRAY_SIZE(orchfs_xflags); i++)
@@ -110,6 +111,6 @@ int orchfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry,
 	if (!S_ISDIR(inode->i_mode))
 		flags &= ~ORCHFS_ATTR_PROJINHERIT;
 	ret = orchfs_fileattr_upcall(inode, fa, flags);
-	trace_orchfs_inode_op(ORCHFS_TRACE_SETATTR, inode, ret);
+	trace_orchfs_inode_op(ORCHFS_TRACE_FILEATTR_SET, inode, ret);
 	return ret;
 }

@@ -251,7 +251,7 @@ struct orchfs_gate *orchfs_gate_enter(struct orchfs_open_inode *oi,
 	} while (!percpu_ref_tryget_live_rcu(&gate->io));
 	do {
 		l = rcu_dereference(gate->layout);
-	} while (!refcount_inc_not_zero(&l->refs));
+	} while (!orchfs_layout_tryget(l));
 	rcu_read_unlock();
 	*lay = l;
 	return gate;
@@ -319,7 +319,7 @@ struct orchfs_layout *orchfs_gate_layout(struct orchfs_open_inode *oi)
 	rcu_read_lock();
 	do {
 		lay = rcu_dereference(rcu_dereference(oi->gate)->layout);
-	} while (!refcount_inc_not_zero(&lay->refs));
+	} while (!orchfs_layout_tryget(lay));
 	rcu_read_unlock();
 	return lay;
 }

@@ -63,6 +63,40 @@ static void layout_free_rcu(struct rcu_head *rcu)
 		queue_work(orchfs_free_wq, &orchfs_free_work);
 }
 
+static void layout_trace_ref(enum orchfs_trace_layout_ref why,
+			     const struct orchfs_layout *lay, int delta)
+{
+	trace_orchfs_layout_ref(why, lay->serial, lay->generation,
+				refcount_read(&lay->refs) + delta);
+}
+
+/**
+ * orchfs_layout_get() - take a further reference
+ * @lay: the caller has one, or a lock that keeps one
+ *
+ * Return: @lay.
+ */
+struct orchfs_layout *orchfs_layout_get(struct orchfs_layout *lay)
+{
+	refcount_inc(&lay->refs);
+	layout_trace_ref(ORCHFS_TRACE_REF_GET, lay, 0);
+	return lay;
+}
+
+/**
+ * orchfs_layout_tryget() - take a reference of what RCU keeps
+ * @lay: found under rcu_read_lock()
+ *
+ * Return: false if it is on its way out.
+ */
+bool orchfs_layout_tryget(struct orchfs_layout *lay)
+{
+	if (!refcount_inc_not_zero(&lay->refs))
+		return false;
+	layout_trace_ref(ORCHFS_TRACE_REF_GET, lay, 0);
+	return true;
+}
+
 /**
  * orchfs_layout_put() - drop a reference
  * @lay: the layout
@@ -71,6 +105,7 @@ static void layout_free_rcu(struct rcu_head *rcu)
  */
 void orchfs_layout_put(struct orchfs_layout *lay)
 {
+	layout_trace_ref(ORCHFS_TRACE_REF_PUT, lay, -1);
 	if (refcount_dec_and_test(&lay->refs))
 		call_rcu(&lay->rcu, layout_free_rcu);
 }
@@ -166,7 +201,7 @@ struct orchfs_layout *orchfs_layout_of(struct inode *inode)
 	rcu_read_lock();
 	do {
 		lay = rcu_dereference(ORCHFS_I(inode)->layout);
-	} while (lay && !refcount_inc_not_zero(&lay->refs));
+	} while (lay && !orchfs_layout_tryget(lay));
 	rcu_read_unlock();
 	return lay;
 }

@@ -91,12 +91,8 @@ orchfs_layout_first(const struct orchfs_layout *lay)
 	return &lay->mirrors[lay->segs[0].first_mirror];
 }
 
-static inline struct orchfs_layout *
-orchfs_layout_get(struct orchfs_layout *lay)
-{
-	refcount_inc(&lay->refs);
-	return lay;
-}
+struct orchfs_layout *orchfs_layout_get(struct orchfs_layout *lay);
+bool orchfs_layout_tryget(struct orchfs_layout *lay);
 
 enum {
 	ORCHFS_GATE_EMPTY = 1,

@@ -56,11 +56,16 @@
 	EM(ORCHFS_TRACE_GETXATTR,	"getxattr") \
 	EM(ORCHFS_TRACE_SETXATTR,	"setxattr") \
 	EM(ORCHFS_TRACE_LISTXATTR,	"listxattr") \
-	EM(ORCHFS_TRACE_READLINK,	"readlink") \
 	EM(ORCHFS_TRACE_READDIR,	"readdir") \
 	EM(ORCHFS_TRACE_OPEN,		"open") \
 	EM(ORCHFS_TRACE_RELEASE,	"release") \
 	EM(ORCHFS_TRACE_TRUNCATE,	"truncate") \
+	EM(ORCHFS_TRACE_FIEMAP,		"fiemap") \
+	EM(ORCHFS_TRACE_FILEATTR_GET,	"fileattr-get") \
+	EM(ORCHFS_TRACE_FILEATTR_SET,	"fileattr-set") \
+	EM(ORCHFS_TRACE_DECODE_HANDLE,	"decode-handle") \
+	EM(ORCHFS_TRACE_GET_PARENT,	"get-parent") \
+	EM(ORCHFS_TRACE_GET_NAME,	"get-name") \
 	EM(ORCHFS_TRACE_UPDATE_TIME,	"update-time") \
 	EM(ORCHFS_TRACE_IGET,		"iget") \
 	EM(ORCHFS_TRACE_EVICT,		"evict") \
@@ -81,6 +86,7 @@
 	EM(ORCHFS_TRACE_CLONE,		"clone") \
 	EM(ORCHFS_TRACE_SEEK,		"seek") \
 	EM(ORCHFS_TRACE_FSYNC,		"fsync") \
+	EM(ORCHFS_TRACE_FADVISE,	"fadvise") \
 	E_(ORCHFS_TRACE_REOPEN,		"reopen")
 
 #define orchfs_trace_layout_events \
@@ -90,24 +96,13 @@
 	EM(ORCHFS_TRACE_LAYOUT_DRAIN,	"drain") \
 	EM(ORCHFS_TRACE_LAYOUT_DRAINED,	"drained") \
 	EM(ORCHFS_TRACE_LAYOUT_ABANDON,	"abandon") \
-	EM(ORCHFS_TRACE_LAYOUT_RETURN,	"return") \
 	EM(ORCHFS_TRACE_LAYOUT_SHRINK,	"shrink") \
-	EM(ORCHFS_TRACE_LAYOUT_REFUSE,	"refuse") \
 	E_(ORCHFS_TRACE_LAYOUT_EVICT,	"evict")
 
 #define orchfs_trace_layout_refs \
 	EM(ORCHFS_TRACE_REF_NEW,	"new") \
-	EM(ORCHFS_TRACE_REF_GET_IO,	"get-io") \
-	EM(ORCHFS_TRACE_REF_GET_OPEN,	"get-open") \
-	EM(ORCHFS_TRACE_REF_GET_MAP,	"get-map") \
-	EM(ORCHFS_TRACE_REF_GET_SWAP,	"get-swap") \
-	EM(ORCHFS_TRACE_REF_GET_CACHE,	"get-cache") \
-	EM(ORCHFS_TRACE_REF_PUT_IO,	"put-io") \
-	EM(ORCHFS_TRACE_REF_PUT_OPEN,	"put-open") \
-	EM(ORCHFS_TRACE_REF_PUT_MAP,	"put-map") \
-	EM(ORCHFS_TRACE_REF_PUT_SWAP,	"put-swap") \
-	EM(ORCHFS_TRACE_REF_PUT_CACHE,	"put-cache") \
-	EM(ORCHFS_TRACE_REF_PUT_REPLY,	"put-reply") \
+	EM(ORCHFS_TRACE_REF_GET,	"get") \
+	EM(ORCHFS_TRACE_REF_PUT,	"put") \
 	E_(ORCHFS_TRACE_REF_FREE,	"free")
 
 #define orchfs_trace_channel_events \

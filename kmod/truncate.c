@@ -9,6 +9,7 @@
 #include <linux/pagemap.h>
 
 #include "layout.h"
+#include "trace.h"
 
 static int backing_change(const struct orchfs_layout *lay, struct iattr *ia)
 {
@@ -173,28 +174,14 @@ bool orchfs_touch(struct inode *inode, const struct iattr *iattr)
 	       !backing_setattr(inode, &ia, false);
 }
 
-/**
- * orchfs_fiemap() - where the volume's file system keeps the contents
- * @inode: a regular file
- * @info: filled
- * @start: first byte
- * @len: bytes
- *
- * Return: 0; -EBADR for those of xattrs, which the daemon keeps; -EOPNOTSUPP
- * where the volume can't tell; errors of orchfs_layout_attach().
- */
-int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
-		  u64 start, u64 len)
+static int backing_fiemap(struct inode *inode, struct fiemap_extent_info *info,
+			  u64 start, u64 len)
 {
 	struct orchfs_open_inode *oi;
 	struct orchfs_layout *lay;
 	struct orchfs_gate *gate;
 	int ret;
 
-	/* xattrs are not with the contents */
-	ret = fiemap_prep(inode, info, start, &len, 0);
-	if (ret)
-		return ret;
 	ret = orchfs_layout_attach(inode, false, false, &oi);
 	if (ret)
 		return ret;
@@ -209,6 +196,29 @@ int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
 		orchfs_layout_put(lay);
 	}
 	orchfs_layout_detach(inode, oi, false);
+	return ret;
+}
+
+/**
+ * orchfs_fiemap() - where the volume's file system keeps the contents
+ * @inode: a regular file
+ * @info: filled
+ * @start: first byte
+ * @len: bytes
+ *
+ * Return: 0; -EBADR for those of xattrs, which the daemon keeps; -EOPNOTSUPP
+ * where the volume can't tell; errors of orchfs_layout_attach().
+ */
+int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
+		  u64 start, u64 len)
+{
+	int ret;
+
+	/* xattrs are not with the contents */
+	ret = fiemap_prep(inode, info, start, &len, 0);
+	if (!ret)
+		ret = backing_fiemap(inode, info, start, len);
+	trace_orchfs_inode_op(ORCHFS_TRACE_FIEMAP, inode, ret);
 	return ret;
 }
 

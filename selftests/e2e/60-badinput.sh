@@ -27,7 +27,8 @@ chattr +i $work/i
 volume_refused $work/i v1 $work/i/v
 mount -t tmpfs tmpfs $work/tmp
 volume_refused tmpfs v1 $work/tmp
-modprobe overlay
+modprobe -q overlay || grep -qw overlay /proc/filesystems ||
+	fail "the kernel has no overlayfs"
 mkdir $work/tmp/l $work/tmp/u $work/tmp/w
 mount -t overlay -o "lowerdir=$work/tmp/l,upperdir=$work/tmp/u,workdir=$work/tmp/w" \
 	overlay $work/over

@@ -148,6 +148,20 @@ static void rlimit_fsize(void)
 	OK(ftruncate(fd, 8192));
 }
 
+/* Space that comes back is no reason to go on beyond the limit. */
+static void rlimit_fsize_crossed(void)
+{
+	struct rlimit rl = { 8192, 8192 };
+	char *buf = xalloc(10000);
+	int fd = new_file("f");
+
+	px_put("gone", "x");
+	OK(unlink("gone"));
+	signal(SIGXFSZ, SIG_DFL);
+	OK(setrlimit(RLIMIT_FSIZE, &rl));
+	EQ(pwrite(fd, buf, 10000, 0), 8192);
+}
+
 static void append(void)
 {
 	int a, b;
@@ -366,6 +380,20 @@ static void fallocate_shift(void)
 	holds(fd, PAGE, PAGE, 0);
 	holds(fd, 2 * PAGE, PAGE, '2');
 	ERR(fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 1, PAGE), EINVAL);
+}
+
+/* ext4 has files of 16 TiB at most. */
+static void fallocate_far(void)
+{
+	int fd = new_file("f");
+
+	put(fd, 0, PAGE, 'a');
+	OK(fsync(fd));
+	if (fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+		      1LL << 44, PAGE) < 0)
+		THAT(errno == EFBIG || errno == EOPNOTSUPP);
+	EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	holds(fd, 0, PAGE, 'a');
 }
 
 static void fallocate_space(void)
@@ -826,6 +854,7 @@ const struct px px_data[] = {
 	{ "rw: beyond 4 GiB", rw_beyond_4g },
 	{ "rw: beyond the largest size", rw_too_far },
 	{ "rw: RLIMIT_FSIZE", rlimit_fsize },
+	{ "rw: RLIMIT_FSIZE crossed after a removal", rlimit_fsize_crossed },
 	{ "rw: O_APPEND", append },
 	{ "rw: O_APPEND from four processes", append_concurrent },
 	{ "rw: vectors and RWF flags", vectors },
@@ -837,6 +866,7 @@ const struct px px_data[] = {
 	{ "fallocate: PUNCH_HOLE", fallocate_punch },
 	{ "fallocate: ZERO_RANGE", fallocate_zero },
 	{ "fallocate: COLLAPSE_RANGE and INSERT_RANGE", fallocate_shift },
+	{ "fallocate: beyond what the volume has", fallocate_far },
 	{ "fallocate: more than there is", fallocate_space },
 	{ "seek: SEEK_DATA and SEEK_HOLE", seek_data_hole },
 	{ "stat: blocks of sparse files", blocks_sparse },
