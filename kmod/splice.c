@@ -188,11 +188,46 @@ static void splice_end_pair(struct orchfs_io *io_in, struct orchfs_io *io_out)
 	orchfs_io_end(io_out);
 }
 
+/*
+ * Between backing files the security modules judge the daemon, who opened them:
+ * the caller was judged for @in and @out. But space and quota are the caller's.
+ */
+static struct cred *splice_cred(const struct file *backing)
+{
+	const struct cred *caller = current_cred();
+	const struct cred *old = override_creds(backing->f_cred);
+	struct cred *cred = prepare_creds();
+
+	revert_creds(old);
+	if (!cred)
+		return NULL;
+	cred->fsuid = caller->fsuid;
+	cred->fsgid = caller->fsgid;
+	set_groups(cred, caller->group_info);
+	if (caller->user_ns == cred->user_ns)
+		cred->cap_effective = caller->cap_effective;
+	else
+		cap_clear(cred->cap_effective);
+	return cred;
+}
+
+static ssize_t splice_copy_as(const struct cred *cred, struct file *in,
+			      loff_t pos_in, struct file *out, loff_t pos_out,
+			      size_t len, unsigned int flags)
+{
+	const struct cred *old = override_creds(cred);
+	ssize_t ret;
+
+	ret = vfs_copy_file_range(in, pos_in, out, pos_out, len, flags);
+	revert_creds(old);
+	return ret;
+}
+
 static ssize_t splice_copy(struct file *in, loff_t pos_in, struct file *out,
 			   loff_t pos_out, size_t len, unsigned int flags)
 {
 	struct orchfs_io io_in, io_out;
-	const struct cred *old;
+	struct cred *cred;
 	ssize_t ret;
 
 	ret = splice_begin_pair(in, out, true, &io_in, &io_out);
@@ -201,10 +236,13 @@ static ssize_t splice_copy(struct file *in, loff_t pos_in, struct file *out,
 	orchfs_mark_written(out->private_data);
 	if (file_inode(io_in.file)->i_sb != file_inode(io_out.file)->i_sb)
 		flags |= COPY_FILE_SPLICE;
-	old = override_creds(io_out.file->f_cred);
-	ret = vfs_copy_file_range(io_in.file, pos_in, io_out.file, pos_out,
-				  len, flags);
-	revert_creds(old);
+	ret = -ENOMEM;
+	cred = splice_cred(io_out.file);
+	if (cred) {
+		ret = splice_copy_as(cred, io_in.file, pos_in, io_out.file,
+				     pos_out, len, flags);
+		put_cred(cred);
+	}
 	ret = splice_written(out, &io_out, ret);
 	splice_end_pair(&io_in, &io_out);
 	file_accessed(in);
@@ -220,8 +258,7 @@ static ssize_t splice_copy(struct file *in, loff_t pos_in, struct file *out,
  * @len: bytes
  * @flags: 0
  *
- * Backing file to backing file, with the credentials of who opened them: the
- * checks of the caller's own were made for @in and @out.
+ * Backing file to backing file.
  *
  * Return: bytes, or an error.
  */
@@ -240,21 +277,35 @@ ssize_t orchfs_copy_file_range(struct file *in, loff_t pos_in,
 	return ret;
 }
 
-static loff_t splice_remap(struct orchfs_io *io_in, loff_t pos_in,
-			   struct orchfs_io *io_out, loff_t pos_out,
-			   loff_t len, unsigned int flags)
+/* Needs no space; whether the caller may was asked for @in and @out. */
+static loff_t splice_dedupe(struct orchfs_io *io_in, loff_t pos_in,
+			    struct orchfs_io *io_out, loff_t pos_out,
+			    loff_t len, unsigned int flags)
 {
 	const struct cred *old = override_creds(io_out->file->f_cred);
 	loff_t ret;
 
-	if (flags & REMAP_FILE_DEDUP)
-		ret = vfs_dedupe_file_range_one(io_in->file, pos_in,
-						io_out->file, pos_out, len,
-						flags);
-	else
-		ret = vfs_clone_file_range(io_in->file, pos_in, io_out->file,
-					   pos_out, len, flags);
+	ret = vfs_dedupe_file_range_one(io_in->file, pos_in, io_out->file,
+					pos_out, len, flags);
 	revert_creds(old);
+	return ret;
+}
+
+static loff_t splice_clone(struct orchfs_io *io_in, loff_t pos_in,
+			   struct orchfs_io *io_out, loff_t pos_out,
+			   loff_t len, unsigned int flags)
+{
+	struct cred *cred = splice_cred(io_out->file);
+	const struct cred *old;
+	loff_t ret;
+
+	if (!cred)
+		return -ENOMEM;
+	old = override_creds(cred);
+	ret = vfs_clone_file_range(io_in->file, pos_in, io_out->file, pos_out,
+				   len, flags);
+	revert_creds(old);
+	put_cred(cred);
 	return ret;
 }
 
@@ -290,11 +341,15 @@ loff_t orchfs_remap_file_range(struct file *in, loff_t pos_in,
 					&io_in, &io_out);
 	if (ret)
 		return ret;
-	if (!dedup)
+	if (dedup) {
+		ret = splice_dedupe(&io_in, pos_in, &io_out, pos_out, len,
+				    flags);
+	} else {
 		orchfs_mark_written(out->private_data);
-	ret = splice_remap(&io_in, pos_in, &io_out, pos_out, len, flags);
-	if (!dedup)
+		ret = splice_clone(&io_in, pos_in, &io_out, pos_out, len,
+				   flags);
 		ret = splice_written(out, &io_out, ret);
+	}
 	splice_end_pair(&io_in, &io_out);
 	trace_orchfs_io(ORCHFS_TRACE_CLONE, file_inode(out), pos_out, len, ret);
 	return ret;

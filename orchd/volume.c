@@ -412,11 +412,14 @@ int backing_unlink(struct volume *v, uint64_t ino, uint64_t version,
 	return unlinkat(v->root_fd, path, 0) < 0 ? -errno : 0;
 }
 
+#define CAP_BIT(cap) (1U << (cap))
+
 /*
- * XFS lets who has CAP_FOWNER give files to somebody whose quota is used up.
- * Per thread: others need the capability at the same time.
+ * Who has CAP_FOWNER (XFS) or CAP_SYS_RESOURCE (ext4) may give files to somebody
+ * whose quota is used up. 0 takes all back. Per thread: others need the
+ * capabilities at the same time.
  */
-static void cap_fowner(bool on)
+static void caps_drop(uint32_t mask)
 {
 	static _Thread_local struct __user_cap_data_struct all[2];
 	static _Thread_local bool known;
@@ -429,8 +432,7 @@ static void cap_fowner(bool on)
 		return;
 	known = true;
 	memcpy(d, all, sizeof(d));
-	if (!on)
-		d[0].effective &= ~(1U << CAP_FOWNER);
+	d[0].effective &= ~mask;
 	syscall(SYS_capset, &h, d);
 }
 
@@ -462,15 +464,17 @@ int backing_own(struct volume *v, uint64_t ino, uint64_t version,
 	if (!volume_online(v))
 		return -EIO;
 	backing_path(path, ino, version, instance);
-	if (o->project)
+	if (o->project) {
+		caps_drop(CAP_BIT(CAP_SYS_RESOURCE));
 		rc = project_set(v, path, o->projid);
+	}
 	if (!rc) {
-		cap_fowner(false);
+		caps_drop(CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_FOWNER));
 		rc = fchownat(v->root_fd, path, o->uid, o->gid,
 			      AT_SYMLINK_NOFOLLOW);
 		rc = rc < 0 ? -errno : 0;
-		cap_fowner(true);
 	}
+	caps_drop(0);
 	volume_error(v, rc);
 	return rc;
 }
