@@ -88,6 +88,8 @@ int orchfs_getattr(struct mnt_idmap *idmap, const struct path *path,
 			stat->attributes |= STATX_ATTR_NODUMP;
 		if ((mask & STATX_DIOALIGN) && S_ISREG(inode->i_mode))
 			orchfs_attr_dioalign(inode, stat);
+		if (mask & STATX_CHANGE_COOKIE)
+			orchfs_attr_change(inode, stat);
 		stat->btime = ORCHFS_I(inode)->btime;
 		stat->result_mask |= STATX_BTIME;
 	}

@@ -4,6 +4,7 @@
  * the backing file. See Documentation/layouts.md, "Who knows the size".
  */
 #include <linux/fs.h>
+#include <linux/iversion.h>
 
 #include "layout.h"
 
@@ -187,6 +188,38 @@ void orchfs_attr_from_backing(struct inode *inode)
 	    attr_changed(inode, &stat))
 		attr_apply(inode, lay->inode, &stat);
 	orchfs_layout_put(lay);
+}
+
+/**
+ * orchfs_attr_change() - the change cookie, which nfsd's clients go by
+ * @inode: of any type
+ * @stat: gets it, unless contents change unseen as there is no layout
+ *
+ * The transaction that wrote the record last, plus the backing file's own
+ * counter where contents change without one. Instances are numbered in order,
+ * so what a new one begins with is more than an old one has come to.
+ */
+void orchfs_attr_change(struct inode *inode, struct kstat *stat)
+{
+	u64 change = READ_ONCE(ORCHFS_I(inode)->change);
+	struct orchfs_layout *lay;
+	bool known = true;
+
+	if (S_ISREG(inode->i_mode)) {
+		lay = orchfs_layout_of(inode);
+		if (!lay)
+			return;
+		known = lay->inode && IS_I_VERSION(lay->inode);
+		if (known)
+			change += inode_query_iversion(lay->inode) +
+				  (lay->instance << 40);
+		orchfs_layout_put(lay);
+	}
+	if (!known)
+		return;
+	stat->change_cookie = change;
+	stat->attributes |= STATX_ATTR_CHANGE_MONOTONIC;
+	stat->result_mask |= STATX_CHANGE_COOKIE;
 }
 
 /**
