@@ -99,7 +99,7 @@ for vers in 3 4.2; do
 	else
 		is "$(cat /proc/self/fd/3)" more "an open file that was removed"
 	fi
-	refused "" ls /proc/self/fd/4/
+	refused "Stale file handle" ls /proc/self/fd/4/
 	exec 3<&- 4<&-
 	cd /
 	umount "$mnt"

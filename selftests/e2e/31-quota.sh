@@ -73,7 +73,8 @@ fallocate -l 4M $mnt/project/sub/a
 is "$(xfs_io -r -c lsproj $mnt/project/sub/a)" "projid = 42" \
 	"inherited project"
 is "$(used p 42)" 4096 "space of the project"
-refused "" dd if=/dev/zero of=$mnt/project/sub/b bs=1M count=20 status=none
+refused "No space" dd if=/dev/zero of=$mnt/project/sub/b bs=1M \
+	count=20 status=none
 refused "cross-device" python3 -I -c \
 	"import os; os.rename('$mnt/large', '$mnt/project/large')"
 refused "cross-device" ln $mnt/large $mnt/project/large

@@ -32,7 +32,7 @@ no_objects() {
 	[ "$(slab_objects)" = 0 ]
 }
 
-refused "" rmmod orchfs
+refused "orchfs is in use" rmmod orchfs
 rounds=$(long_or 60 8)
 note "mount and umount, $rounds times"
 for ((i = 0; i < rounds; i++)); do

@@ -18,16 +18,19 @@ job=$!
 orchctl backup /var/tmp/backup
 wait $job || { cat /tmp/busy.out; fail "opsrand during the backup"; }
 echo later >after-the-backup
-refused "" orchctl restore /var/tmp/backup --namespace "$ORCH_NAMESPACE"
+refused "there is a namespace $ORCH_NAMESPACE already: choose another name" \
+	orchctl restore /var/tmp/backup --namespace "$ORCH_NAMESPACE"
 cd /
 orch-stop
 
 note "restore into the place of a lost store"
 # outside the state directory, where it would be served as well
 mv "$store" /var/tmp/lost
-refused "" orchctl restore /dev/null --namespace "$ORCH_NAMESPACE"
+refused "this is no backup of orchfs" \
+	orchctl restore /dev/null --namespace "$ORCH_NAMESPACE"
 head -c 1000 /var/tmp/backup >/var/tmp/half
-refused "" orchctl restore /var/tmp/half --namespace "$ORCH_NAMESPACE"
+refused "cut short: use a complete one" \
+	orchctl restore /var/tmp/half --namespace "$ORCH_NAMESPACE"
 rm -rf "$store"
 orchctl restore /var/tmp/backup --namespace "$ORCH_NAMESPACE"
 orch-start

@@ -64,7 +64,7 @@ code=0
 orchctl fsck --repair || code=$?
 [ $code = 4 ] || [ $code = 5 ] || fail "fsck --repair: exit code $code"
 orch-start
-refused "" cat "$TEST_DIR/d1/file"
+refused "nput/output error" cat "$TEST_DIR/d1/file"
 cmp "$short" "$TEST_DIR/d2/file"
 is "$(getfattr --only-values -n user.a "$TEST_DIR/d20/file")" 20 "xattr"
 echo x >"$TEST_DIR/new"
