@@ -89,6 +89,22 @@ bool orchfs_attr_stale(struct inode *inode, struct inode *backing)
 	       !time_is(ORCHFS_I(inode)->seen_ctime, inode_get_ctime(backing));
 }
 
+/**
+ * orchfs_attr_behind_locked() - has the backing file changed since it was seen?
+ * @inode: i_lock is held
+ * @lay: its layout
+ */
+bool orchfs_attr_behind_locked(struct inode *inode,
+			       const struct orchfs_layout *lay)
+{
+	const struct orchfs_inode *ii = ORCHFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+	return lay->inode &&
+	       (!time_is(ii->seen_mtime, inode_get_mtime(lay->inode)) ||
+		!time_is(ii->seen_ctime, inode_get_ctime(lay->inode)));
+}
+
 /* One that goes back isn't overtaken by answers of before. */
 static void attr_mtime_locked(struct inode *inode, struct timespec64 mtime)
 {

@@ -122,6 +122,8 @@ int orchfs_request_enter(struct orchfs_channel *ch,
 bool orchfs_request_deliver_one(struct orchfs_channel *ch);
 void orchfs_request_deliver(struct orchfs_channel *ch);
 struct orchfs_request *orchfs_request_expect(struct orchfs_channel *ch, u64 id);
+void orchfs_request_unusable(struct orchfs_channel *ch,
+			     const struct orchfs_request *req);
 bool orchfs_request_complete(struct orchfs_channel *ch,
 			     struct orchfs_request *req, int status,
 			     struct orchfs_result *res);

@@ -231,6 +231,8 @@ int orchfs_nl_reply_doit(struct sk_buff *skb, struct genl_info *info)
 	if (!req)
 		return 0;
 	status = orchfs_reply_status(skb, info, req, &res, &err);
+	if (err)
+		orchfs_request_unusable(ch, req);
 	if (!orchfs_request_complete(ch, req, status, &res))
 		orchfs_result_free(&res);
 	orchfs_request_put(req);

@@ -81,6 +81,7 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->base_before = (struct timespec64){};
 	oi->told_atime = (struct timespec64){};
 	oi->touched = 0;
+	oi->changed = 0;
 	oi->note_attr = NULL;
 	oi->note_forget = NULL;
 	oi->lru_used = false;
@@ -153,12 +154,14 @@ static void orchfs_note_forgotten(struct inode *inode)
 		return;
 	if (!note)
 		note = orchfs_note_alloc(GFP_NOWAIT | __GFP_NOWARN);
-	if (!note)
-		return;
-	oi->note_forget = NULL;
-	note->kind = ORCHFS_KIND_NOTE_FORGET;
-	note->node = inode->i_ino;
-	orchfs_note_queue(orchfs_channel_of(inode), note);
+	if (note) {
+		oi->note_forget = NULL;
+		note->kind = ORCHFS_KIND_NOTE_FORGET;
+		note->node = inode->i_ino;
+		orchfs_note_queue(orchfs_channel_of(inode), note);
+	} else {
+		orchfs_notes_lost(orchfs_channel_of(inode));
+	}
 	/* a sync that begins from now on tells the daemon of it first */
 	if (S_ISREG(inode->i_mode))
 		WRITE_ONCE(ORCHFS_SB(inode->i_sb)->removed, true);
@@ -166,12 +169,14 @@ static void orchfs_note_forgotten(struct inode *inode)
 
 void orchfs_evict_inode(struct inode *inode)
 {
+	const struct orchfs_inode *oi = ORCHFS_I(inode);
+
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	orchfs_listing_drop(inode);
 	/* an answer that is under way may bring it back */
 	orchfs_raise64(&orchfs_channel_of(inode)->absent,
-		       max(ORCHFS_I(inode)->mark, ORCHFS_I(inode)->touched));
+		       max3(oi->mark, oi->touched, oi->changed));
 	if (is_bad_inode(inode))
 		return;
 	trace_orchfs_inode_op(ORCHFS_TRACE_EVICT, inode, inode->i_nlink);
@@ -344,7 +349,7 @@ static bool orchfs_time_after(struct timespec64 a, struct timespec64 b)
 	return timespec64_compare(&a, &b) > 0;
 }
 
-/* Was that asked for before a utimes that the daemon didn't hear of? */
+/* Was that asked for before the kernel knew better, by itself? */
 static bool orchfs_before_touch_locked(const struct inode *inode,
 				       const struct orchfs_stamp *stamp)
 {
@@ -390,14 +395,16 @@ static void orchfs_apply_times_locked(struct inode *inode,
 }
 
 static void orchfs_apply_size_locked(struct inode *inode,
-				     const struct orchfs_attr *attr)
+				     const struct orchfs_attr *attr,
+				     const struct orchfs_stamp *stamp)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 
 	lockdep_assert_held(&inode->i_lock);
 
 	if (S_ISREG(inode->i_mode) &&
-	    (rcu_access_pointer(oi->layout) || oi->attr_dirty))
+	    (rcu_access_pointer(oi->layout) || oi->attr_dirty ||
+	     orchfs_before_touch_locked(inode, stamp)))
 		return;
 	i_size_write(inode, attr->size);
 	inode->i_blocks = attr->blocks;
@@ -455,7 +462,7 @@ static void orchfs_apply_locked(struct inode *inode,
 	if (inode->i_nlink != attr->nlink)
 		set_nlink(inode, attr->nlink);
 	orchfs_apply_times_locked(inode, attr, explicit, stamp);
-	orchfs_apply_size_locked(inode, attr);
+	orchfs_apply_size_locked(inode, attr, stamp);
 	orchfs_apply_flags_locked(inode, attr);
 }
 
@@ -500,6 +507,9 @@ void orchfs_inode_update(struct inode *inode, const struct orchfs_attr *attr,
 		return;
 	}
 	spin_lock(&inode->i_lock);
+	if (txn)
+		oi->changed = atomic64_inc_return(
+			&orchfs_channel_of(inode)->marks);
 	if (orchfs_attr_news_locked(inode, attr, stamp))
 		orchfs_apply_locked(inode, attr, explicit, stamp);
 	if (stamp)
@@ -535,6 +545,7 @@ void orchfs_dir_changed(struct inode *dir, const struct orchfs_time *now,
 	orchfs_inode_txn(dir, txn);
 	orchfs_listing_drop(dir);
 	spin_lock(&dir->i_lock);
+	oi->changed = atomic64_inc_return(&orchfs_channel_of(dir)->marks);
 	if (oi->change < txn) {
 		oi->change = txn;
 		inode_set_mtime_to_ts(dir, ts);

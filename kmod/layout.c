@@ -249,11 +249,6 @@ static struct orchfs_layout *layout_replace_locked(struct orchfs_inode *ii,
 	return old;
 }
 
-static bool layout_mapped(const struct orchfs_layout *lay)
-{
-	return lay->inode && mapping_mapped(lay->inode->i_mapping);
-}
-
 /*
  * A mapped area can't be redirected or stopped, nor a writable one be made
  * read-only.
@@ -261,11 +256,9 @@ static bool layout_mapped(const struct orchfs_layout *lay)
 static bool layout_pinned(const struct orchfs_layout *old,
 			  const struct orchfs_layout *new)
 {
-	if (!layout_mapped(old))
-		return false;
 	if (old->instance != new->instance)
-		return true;
-	return old->writable && !new->writable &&
+		return orchfs_layout_mapped(old);
+	return old->inode && old->writable && !new->writable &&
 	       mapping_writably_mapped(old->inode->i_mapping);
 }
 
@@ -335,8 +328,9 @@ static int layout_swap_open(struct inode *inode, struct orchfs_open_inode *oi,
 	if (ret)
 		goto out_put_old;
 	ret = orchfs_swap_drain(oi, &swap, deadline);
-	if (!ret && (layout_pinned(old, lay) ||
-		     layout_mapping_made(oi, old, lay)))
+	/* in this order: an area is linked before its maker lets go */
+	if (!ret && (layout_mapping_made(oi, old, lay) ||
+		     layout_pinned(old, lay)))
 		ret = -EBUSY;
 	if (ret) {
 		orchfs_swap_abandon(oi, &swap);
@@ -446,8 +440,15 @@ static int layout_install_open(struct inode *inode,
 	struct orchfs_layout *old;
 	int ret = 0;
 
-	mutex_lock(&oi->swap_lock);
+	if (mutex_lock_killable(&oi->swap_lock))
+		return -EINTR;
 	old = orchfs_gate_layout(oi);
+	/*
+	 * Who opens for reading gets a layout for reading. It takes nobody's
+	 * right to write away: layout-set does, and no reply overtakes that.
+	 */
+	if (old->instance == lay->instance && old->writable)
+		lay->writable = true;
 	if (old->generation >= lay->generation) {
 		ret = 0;
 	} else if (layout_upgrades(old, lay)) {
@@ -470,7 +471,7 @@ static int layout_install_open(struct inode *inode,
  * same instance are published at once; anything else is a swap, with the
  * mount's upcall_timeout as its deadline.
  *
- * Return: 0, also for a layout that was dropped; -ENOMEM; errors of
+ * Return: 0, also for a layout that was dropped; -ENOMEM; -EINTR; errors of
  * orchfs_layout_swap().
  */
 int orchfs_layout_install(struct inode *inode, struct orchfs_layout *lay)
@@ -585,7 +586,7 @@ layout_attach_locked(struct inode *inode, struct orchfs_open_inode *fresh,
 	}
 	if (open) {
 		ret = orchfs_iomode_get(&oi->mode, ORCHFS_IOMODE_PASSTHROUGH,
-					layout_mapped(lay));
+					orchfs_layout_mapped(lay));
 		/* No other mode is ever asked for yet. */
 		WARN_ON_ONCE(ret);
 		oi->opens++;

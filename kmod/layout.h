@@ -93,6 +93,7 @@ orchfs_layout_first(const struct orchfs_layout *lay)
 
 struct orchfs_layout *orchfs_layout_get(struct orchfs_layout *lay);
 bool orchfs_layout_tryget(struct orchfs_layout *lay);
+bool orchfs_layout_mapped(const struct orchfs_layout *lay);
 
 enum {
 	ORCHFS_GATE_EMPTY = 1,
@@ -217,6 +218,8 @@ int orchfs_note_reserve(struct inode *inode);
 void orchfs_attr_seen_locked(struct inode *inode,
 			     const struct orchfs_layout *lay);
 void orchfs_attr_base_locked(struct inode *inode);
+bool orchfs_attr_behind_locked(struct inode *inode,
+			       const struct orchfs_layout *lay);
 bool orchfs_attr_stale(struct inode *inode, struct inode *backing);
 void orchfs_attr_written(struct inode *inode, struct inode *backing);
 

@@ -119,13 +119,19 @@ static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 	spin_lock(&inode->i_lock);
 	lay = rcu_dereference_protected(ii->layout,
 					lockdep_is_held(&inode->i_lock));
+	/* behind: it was mapped until now, and is used again some other time */
 	if (!lay || ii->open ||
-	    (why != ORCHFS_TRACE_LAYOUT_EVICT && lay->inode &&
-	     mapping_mapped(lay->inode->i_mapping))) {
+	    (why != ORCHFS_TRACE_LAYOUT_EVICT &&
+	     (orchfs_layout_mapped(lay) ||
+	      orchfs_attr_behind_locked(inode, lay)))) {
 		spin_unlock(&inode->i_lock);
 		return false;
 	}
 	RCU_INIT_POINTER(ii->layout, NULL);
+	/* what the daemon has seen of a file before it was written is on its way */
+	if (lay->writable)
+		ii->touched = atomic64_inc_return(
+			&orchfs_channel_of(inode)->marks);
 	spin_unlock(&inode->i_lock);
 	generation = lay->generation;
 	orchfs_layout_put(lay);

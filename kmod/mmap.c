@@ -15,6 +15,19 @@
 #include "trace.h"
 
 /**
+ * orchfs_layout_mapped() - is its instance mapped?
+ * @lay: any layout
+ *
+ * An area that is being extended is out of the tree for a moment, but a shared
+ * one that may be written stays counted.
+ */
+bool orchfs_layout_mapped(const struct orchfs_layout *lay)
+{
+	return lay->inode && (mapping_mapped(lay->inode->i_mapping) ||
+			      mapping_writably_mapped(lay->inode->i_mapping));
+}
+
+/**
  * struct orchfs_vm_ops - operations of an area that may be written to
  * @link: orchfs_sb.vm_ops; entries are added under its lock and stay
  * @sb: whose freezing holds stores back

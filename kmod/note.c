@@ -206,6 +206,19 @@ void orchfs_note_flush(struct orchfs_channel *ch)
 }
 
 /**
+ * orchfs_notes_lost() - the daemon shall read the handles
+ * @ch: the channel
+ *
+ * Something that it should have been told of couldn't be kept.
+ */
+void orchfs_notes_lost(struct orchfs_channel *ch)
+{
+	spin_lock(&ch->lock);
+	ch->notes_lost = true;
+	spin_unlock(&ch->lock);
+}
+
+/**
  * orchfs_note_stray() - a layout that was granted is not held by anybody
  * @ch: the channel
  *
@@ -271,9 +284,7 @@ err_free_event:
 	kfree(event);
 err_lost:
 	/* The daemon reads the generation from the handles. */
-	spin_lock(&ch->lock);
-	ch->notes_lost = true;
-	spin_unlock(&ch->lock);
+	orchfs_notes_lost(ch);
 }
 
 /* Take up to a batch; its length, 0 when there is none or nobody to tell. */

@@ -190,8 +190,11 @@ struct orchfs_sb {
  *	far as known (i_lock)
  * @base_before: the one before, which may still be the daemon's (i_lock)
  * @told_atime: of the last answer (i_lock)
- * @touched: orchfs_channel.marks when mtime was set without the daemon, or went
- *	back (i_lock)
+ * @touched: orchfs_channel.marks when mtime was set without the daemon or went
+ *	back, or a layout was dropped that the file may have been written by
+ *	(i_lock)
+ * @changed: orchfs_channel.marks when an operation of this kernel changed the
+ *	record (i_lock)
  * @notes: memory for the last notices: attr+return, forget
  * @lru: on orchfs_sb.lru when a layout is cached
  * @lru_used: opened since it came to the end of that list
@@ -222,6 +225,7 @@ struct orchfs_inode {
 	struct timespec64 base_before;
 	struct timespec64 told_atime;
 	u64 touched;
+	u64 changed;
 	struct orchfs_note *note_attr;
 	struct orchfs_note *note_forget;
 	struct list_head lru;
@@ -365,6 +369,7 @@ void orchfs_note_forget(struct orchfs_channel *ch, u64 node);
 void orchfs_note_flush(struct orchfs_channel *ch);
 /* A layout that a reply brought is not held by anybody. */
 void orchfs_note_stray(struct orchfs_channel *ch);
+void orchfs_notes_lost(struct orchfs_channel *ch);
 struct orchfs_note *orchfs_note_alloc(gfp_t gfp);
 void orchfs_note_free(struct orchfs_note *note);
 

@@ -114,6 +114,23 @@ static struct orchfs_backing *backing_reuse(struct orchfs_file *of,
 	return NULL;
 }
 
+/* Another backing file of this opener may have seen fewer errors. */
+static void backing_inherit_errors_locked(struct orchfs_file *of,
+					  struct file *file)
+{
+	struct inode *inode = file_inode(file);
+	const struct orchfs_backing *b;
+
+	lockdep_assert_held(&of->oi->files_lock);
+
+	if (of->wb_inode == inode)
+		file->f_wb_err = of->wb_since;
+	of->wb_inode = NULL;
+	list_for_each_entry(b, &of->backings, node)
+		if (file_inode(b->file) == inode)
+			file->f_wb_err = b->file->f_wb_err;
+}
+
 static struct orchfs_backing *backing_open(struct orchfs_file *of,
 					   struct orchfs_layout *lay)
 {
@@ -133,13 +150,11 @@ static struct orchfs_backing *backing_open(struct orchfs_file *of,
 		kmem_cache_free(orchfs_backing_cache, b);
 		return ERR_CAST(file);
 	}
-	/* Errors that happened since the open are this opener's too. */
-	if (of->wb_inode == lay->inode)
-		file->f_wb_err = of->wb_since;
-	of->wb_inode = NULL;
 	b->file = file;
 	b->layout = orchfs_layout_get(lay);
 	spin_lock(&of->oi->files_lock);
+	/* Errors that happened since the open are this opener's too. */
+	backing_inherit_errors_locked(of, file);
 	list_add(&b->node, &of->backings);
 	if (list_empty(&of->node))
 		list_add(&of->node, &of->oi->files);
@@ -235,9 +250,15 @@ static void backing_sweep_locked(struct orchfs_file *of,
 	list_for_each_entry_safe(b, next, &of->backings, node) {
 		if (backing_suits(of->file, b->file, lay))
 			continue;
-		err = file_check_and_advance_wb_err(b->file);
-		if (err)
-			of->wb_err = err;
+		if (file_inode(b->file) == lay->inode) {
+			/* the next one goes on from there */
+			of->wb_inode = lay->inode;
+			of->wb_since = READ_ONCE(b->file->f_wb_err);
+		} else {
+			err = file_check_and_advance_wb_err(b->file);
+			if (err)
+				of->wb_err = err;
+		}
 		if (rcu_access_pointer(of->backing) == b)
 			RCU_INIT_POINTER(of->backing, NULL);
 		list_move(&b->node, dead);

@@ -401,6 +401,24 @@ static void orchfs_request_late(struct orchfs_channel *ch,
 }
 
 /**
+ * orchfs_request_unusable() - it was carried out, and its answer can't be used
+ * @ch: the channel
+ * @req: a reference is held by the caller
+ */
+void orchfs_request_unusable(struct orchfs_channel *ch,
+			     const struct orchfs_request *req)
+{
+	struct super_block *sb = NULL;
+
+	if (!orchfs_kind_mutates(req->kind))
+		return;
+	if (req->nodes[0])
+		sb = orchfs_channel_sb_get(ch);
+	orchfs_request_doubt(ch, sb, req);
+	orchfs_channel_sb_put(ch, sb);
+}
+
+/**
  * orchfs_request_complete() - an answer arrived
  * @ch: the channel
  * @req: a reference is held by the caller
@@ -491,6 +509,16 @@ static void orchfs_mark_resent_locked(struct orchfs_request *req)
 		      (u32 *)flags);
 }
 
+/* An umount's last sync doesn't wait for the next daemon. */
+static bool orchfs_request_leaves_locked(const struct orchfs_channel *ch,
+					 const struct orchfs_request *req)
+{
+	lockdep_assert_held(&ch->lock);
+	return req->kind == ORCHFS_KIND_BARRIER && ch->sb &&
+	       READ_ONCE(ORCHFS_SB(ch->sb)->dying) &&
+	       req->state != ORCHFS_REQ_GIVEN_UP;
+}
+
 /**
  * orchfs_request_detach_locked() - the daemon has gone
  * @ch: the channel, locked
@@ -508,7 +536,12 @@ void orchfs_request_detach_locked(struct orchfs_channel *ch,
 
 	lockdep_assert_held(&ch->lock);
 	xa_for_each(&ch->table, id, req) {
-		if (req->state == ORCHFS_REQ_SENT) {
+		if (orchfs_request_leaves_locked(ch, req)) {
+			req->status = -ENOTCONN;
+			orchfs_remove_locked(ch, req);
+			complete(&req->done);
+			list_add_tail(&req->link, dropped);
+		} else if (req->state == ORCHFS_REQ_SENT) {
 			orchfs_mark_resent_locked(req);
 			req->state = ORCHFS_REQ_WAITING;
 			list_add_tail(&req->link, &again);

@@ -223,10 +223,10 @@ int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
 }
 
 /**
- * orchfs_commit_times() - make the backing file's times durable
+ * orchfs_commit_times() - make the backing file's times and size durable
  * @inode: of any type
  *
- * Nothing to do where they were not set without the daemon.
+ * The size, too: a truncate that nfsd has answered stays.
  *
  * Return: 0 or the error of the backing file system.
  */
@@ -236,7 +236,7 @@ int orchfs_commit_times(struct inode *inode)
 	struct orchfs_layout *lay;
 	int ret = 0;
 
-	if (!S_ISREG(inode->i_mode) || !READ_ONCE(ORCHFS_I(inode)->touched))
+	if (!S_ISREG(inode->i_mode))
 		return 0;
 	lay = orchfs_layout_of(inode);
 	if (!lay)
