@@ -60,7 +60,7 @@ lint:
 
 install: install-user install-modules
 
-install-modules:
+install-modules: modules
 	$(MAKE) -C $(KDIR) M=$(KMOD) modules_install
 ifeq ($(DESTDIR)$(INSTALL_MOD_PATH),)
 	depmod -a $$(cat $(KDIR)/include/config/kernel.release)
