@@ -15,8 +15,18 @@ COMPLETIONDIR	?= $(PREFIX)/share/bash-completion/completions
 UNITDIR		?= /lib/systemd/system
 INSTALL		?= install
 
-KDIR		?= $(or $(wildcard /lib/modules/$(shell uname -r)/build),\
-			$(shell tools/lib/kdir))
+# Without the running kernel's headers the module is for the emulated machine,
+# which nobody wants to install.
+RUNNING		:= $(shell uname -r)
+OWN_KDIR	:= $(wildcard /lib/modules/$(RUNNING)/build)
+KDIR		?= $(or $(OWN_KDIR),$(shell tools/lib/kdir))
+ifeq ($(OWN_KDIR)-$(origin KDIR),-file)
+ifneq ($(filter install install-modules,$(MAKECMDGOALS)),)
+$(error no headers of the running kernel $(RUNNING) to build the module with: \
+	apt-get install linux-headers-$(RUNNING), or name those of another \
+	kernel by KDIR=FOLDER)
+endif
+endif
 KMOD		:= $(CURDIR)/kmod
 
 # `make -j' is left to the person; sub-makes share its jobs
