@@ -13,6 +13,7 @@ MOUNTDIR	?= /sbin
 MANDIR		?= $(PREFIX)/share/man
 COMPLETIONDIR	?= $(PREFIX)/share/bash-completion/completions
 UNITDIR		?= /lib/systemd/system
+INSTALL_MOD_PATH ?= $(DESTDIR)
 INSTALL		?= install
 
 # Without the running kernel's headers the module is for the emulated machine,
@@ -71,8 +72,9 @@ lint:
 install: install-user install-modules
 
 install-modules: modules
-	$(MAKE) -C $(KDIR) M=$(KMOD) modules_install
-ifeq ($(DESTDIR)$(INSTALL_MOD_PATH),)
+	$(MAKE) -C $(KDIR) M=$(KMOD) \
+		INSTALL_MOD_PATH=$(INSTALL_MOD_PATH) modules_install
+ifeq ($(INSTALL_MOD_PATH),)
 	depmod -a $$(cat $(KDIR)/include/config/kernel.release)
 endif
 
