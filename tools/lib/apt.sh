@@ -59,6 +59,17 @@ apt_private_configure() {
 	EOC
 }
 
+apt_no_suite() {
+	die "the mirror has no $(apt_target_suite), which holds the emulator:" \
+		"point /etc/apt/sources.list to a mirror that carries it"
+}
+
+# apt_why_no_lists LOG: the suite that was added to the machine's own ones.
+apt_why_no_lists() {
+	! grep -Eq "'.* $(apt_target_suite) Release'.* Release file" "$1" ||
+		apt_no_suite
+}
+
 # Lists are fetched once a day at most: what is cached stays usable offline.
 apt_private_update() {
 	local stamp=$APT_DIR/updated
@@ -68,7 +79,8 @@ apt_private_update() {
 			exit 0
 		fi
 		apt_private_configure
-		run_logged "$ORCHFS_CACHE/logs/apt-update.log" \
+		LC_ALL=C RUN_LOGGED_WHY=apt_why_no_lists \
+			run_logged "$ORCHFS_CACHE/logs/apt-update.log" \
 			"reading package lists" \
 			apt_private apt-get --error-on=any update
 		touch "$stamp"

@@ -18,7 +18,8 @@ die() {
 	exit 1
 }
 
-# run_logged LOGFILE "what it does" COMMAND...: quiet unless it fails.
+# run_logged LOGFILE "what it does" COMMAND...: quiet unless it fails. The
+# function RUN_LOGGED_WHY, when set, may know a better remedy than to repeat it.
 run_logged() {
 	local log=$1 what=$2 start=$SECONDS status
 	shift 2
@@ -32,6 +33,7 @@ run_logged() {
 	if [ $status != 0 ]; then
 		say "--- last lines of $log"
 		tail -n 25 "$log" >&2
+		[ -z "${RUN_LOGGED_WHY:-}" ] || "$RUN_LOGGED_WHY" "$log"
 		die "$what failed: see $log, then run the same command again"
 	fi
 	[ $((SECONDS - start)) -lt 5 ] || say "  $what: $((SECONDS - start)) s"

@@ -63,13 +63,10 @@ preflight_disk() {
 }
 
 preflight_backports() {
-	local suite offers
+	local offers
 	apt_need_backports || return 0
-	suite=$(apt_target_suite)
 	offers=$(apt_private apt-cache policy qemu-system-x86)
-	[[ $offers == *"$suite"* ]] ||
-		die "the mirror has no $suite, which holds the emulator: point" \
-			"/etc/apt/sources.list to a mirror that carries it"
+	[[ $offers == *"$(apt_target_suite)"* ]] || apt_no_suite
 }
 
 # preflight_entry "what" MIB SECONDS CACHE-NAME: adds one line to the plan.
