@@ -11,6 +11,9 @@ HOST_PACKAGES=(build-essential bc bison cpio e2fsprogs flex git kmod
 	xz-utils zlib1g-dev zstd)
 
 PREFLIGHT_MEMORY_MIB=4096
+# Drives of machines and copies of sources; the drives are sparse.
+PREFLIGHT_WORK_MIB=4096
+PREFLIGHT_WORK=${TMPDIR:-/var/tmp}
 
 preflight_packages() {
 	local missing
@@ -45,21 +48,33 @@ preflight_chroot() {
 preflight_memory() {
 	local free
 	free=$(awk '/^MemAvailable:/ {print int($2 / 1024)}' /proc/meminfo)
+	say "Memory: $free MiB available, $PREFLIGHT_MEMORY_MIB needed."
 	[ "$free" -ge $PREFLIGHT_MEMORY_MIB ] ||
 		die "only $free MiB of memory are available and" \
 			"$PREFLIGHT_MEMORY_MIB are needed: stop other programs"
 }
 
-# preflight_disk MIB: free space where the cache lies.
-preflight_disk() {
-	local need=$1 free
-	mkdir -p "$ORCHFS_CACHE" ||
-		die "cannot write to $ORCHFS_CACHE: set ORCHFS_CACHE to a" \
-			"folder that can be written"
-	free=$(($(df --output=avail -k "$ORCHFS_CACHE" | tail -n 1) / 1024))
+# preflight_space DIR MIB VARIABLE: free space there, VARIABLE names the folder.
+preflight_space() {
+	local dir=$1 need=$2 variable=$3 free
+	if ! mkdir -p "$dir" || [ ! -w "$dir" ]; then
+		die "cannot write to $dir: set $variable to a folder that can" \
+			"be written"
+	fi
+	free=$(($(df --output=avail -k "$dir" | tail -n 1) / 1024))
+	say "Disk: $free MiB free in $dir, $need needed."
 	[ "$free" -ge "$need" ] ||
-		die "only $free MiB are free in $ORCHFS_CACHE and $need are" \
-			"needed: free some, or set ORCHFS_CACHE to another folder"
+		die "only $free MiB are free in $dir and $need are" \
+			"needed: free some, or set $variable to another folder"
+}
+
+# preflight_disk MIB: what the cache is going to take, and what runs take.
+preflight_disk() {
+	local cache=$1 work=$PREFLIGHT_WORK_MIB
+	preflight_space "$ORCHFS_CACHE" "$cache" ORCHFS_CACHE
+	[ "$(stat -c %d "$ORCHFS_CACHE" "$PREFLIGHT_WORK" 2>/dev/null |
+		uniq | wc -l)" != 1 ] || work=$((work + cache))
+	preflight_space "$PREFLIGHT_WORK" "$work" TMPDIR
 }
 
 preflight_backports() {
@@ -83,7 +98,6 @@ preflight() {
 	local missing plan=() plan_mib=2048 plan_seconds=0 want
 	preflight_system
 	preflight_chroot
-	preflight_memory
 	mapfile -t missing < <(apt_missing "${HOST_PACKAGES[@]}")
 	want=" $* "
 	preflight_entry "Linux kernel and headers" 250 20 "$(preflight_kernel)"
@@ -102,8 +116,9 @@ preflight() {
 		ls -d "$ORCHFS_CACHE"/debug/*/build >/dev/null 2>&1 ||
 			preflight_entry "kernel with sanitisers" 2500 1500 debug/none
 	fi
-	preflight_disk "$plan_mib"
 	preflight_say
+	preflight_memory
+	preflight_disk "$plan_mib"
 	preflight_packages
 	apt_private_update
 	preflight_backports
