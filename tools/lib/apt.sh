@@ -110,13 +110,24 @@ apt_missing() {
 	done
 }
 
-# apt_install PACKAGE...: from the machine's own sources, never an upgrade.
+# apt_install PACKAGE...: from the machine's own sources, never an upgrade. Two
+# runs take turns: updating package lists doesn't wait for apt's own lock.
 apt_install() {
+	[ $# -gt 0 ] || return 0
+	need_root
+	(
+		cache_lock 8 host-packages
+		# the other run may have installed them; what packages start
+		# does not inherit the lock
+		mapfile -t missing < <(apt_missing "$@")
+		[ ${#missing[@]} = 0 ] || apt_install_now "${missing[@]}" 8>&-
+	) 8>&-
+}
+
+apt_install_now() {
 	local log=$ORCHFS_CACHE/logs/apt-install.log
 	local opts=(-q -y --no-install-recommends --no-upgrade
 		-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3)
-	[ $# -gt 0 ] || return 0
-	need_root
 	export DEBIAN_FRONTEND=noninteractive
 	if ! apt-get "${opts[@]}" --simulate install "$@" >/dev/null 2>&1; then
 		run_logged "$log" "updating package lists" \
