@@ -344,6 +344,8 @@ static int drain_back(const char *name, ctl_response *resp)
 		return rc;
 	if (id && opts.json)
 		print_json(job_json(resp->job));
+	else if (opts.json)
+		print_done();
 	else if (id)
 		summary_print(resp->job);
 	if (!opts.json)

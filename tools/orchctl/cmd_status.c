@@ -111,12 +111,16 @@ int cmd_status(const struct command *cmd, int argc, char **argv)
 int cmd_sync(const struct command *cmd, int argc, char **argv)
 {
 	Orchfs__Control__NamespaceRef ref = ORCHFS__CONTROL__NAMESPACE_REF__INIT;
+	int rc;
 
 	CTL_REQUEST(req, SYNC);
 	args_parse(cmd, NULL, &argc, argv);
 	ref.name = (char *)opts.ns;
 	req.sync = &ref;
-	return conn_once(&req, -1, NULL);
+	rc = conn_once(&req, -1, NULL);
+	if (!rc && opts.json)
+		print_done();
+	return rc;
 }
 
 /*
@@ -177,6 +181,8 @@ int cmd_stop(const struct command *cmd, int argc, char **argv)
 	}
 	if (pidfd >= 0)
 		close(pidfd);
+	if (!rc && opts.json)
+		print_done();
 	return rc;
 }
 

@@ -245,7 +245,9 @@ int cmd_volume_remove(const struct command *cmd, int argc, char **argv)
 	msg.name = argv[0];
 	req.volume_remove = &msg;
 	rc = conn_once(&req, -1, NULL);
-	if (!rc && !opts.json)
+	if (!rc && opts.json)
+		print_done();
+	else if (!rc)
 		printf("volume %s is removed\n", argv[0]);
 	return rc;
 }

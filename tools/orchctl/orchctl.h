@@ -113,6 +113,8 @@ int run_orchd(const char *mode, const char *ns, const char *dir, int in);
 int run_orchd_args(const char *const *args, int nr, int in);
 /** print_json() - to standard output, and release it. */
 void print_json(struct json_object *o);
+/** print_done() - for --json, where there is nothing else to tell. */
+void print_done(void);
 struct json_object *json_bytes(const void *p, size_t len);
 struct json_object *json_uint(uint64_t v);
 

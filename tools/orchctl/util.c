@@ -214,6 +214,14 @@ void print_json(struct json_object *o)
 	json_object_put(o);
 }
 
+void print_done(void)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "done", json_object_new_boolean(true));
+	print_json(o);
+}
+
 static bool utf8_follows(const unsigned char *s, size_t left, size_t n)
 {
 	size_t i;

@@ -46,7 +46,7 @@ start() {
 }
 
 stop() {
-	try 0 "" "$orchctl" stop
+	try 0 '"done": true' "$orchctl" stop --json
 	# It has ended: its lock is free.
 	try 0 "" flock -n "$dir/state/first/lock" true
 	wait "$pid"
@@ -73,6 +73,7 @@ try 0 '"tier": 0' "$orchctl" volume show nvme0 --json
 try 0 "name        /" "$orchctl" where 1
 try 1 "999" "$orchctl" where 999
 try 0 "" "$orchctl" sync
+try 0 '"done": true' "$orchctl" sync --json
 try 0 "served, a copy of now" "$orchctl" fsck first
 try 0 '"online": true' "$orchctl" fsck --json
 try 1 "needs the daemon to be stopped" "$orchctl" fsck first --repair
@@ -122,10 +123,14 @@ try 0 '"drain": true' "$orchctl" jobs show 1 --json --namespace first
 try 1 "no other volume takes" "$orchctl" volume drain nvme1 --namespace first
 try 0 "takes new files again" "$orchctl" volume drain nvme0 --cancel \
 	--namespace first
+try 0 "orchctl volume remove nvme0" "$orchctl" volume drain nvme0 \
+	--namespace first
+try 0 '"done": true' "$orchctl" volume drain nvme0 --cancel --json \
+	--namespace first
 try 0 '"state": "online"' "$orchctl" volume show nvme0 --json \
 	--namespace first
 try 0 "" "$orchctl" volume remove nvme1 --namespace first
-try 0 "" "$orchctl" volume remove nvme0 --namespace first
+try 0 '"done": true' "$orchctl" volume remove nvme0 --json --namespace first
 try 0 "no volume" "$orchctl" volume list --namespace first
 
 # Another process takes over, and hands on what the first was started with.
