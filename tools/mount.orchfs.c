@@ -318,17 +318,42 @@ static void tell(const struct request *r)
 
 static int usage(void)
 {
-	fprintf(stderr, "Usage: mount.orchfs NAMESPACE[:/DIR] DIRECTORY [-fnsv] [-o OPTIONS]\n");
+	fprintf(stderr, "Usage: mount.orchfs NAMESPACE[:/DIR] DIRECTORY [-fnsv] [-o OPTIONS]\n"
+		"See mount.orchfs --help.\n");
 	return EX_USAGE;
+}
+
+static int help(void)
+{
+	printf("Usage: mount.orchfs NAMESPACE[:/DIR] DIRECTORY [-fnsv] [-o OPTIONS]\n"
+	       "\n"
+	       "Mounts a namespace that orchd serves; mount -t orchfs runs it.\n"
+	       "\n"
+	       "  -o OPTIONS  upcall_timeout=SECONDS, upcall_errno=NAME, sync, dirsync,\n"
+	       "              remount, and the common options of mount(8)\n"
+	       "  -f          check the options, don't mount\n"
+	       "  -v          tell what is done\n"
+	       "  -n, -s      accepted for mount(8), without effect\n"
+	       "  -h, --help  this text\n"
+	       "\n"
+	       "The options are explained in mount.orchfs(8).\n");
+	return fflush(stdout) ? EX_FAIL : 0;
 }
 
 int main(int argc, char **argv)
 {
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
 	struct request r = { 0 };
 	int c, rc;
 
-	while ((c = getopt(argc, argv, "fhno:st:vN:")) != -1) {
+	while ((c = getopt_long(argc, argv, "fhno:st:vN:", options,
+				NULL)) != -1) {
 		switch (c) {
+		case 'h':
+			return help();
 		case 'f':
 			r.fake = true;
 			break;

@@ -73,6 +73,8 @@ if ! grep -q orchfs /proc/filesystems; then
 	try 32 "modprobe orchfs" "$mount" orch "$dir"
 fi
 try 1 "Usage:" "$mount"
+try 0 "upcall_timeout=SECONDS" "$mount" --help
+try 0 "Usage:" "$mount" -h
 try 1 "NAMESPACE:/DIR" "$mount" /dev/sda "$dir"
 try 0 "" "$mount" -f -n -s orch "$dir" -o rw,noatime,_netdev,x-systemd.automount
 # ro 1, nosuid 2, noexec 8, noatime 0x10 of 0x70.
