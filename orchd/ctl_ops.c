@@ -72,7 +72,8 @@ static int find_only(struct ctl_call *c, struct served **out)
 	}
 	if (n > 1)
 		return say(c, -EINVAL, "several namespaces are served: name "
-			   "one of them");
+			   "one by --namespace NAME; orchctl status lists "
+			   "them");
 	if (!one)
 		return say(c, -ENOENT, "no namespace is served: make one with "
 			   "orchctl init NAME");
@@ -323,7 +324,8 @@ static int op_where(struct ctl_call *c)
 	served_release(sv);
 	if (rc == -ENOENT)
 		snprintf(c->message, sizeof(c->message), "there is no inode "
-			 "%llu", (unsigned long long)c->req->where->ino);
+			 "%llu: ls -i shows the number of a file",
+			 (unsigned long long)c->req->where->ino);
 	return rc;
 }
 

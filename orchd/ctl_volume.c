@@ -178,8 +178,9 @@ static int add_clash(struct volume_job *j, const struct volume *v)
 	     !memcmp(j->marker.volume_uuid, v->rec.uuid, 16)) ||
 	    (volume_online(v) && j->st.st_ino && v->dev == j->st.st_dev &&
 	     v->ino == j->st.st_ino)) {
-		snprintf(why, VOLUME_WHY, "%.200s is volume %s already",
-			 j->rec.path, v->rec.name);
+		snprintf(why, VOLUME_WHY, "%.200s is volume %s already: choose "
+			 "another directory for another volume", j->rec.path,
+			 v->rec.name);
 		return -EEXIST;
 	}
 	return 0;

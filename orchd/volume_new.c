@@ -17,6 +17,9 @@
 #include "fault.h"
 #include "volume.h"
 
+#define VOLUME_FORBIDS "remove what forbids it (lsattr shows flags), or " \
+	"choose another directory"
+
 static const struct {
 	unsigned int magic;
 	const char *name;
@@ -146,7 +149,8 @@ static int resolve(const char *path, char *real, bool *exists, char *why)
 	strcat(real, base);
 	return 0;
 fail:
-	snprintf(why, VOLUME_WHY, "%.200s: %s", path, strerror(-rc));
+	snprintf(why, VOLUME_WHY, "%.200s: %s: give the path of a directory "
+		 "on a local drive", path, strerror(-rc));
 	return rc;
 }
 
@@ -160,7 +164,8 @@ static int check_space(const char *dir, uint64_t reserve, const char *path,
 	if (statfs(dir, &s) < 0) {
 		int rc = -errno;
 
-		snprintf(why, VOLUME_WHY, "%.200s: %s", path, strerror(-rc));
+		snprintf(why, VOLUME_WHY, "%.200s: %s: see the kernel's log "
+			 "about its drive", path, strerror(-rc));
 		return rc;
 	}
 	if (!volume_fs_ok(s.f_type, &type) && !fault_enabled("any-fs")) {
@@ -308,14 +313,16 @@ static int check_existing(const char *real, const uint8_t *uuid,
 	fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		rc = -errno;
-		snprintf(why, VOLUME_WHY, "%.200s: %s%s", real, strerror(-rc),
-			 rc == -ENOTDIR ? ": give a directory" : "");
+		snprintf(why, VOLUME_WHY, "%.200s: %s: %s", real,
+			 strerror(-rc), rc == -ENOTDIR ? "give a directory" :
+			 "see its permissions, and the kernel's log about "
+			 "its drive");
 		return rc;
 	}
 	if (faccessat(fd, ".", W_OK, 0) < 0) {
 		rc = -errno;
-		snprintf(why, VOLUME_WHY, "%.200s is not writable: %s", real,
-			 strerror(-rc));
+		snprintf(why, VOLUME_WHY, "%.200s is not writable: %s: "
+			 VOLUME_FORBIDS, real, strerror(-rc));
 	} else {
 		rc = check_content(fd, real, uuid, m, why);
 	}
@@ -395,6 +402,9 @@ int volume_make(const char *real, const struct marker *m, char *why)
 		rc = sync_parent(real);
 	if (rc < 0)
 		snprintf(why, VOLUME_WHY, "cannot make the volume in %.200s: "
-			 "%s", real, strerror(-rc));
+			 "%s: %s, and try again", real, strerror(-rc),
+			 rc == -EPERM || rc == -EACCES ? VOLUME_FORBIDS :
+			 rc == -ENOSPC || rc == -EDQUOT ? "free some space" :
+			 "see the kernel's log about its drive");
 	return rc;
 }

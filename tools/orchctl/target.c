@@ -142,10 +142,12 @@ static int resolve_path(const char *path, struct target *out)
 
 	fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return fail(RC_FAILED, "%s: %s", path, strerror(errno));
+		return fail(RC_FAILED, "%s: %s: give the path of a file or directory on orchfs",
+			    path, strerror(errno));
 	if (fstatfs(fd, &sf) ||
 	    statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &sx)) {
-		fail(RC_FAILED, "%s: %s", path, strerror(errno));
+		fail(RC_FAILED, "%s: %s: see the kernel's log", path,
+		     strerror(errno));
 		close(fd);
 		return RC_FAILED;
 	}

@@ -66,12 +66,14 @@ try 0 "mount -t orchfs first" "$orchctl" volume add nvme0 "$dir/drive/one" \
 	--reserve 1M
 try 1 "" "$orchctl" volume add nvme0 "$dir/drive/two"
 try 1 "" "$orchctl" volume add nvme1 /proc
+try 1 "is volume nvme0 already: choose" "$orchctl" volume add nvme1 \
+	"$dir/drive/one"
 try 0 "nvme0" "$orchctl" volume list
 try 0 "$dir/drive/one" "$orchctl" volume show nvme0
 try 1 "no volume 'nvme9'" "$orchctl" volume show nvme9
 try 0 '"tier": 0' "$orchctl" volume show nvme0 --json
 try 0 "name        /" "$orchctl" where 1
-try 1 "999" "$orchctl" where 999
+try 1 "no inode 999: ls -i" "$orchctl" where 999
 try 0 "" "$orchctl" sync
 try 0 '"done": true' "$orchctl" sync --json
 try 0 "served, a copy of now" "$orchctl" fsck first
@@ -86,7 +88,7 @@ try 1 "in use" "$orchctl" restore "$dir/backup" --namespace first \
 	--store "$dir/state/first"
 try 0 "" "$orchctl" init second --store "$dir/elsewhere"
 try 0 "$dir/elsewhere" readlink "$dir/state/second"
-try 1 "" "$orchctl" volume list
+try 1 "--namespace NAME" "$orchctl" volume list
 try 0 "no volume" "$orchctl" volume list --namespace second
 # A file that nothing names, seen while the namespace is served.
 mkdir -p "$dir/drive/one/data/00"
