@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -112,6 +113,34 @@ static bool path_on_orchfs(const char *path)
 	return found;
 }
 
+/*
+ * ext2 and ext3 have ext4's magic number; the list of mounts tells them apart,
+ * bind mounts too. A mount that is not on it, as in a chroot, passes.
+ */
+static bool on_old_ext(const char *dir, char type[64])
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	unsigned int major, minor;
+	char *line = NULL;
+	bool found = false;
+	size_t size = 0;
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		st.st_dev = 0;
+	while (f && !found && getline(&line, &size, f) > 0) {
+		const char *dash = strstr(line, " - ");
+
+		found = dash && sscanf(dash, " - %63s", type) == 1 &&
+			sscanf(line, "%*s %*s %u:%u", &major, &minor) == 2 &&
+			makedev(major, minor) == st.st_dev;
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return found && (!strcmp(type, "ext2") || !strcmp(type, "ext3"));
+}
+
 /* The directory itself, or where it is missing its parent plus its name. */
 static int resolve(const char *path, char *real, bool *exists, char *why)
 {
@@ -158,8 +187,10 @@ static int check_space(const char *dir, uint64_t reserve, const char *path,
 		       char *why)
 {
 	struct statfs s;
+	char ext[64];
 	const char *type;
 	uint64_t free_bytes;
+	bool ok;
 
 	if (statfs(dir, &s) < 0) {
 		int rc = -errno;
@@ -168,7 +199,12 @@ static int check_space(const char *dir, uint64_t reserve, const char *path,
 			 "about its drive", path, strerror(-rc));
 		return rc;
 	}
-	if (!volume_fs_ok(s.f_type, &type) && !fault_enabled("any-fs")) {
+	ok = volume_fs_ok(s.f_type, &type);
+	if (ok && s.f_type == EXT4_SUPER_MAGIC && on_old_ext(dir, ext)) {
+		type = ext;
+		ok = false;
+	}
+	if (!ok && !fault_enabled("any-fs")) {
 		snprintf(why, VOLUME_WHY, "%.200s is on %s (type %#lx): use a "
 			 "directory on XFS or ext4 on a local drive", path,
 			 type, (unsigned long)s.f_type);
@@ -402,7 +438,7 @@ int volume_make(const char *real, const struct marker *m, char *why)
 		rc = sync_parent(real);
 	if (rc < 0)
 		snprintf(why, VOLUME_WHY, "cannot make the volume in %.200s: "
-			 "%s: %s, and try again", real, strerror(-rc),
+			 "%s: %s", real, strerror(-rc),
 			 rc == -EPERM || rc == -EACCES ? VOLUME_FORBIDS :
 			 rc == -ENOSPC || rc == -EDQUOT ? "free some space" :
 			 "see the kernel's log about its drive");

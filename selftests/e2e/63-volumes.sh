@@ -38,6 +38,22 @@ os.setxattr("big", "user.other", b"z" * 1000)
 assert os.getxattr("big", "user.large") == b"y" * 65536
 assert os.getxattr("big", "user.small") == b"x" * 100'
 
+note "ext3, which has the magic number of ext4"
+memory_drive old 400
+mke2fs -q -t ext3 /dev/old
+mkdir -p /mnt/old /mnt/bound
+mount -t ext3 /dev/old /mnt/old
+mkdir /mnt/old/dir
+mount --bind /mnt/old/dir /mnt/bound
+refused "is on ext3" orchctl volume add old /mnt/old/v
+refused "is on ext3" orchctl volume add old /mnt/bound
+umount /mnt/bound /mnt/old
+mke2fs -q -F -t ext4 /dev/old
+mount /dev/old /mnt/old
+orchctl volume add old /mnt/old/v >/dev/null
+orchctl volume remove old >/dev/null
+umount /mnt/old
+
 note "a drive that comes late"
 memory_drive late 400
 drive=/dev/late
