@@ -18,6 +18,7 @@ int work_queue_init(struct work_queue *q)
 	pthread_mutex_init(&q->lock, NULL);
 	q->head = NULL;
 	q->tail = &q->head;
+	q->posted = q->begun = 0;
 	q->closed = false;
 	return 0;
 }
@@ -46,6 +47,7 @@ bool work_post(struct work_queue *q, struct work *w)
 	if (ok) {
 		*q->tail = w;
 		q->tail = &w->next;
+		q->posted++;
 	}
 	pthread_mutex_unlock(&q->lock);
 	if (ok)
@@ -53,22 +55,35 @@ bool work_post(struct work_queue *q, struct work *w)
 	return ok;
 }
 
+/* Taken one by one: work that waits for other work runs it from here. */
+static struct work *queue_take(struct work_queue *q, uint64_t end)
+{
+	struct work *w = NULL;
+
+	pthread_mutex_lock(&q->lock);
+	if (q->begun < end) {
+		q->begun++;
+		w = q->head;
+		q->head = w->next;
+		if (!q->head)
+			q->tail = &q->head;
+	}
+	pthread_mutex_unlock(&q->lock);
+	return w;
+}
+
 void work_run(struct work_queue *q)
 {
-	struct work *w, *next;
+	struct work *w;
 	uint64_t n;
 
 	if (read(q->efd, &n, sizeof(n)) < 0 && errno != EAGAIN)
 		return;
 	pthread_mutex_lock(&q->lock);
-	w = q->head;
-	q->head = NULL;
-	q->tail = &q->head;
+	n = q->posted;
 	pthread_mutex_unlock(&q->lock);
-	for (; w; w = next) {
-		next = w->next;
+	while ((w = queue_take(q, n)))
 		w->run(w);
-	}
 }
 
 void work_close(struct work_queue *q)

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct work {
 	struct work *next;
@@ -17,8 +18,9 @@ struct work {
 
 struct work_queue {
 	int efd;
-	pthread_mutex_t lock;		/* head, tail, closed */
+	pthread_mutex_t lock;		/* the rest */
 	struct work *head, **tail;
+	uint64_t posted, begun;		/* so many ever */
 	bool closed;
 };
 
@@ -26,7 +28,7 @@ int work_queue_init(struct work_queue *q);
 void work_queue_destroy(struct work_queue *q);
 /** work_post() - false when the queue is closed; the work is the caller's. */
 bool work_post(struct work_queue *q, struct work *w);
-/** work_run() - by the owner: run everything posted so far. */
+/** work_run() - by the owner: run all posted so far. Work may call it, too. */
 void work_run(struct work_queue *q);
 /** work_close() - by the owner: refuse more; what was posted still runs. */
 void work_close(struct work_queue *q);
