@@ -54,6 +54,7 @@ struct mover_file {
 	struct mover_run *runs;		/* of bytes, holes left out */
 	size_t nr_runs, max_runs;
 	uint64_t copied, blocks;
+	mode_t mode;			/* of the source's file */
 	uint32_t sum;
 	int rc;				/* 0, or why it was not copied */
 	bool fatal;			/* so will be the next one */

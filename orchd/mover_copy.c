@@ -220,13 +220,12 @@ static int verify_chunk(struct mover_file *f, char *buf, size_t len, off_t at)
 	return 0;
 }
 
-/* Owner and project carry the volume's quota; the mode goes with them. */
+/* Owner and project carry the volume's quota. */
 static int copy_owner(struct mover_file *f, const struct stat *st)
 {
 	struct fsxattr x, y;
 
-	if (fchown(f->dst, st->st_uid, st->st_gid) < 0 ||
-	    fchmod(f->dst, st->st_mode & 07777) < 0)
+	if (fchown(f->dst, st->st_uid, st->st_gid) < 0)
 		return -errno;
 	if (ioctl(f->src, FS_IOC_FSGETXATTR, &x) < 0 || !x.fsx_projid)
 		return 0;
@@ -255,10 +254,8 @@ static int make_target(struct mover_file *f, const struct stat *st)
 	int rc = check_room(f, st);
 
 	if (!rc)
-		rc = backing_create(v, f->m.ino, f->m.version, f->m.to);
-	if (!rc)
-		rc = f->dst = backing_open(v, f->m.ino, f->m.version,
-					   f->m.to);
+		rc = f->dst = backing_begin(v, f->m.ino, f->m.version,
+					    f->m.to);
 	fault_point("move-made");
 	if (rc >= 0)
 		rc = copy_owner(f, st);
@@ -281,6 +278,7 @@ static int copy_one(struct mover_file *f, char *buf)
 	if (rc < 0)
 		return rc;
 	f->size = (uint64_t)st.st_size;
+	f->mode = st.st_mode & 07777;
 	posix_fadvise(f->src, 0, 0, POSIX_FADV_SEQUENTIAL);
 	rc = find_runs(f);
 	if (!rc)
@@ -316,6 +314,16 @@ static int verify_one(struct mover_file *f, char *buf)
 		return 0;
 	f->fatal = true;
 	return -EBADMSG;
+}
+
+/* What has its mode is whole: orchctl rebuild goes by that. */
+static int complete_one(struct mover_file *f, char *buf)
+{
+	(void)buf;
+	if (!fchmod(f->dst, f->mode ? f->mode : BACKING_MODE))
+		return 0;
+	f->fatal = true;
+	return -errno;
 }
 
 static void set_phase(struct mover_job *j, enum move_state s)
@@ -380,6 +388,22 @@ static void run_each(struct mover_job *j, char *buf,
 	}
 }
 
+/* The modes are durable with the last one: logs are forced in order. */
+static void complete_all(struct mover_job *j, char *buf)
+{
+	size_t last = j->nr;
+	int rc = 0;
+
+	run_each(j, buf, complete_one);
+	while (last && j->batch[last - 1]->rc)
+		last--;
+	if (last && fsync(j->batch[last - 1]->dst) < 0)
+		rc = -errno;
+	for (size_t i = 0; i < last && rc; i++)
+		if (!j->batch[i]->rc)
+			sync_failed(j->batch[i], rc);
+}
+
 static void close_all(struct mover_job *j)
 {
 	for (size_t i = 0; i < j->nr; i++) {
@@ -420,6 +444,7 @@ static void copy_run(struct work *w)
 	fault_point("move-copied");
 	set_phase(j, MOVE_VERIFY);
 	run_each(j, buf, verify_one);
+	complete_all(j, buf);
 	fault_point("move-verified");
 	close_all(j);
 	free(buf);

@@ -143,6 +143,12 @@ static int look(struct ns *ns, uint64_t ino, const struct instance *n,
 			     s);
 }
 
+static bool moved_to(const struct ns_found *f, const struct instance *n)
+{
+	return ns_found_whole(f) && f->version == n->version &&
+	       f->instance > n->instance;
+}
+
 int ns_rebuild_judge(struct ns *ns, const struct ns_found *f,
 		     enum ns_found_as *as)
 {
@@ -173,7 +179,7 @@ int ns_rebuild_judge(struct ns *ns, const struct ns_found *f,
 		return 0;
 	}
 	rc = look(ns, f->ino, &n, &s);
-	if (rc == -ENOENT)
+	if (rc == -ENOENT || (rc == -ENODEV && moved_to(f, &n)))
 		*as = NS_FOUND_LACKING;
 	return rc == -ENOENT || rc == -ENODEV ? 0 : rc;
 }

@@ -17,11 +17,21 @@ struct ns_found {
 	struct orchfs_time atime;
 };
 
+/** ns_found_whole() - or is it of a move that was cut short? */
+static inline bool ns_found_whole(const struct ns_found *f)
+{
+	return f->mode & 07777;
+}
+
 enum ns_found_as {
 	NS_FOUND_RECORDED,	/* the valid instance of an inode */
 	NS_FOUND_NEW,		/* no inode has its number */
 	NS_FOUND_SPARE,		/* the inode has a valid instance, and its file */
-	NS_FOUND_LACKING,	/* the inode has none, or its file is missing */
+	/*
+	 * The inode has none, or its file is missing, or the volume isn't there
+	 * that had it before it was moved to where it was found.
+	 */
+	NS_FOUND_LACKING,
 };
 
 /** What the volumes are known to have used, at least. */

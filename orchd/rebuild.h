@@ -34,7 +34,7 @@ struct rebuild {
 	char (*away)[64];		/* names of volumes that are not there */
 	size_t nr_away;
 	struct ns_rebuild_sums sums;
-	uint64_t lost, lost_bytes, placed, spare, empty;
+	uint64_t lost, lost_bytes, placed, part, spare, empty;
 	char **missing;
 	size_t nr_missing;
 };

@@ -95,6 +95,7 @@ static void report_json(const struct rebuild *r)
 	put_number("placed", r->placed);
 	put_number("lost_found", r->lost);
 	put_number("lost_found_bytes", r->lost_bytes);
+	put_number("incomplete", r->part);
 	put_number("spare", r->spare);
 	put_number("empty", r->empty);
 	put_number("missing", r->sums.missing);
@@ -157,6 +158,9 @@ static void report_text(const struct rebuild *r)
 	     "export; their contents are there");
 	line(r->placed, "of these lie at another place than the export says");
 	line(r->lost, "files in lost+found, by their inode number");
+	line(r->part, "of these two are copies that a move had not finished, "
+	     "with holes for\n              bytes that are on no volume: "
+	     "backing files of mode 0");
 	report_missing(r);
 	line(r->sums.away, "files on volumes that are not there; they give "
 	     "EIO until those are back");

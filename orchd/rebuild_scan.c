@@ -165,6 +165,11 @@ static int keep(struct found_list *l, const struct ns_found *f)
 	return 0;
 }
 
+static bool is_empty(const struct ns_found *f)
+{
+	return !f->stat.size && !f->stat.blocks;
+}
+
 static int scan_file(void *ctx, const char *subdir, const char *name)
 {
 	struct scan_ctx *c = ctx;
@@ -182,7 +187,7 @@ static int scan_file(void *ctx, const char *subdir, const char *name)
 	rc = stat_file(c->v, &f);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
-	if (as == NS_FOUND_NEW && !f.stat.size && !f.stat.blocks)
+	if (as == NS_FOUND_NEW && is_empty(&f) && ns_found_whole(&f))
 		return made_ahead(c, &f) ? 0 : keep(&c->empty, &f);
 	return keep(&c->files, &f);
 }
@@ -228,13 +233,15 @@ static int make_ranges(struct scan_ctx *c)
 	return rc;
 }
 
-/* The newest of an inode first. */
+/* The newest of an inode first, but for what is not whole. */
 static int compare(const void *a, const void *b)
 {
 	const struct ns_found *x = a, *y = b;
 
 	if (x->ino != y->ino)
 		return x->ino < y->ino ? -1 : 1;
+	if (ns_found_whole(x) != ns_found_whole(y))
+		return ns_found_whole(x) ? -1 : 1;
 	if (x->version != y->version)
 		return x->version > y->version ? -1 : 1;
 	if (x->instance != y->instance)
@@ -252,6 +259,11 @@ static int settle_file(struct rebuild *r, uint64_t *dir,
 	rc = ns_rebuild_judge(r->ns, f, &as);
 	if (rc < 0)
 		return rc;
+	if (!ns_found_whole(f)) {
+		if (as == NS_FOUND_NEW && is_empty(f))
+			as = NS_FOUND_SPARE;
+		r->part += as == NS_FOUND_NEW || as == NS_FOUND_LACKING;
+	}
 	switch (as) {
 	case NS_FOUND_RECORDED:
 		break;

@@ -352,25 +352,40 @@ static int backing_mkdir(struct volume *v, uint64_t ino)
 	return rc;
 }
 
-int backing_create(struct volume *v, uint64_t ino, uint64_t version,
-		   uint64_t instance)
+static int create_as(struct volume *v, uint64_t ino, uint64_t version,
+		     uint64_t instance, mode_t mode)
 {
-	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOATIME | O_CLOEXEC |
+			  O_NOFOLLOW;
 	char path[BACKING_PATH_MAX];
 	int fd, rc;
 
 	backing_path(path, ino, version, instance);
-	fd = openat(v->root_fd, path, flags, 0600);
+	fd = openat(v->root_fd, path, flags, mode);
 	if (fd < 0 && errno == ENOENT) {
 		rc = backing_mkdir(v, ino);
 		if (rc < 0)
 			return rc;
-		fd = openat(v->root_fd, path, flags, 0600);
+		fd = openat(v->root_fd, path, flags, mode);
 	}
+	return fd < 0 ? -errno : fd;
+}
+
+int backing_create(struct volume *v, uint64_t ino, uint64_t version,
+		   uint64_t instance)
+{
+	int fd = create_as(v, ino, version, instance, BACKING_MODE);
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	close(fd);
 	return 0;
+}
+
+int backing_begin(struct volume *v, uint64_t ino, uint64_t version,
+		  uint64_t instance)
+{
+	return create_as(v, ino, version, instance, 0);
 }
 
 /*

@@ -144,9 +144,16 @@ int backing_open(struct volume *v, uint64_t ino, uint64_t version,
 /** backing_open_read() - may be on a read-only file system */
 int backing_open_read(struct volume *v, uint64_t ino, uint64_t version,
 		      uint64_t instance);
-/** backing_create() - empty, mode 0600; durable after backing_sync(). */
+#define BACKING_MODE	0600
+/** backing_create() - empty, BACKING_MODE; durable after backing_sync(). */
 int backing_create(struct volume *v, uint64_t ino, uint64_t version,
 		   uint64_t instance);
+/**
+ * backing_begin() - the same of mode 0, which it has until it is whole.
+ * Return: a descriptor to read and write, or -errno.
+ */
+int backing_begin(struct volume *v, uint64_t ino, uint64_t version,
+		  uint64_t instance);
 /** backing_dir() - files of inodes with the same number share a directory */
 static inline uint64_t backing_dir(uint64_t ino)
 {

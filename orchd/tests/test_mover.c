@@ -343,6 +343,7 @@ static void check_file(struct served *sv, unsigned int n, uint32_t volume)
 	assert_true(fd >= 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_size, SIZE);
+	assert_int_equal(st.st_mode & 07777, BACKING_MODE);
 	assert_true(st.st_blocks * 512 < SIZE);
 	buf = malloc(SIZE);
 	assert_int_equal(pread(fd, buf, SIZE, 0), SIZE);
@@ -770,6 +771,35 @@ static void find_inos(struct served *sv, void *arg)
 	}
 }
 
+static int count_part(void *ctx, const char *subdir, const char *name)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "v2/data/%.8s/%.60s", subdir, name);
+	assert_int_equal(stat(sub(path), &st), 0);
+	*(unsigned int *)ctx += !(st.st_mode & 07777);
+	return 0;
+}
+
+/* Copies by their mode: one that isn't verified is told from one that is. */
+static unsigned int parts_on_target(void)
+{
+	struct volume v = { .root_fd = open(sub("v2"), O_RDONLY) };
+	unsigned int n = 0;
+
+	assert_int_equal(backing_each(&v, count_part, &n), 0);
+	close(v.root_fd);
+	return n;
+}
+
+static unsigned int parts_at(const char *point)
+{
+	return !strcmp(point, "move-made") ? 1 :
+	       !strcmp(point, "move-made:3") ? 3 :
+	       !strcmp(point, "move-copied") ? FILES : 0;
+}
+
 static void test_crash_at(const char *point, bool drains)
 {
 	struct served *sv;
@@ -777,6 +807,7 @@ static void test_crash_at(const char *point, bool drains)
 
 	make_namespace(0);
 	run_to(point, drains);
+	assert_int_equal(parts_on_target(), parts_at(point));
 	faults("");
 	sv = start();
 	in_ns(sv, find_inos, NULL);

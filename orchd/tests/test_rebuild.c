@@ -397,19 +397,23 @@ static void what_came_after_is_told(void **state)
 	assert_int_equal(lookup(ORCHFS_ROOT_INO, "lost+found.1"), 0);
 }
 
+static void move_away(uint64_t ino, uint64_t from, uint64_t to)
+{
+	assert_int_equal(backing_create(now.v[2], ino, 1, to), 0);
+	assert_int_equal(rename(backing(1, ino, from), backing(2, ino, to)),
+			 0);
+}
+
 static void a_moved_file_keeps_its_name(void **state)
 {
 	uint64_t ino = make_file(ORCHFS_ROOT_INO, "f", "contents"), inst;
 	uint32_t volume;
-	char from[512];
 
 	(void)state;
 	export_to(2);
 	inst = instance_of(ino, &volume);
 	assert_int_equal(volume, 1);
-	strcpy(from, backing(1, ino, inst));
-	assert_int_equal(backing_create(now.v[2], ino, 1, inst + 5), 0);
-	assert_int_equal(rename(from, backing(2, ino, inst + 5)), 0);
+	move_away(ino, inst, inst + 5);
 	assert_int_equal(backing_create(now.v[2], ino, 1, inst + 3), 0);
 	close_store();
 	rebuilt();
@@ -419,6 +423,85 @@ static void a_moved_file_keeps_its_name(void **state)
 	told("lost_found", 0);
 	assert_int_equal(instance_of(ino, &volume), inst + 5);
 	assert_int_equal(volume, 2);
+}
+
+/* What a move leaves that is cut short: all of its size, none of its bytes. */
+static void make_part(uint32_t volume, uint64_t ino, uint64_t instance,
+		      off_t size)
+{
+	int fd = backing_begin(now.v[volume], ino, 1, instance);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+static void a_copy_that_is_not_whole_comes_last(void **state)
+{
+	uint64_t moved, later, sole, none, inst;
+	uint32_t volume;
+
+	(void)state;
+	moved = make_file(ORCHFS_ROOT_INO, "moved", "contents");
+	export_to(2);
+	/* moved after the export, and again when all ended */
+	inst = instance_of(moved, &volume);
+	move_away(moved, inst, now.instance);
+	make_part(1, moved, now.instance + 1, 8);
+	later = make_file(ORCHFS_ROOT_INO, "later", "not known");
+	make_part(2, later, now.instance + 2, 9);
+	/* the other copies were on a drive that is lost */
+	sole = later + 1;
+	make_part(2, sole, now.instance + 3, 10);
+	none = later + 2;
+	make_part(2, none, now.instance + 4, 0);
+	inst = instance_of(later, &volume);
+	close_store();
+	rebuilt();
+	told("placed", 1);
+	told("lost_found", 2);
+	told("lost_found_bytes", 19);
+	told("incomplete", 1);
+	told("spare", 3);
+	told("empty", 0);
+	/* later took one number of an instance */
+	assert_int_equal(instance_of(moved, &volume), now.instance - 1);
+	assert_int_equal(volume, 2);
+	assert_int_equal(instance_of(later, &volume), inst);
+	assert_int_equal(volume, 1);
+	assert_int_equal(instance_of(sole, &volume), now.instance + 3);
+}
+
+/* The volume that an export knows a file on is lost; it had been emptied. */
+static void a_copy_replaces_one_that_is_away(void **state)
+{
+	char *two[] = { strdup(sub("v2")) };
+	uint64_t moved, begun, inst;
+	char why[VOLUME_WHY] = "";
+	uint32_t volume;
+
+	(void)state;
+	moved = make_file(ORCHFS_ROOT_INO, "moved", "contents");
+	begun = make_file(ORCHFS_ROOT_INO, "begun", "contents");
+	export_to(2);
+	inst = now.instance;
+	move_away(moved, instance_of(moved, &volume), inst);
+	make_part(2, begun, inst + 1, 8);
+	close_store();
+	assert_int_equal(rebuild((struct rebuild_opts){
+			.paths = two, .nr_paths = 1, .partial = true }, why),
+			 0);
+	free(two[0]);
+	told("files", 1);
+	told("placed", 1);
+	told("incomplete", 0);
+	told("spare", 1);
+	told("away", 1);
+	open_store("new", false);
+	assert_int_equal(instance_of(moved, &volume), inst);
+	assert_int_equal(volume, 2);
+	instance_of(begun, &volume);
+	assert_int_equal(volume, 1);
 }
 
 static void damage(const char *path)
@@ -609,6 +692,8 @@ int main(void)
 		TEST(everything_comes_back),
 		TEST(what_came_after_is_told),
 		TEST(a_moved_file_keeps_its_name),
+		TEST(a_copy_that_is_not_whole_comes_last),
+		TEST(a_copy_replaces_one_that_is_away),
 		TEST(the_newest_whole_export_counts),
 		TEST(without_export_all_is_found),
 		TEST(exports_of_others_are_refused),

@@ -97,7 +97,17 @@ later=$(stat -c %i later) big=$(stat -c %i new-folder/big)
 rm tree/file8
 mv tree/file9 moved
 : >empty
-sums=$(sha256sum later new-folder/big tree/file7 moved | cut -c 1-64)
+# its copy has the whole size from the first moment
+head -c 3000000 /dev/urandom >moving
+moving=$(stat -c %i moving) to=second
+[ "$(volume_of moving)" = "$ORCH_VOLUME" ] || to=$ORCH_VOLUME
+sums=$(sha256sum later new-folder/big moving tree/file7 moved | cut -c 1-64)
+sync
+orchctl move --detach --rate 64K moving "$to"
+copying() {
+	find "$first/data" "$second/data" -perm 0000 -size 3000000c | grep -q .
+}
+wait_until 60 "the copy to have its size" copying
 sync
 wait_until 60 "the end of deletions" bash -c \
 	'orchctl status --json | grep -q "\"deletions\": *0"'
@@ -107,15 +117,16 @@ umount "$ORCH_MNT"
 lose
 rebuild
 cat /tmp/report
-is "$(told lost_found)" 2 "files without a name"
+is "$(told lost_found)" 3 "files without a name"
+is "$(told spare) $(told incomplete)" "1 0" "copies that are not whole"
 is "$(told missing) $(sed -n 's/.*"missing_paths": *//p' /tmp/report)" \
 	"1 [ \"/${TEST_DIR#"$ORCH_MNT"/}/tree/file8\" ]," "names without contents"
 is "$(told written_since)" 1 "files written after the export"
 orch-start
 cd "$TEST_DIR"
 found=$ORCH_MNT/lost+found
-is "$(sha256sum "$found/$later" "$found/$big" tree/file7 tree/file9 |
-	cut -c 1-64)" "$sums" "contents"
+is "$(sha256sum "$found/$later" "$found/$big" "$found/$moving" tree/file7 \
+	tree/file9 | cut -c 1-64)" "$sums" "contents"
 is "$(stat -c %a:%u "$found" "$found/$later" | xargs)" "700:0 600:0" "modes"
 refused "Input/output error" cat tree/file8
 rm tree/file8
