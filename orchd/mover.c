@@ -446,17 +446,19 @@ static void jobs_begin(struct served *sv)
 	struct mover_job *j;
 
 	/* a drain may wait for files that are open for days */
-	for (j = sv->mover->jobs; j; j = j->next)
+	for (j = sv->mover->jobs; j; j = j->next) {
+		/* takes back what was done, which needs no turn */
+		if (j->phase == JOB_QUEUED && j->rec.cancel)
+			job_unwind(j, NS_JOB_CANCELLED);
 		running += j->phase != JOB_ENDED && j->phase != JOB_QUEUED &&
 			   !(j->rec.drain && j->phase == JOB_WAIT);
+	}
 	for (j = sv->mover->jobs; j && running < MOVER_RUNNING; j = j->next) {
 		if (j->phase != JOB_QUEUED ||
 		    worker_start(&j->worker, "orchd-move") < 0)
 			continue;
 		j->phase = JOB_COUNT;
 		running++;
-		if (j->rec.cancel)
-			job_unwind(j, NS_JOB_CANCELLED);
 	}
 }
 

@@ -55,7 +55,8 @@ refused "Read-only" orchctl move large slow
 mount -o remount,rw /mnt/slow
 is "$(places large)" "$fast valid" "where it is"
 
-note "a slow move is watched, met by others, cancelled"
+note "a slow move is watched and cancelled"
+kept=$(volume_says slow instances)
 n=$(orchctl move --detach --rate 100K large slow)
 wait_until 30 "the copy" job_is "$n" step copy
 wait_until 30 "bytes" eval '[ "$(job "$n" reading)" -gt 0 ]'
@@ -67,6 +68,59 @@ fsck_clean
 orchctl jobs cancel "$n"
 is "$(job "$n" state)" cancelled "state of the job"
 is "$(places large)" "$fast valid" "after it was cancelled"
+
+note "cancelled at its steps"
+# as_before N FILE: job N ended as cancelled, the copy of FILE is gone
+as_before() {
+	is "$(job "$1" state)" cancelled "state of the job, $step"
+	is "$(places "$2")" "$fast valid" "where $2 is, $step"
+}
+mkdir four
+for i in {1..4}; do head -c 1000000 /dev/urandom >four/$i; done
+sums=$(sha256sum large four/*)
+running=()
+for step in begun half frozen queued; do
+	rate=1M
+	case $step in
+	half) rate=8M ;;
+	queued)
+		for i in {1..4}; do
+			running+=("$(orchctl move --detach --rate 10K four/$i \
+				slow)")
+		done
+		;;
+	esac
+	n=$(orchctl move --detach --rate $rate large slow)
+	case $step in
+	begun) wait_until 30 "the copy" job_is "$n" step copy ;;
+	half) wait_until 30 "bytes" at_least 8000000 job "$n" reading ;;
+	frozen)
+		wait_until 30 "bytes" at_least 1 job "$n" reading
+		fsfreeze -f /mnt/slow
+		;;
+	queued) is "$(job "$n" state)" queued "state of a fifth job" ;;
+	esac
+	if [ $step = frozen ]; then
+		orchctl jobs cancel "$n" >/dev/null &
+		wait_until 20 "it to be told" eval \
+			'orchctl jobs show "$n" | grep -q cancelled'
+		fsfreeze -u /mnt/slow
+		wait $!
+	else
+		soon 30 orchctl jobs cancel "$n" >/dev/null
+	fi
+	as_before "$n" large
+done
+for i in {1..4}; do
+	soon 30 orchctl jobs cancel "${running[i - 1]}" >/dev/null
+	as_before "${running[i - 1]}" four/$i
+done
+is "$(sha256sum large four/*)" "$sums" "contents after what was cancelled"
+orchctl sync
+is "$(volume_says slow instances)" "$kept" "instances on the other volume"
+fsck_clean
+
+note "a slow move meets a writer, a truncate, an unlink"
 n=$(orchctl move --detach --rate 100K large slow)
 wait_until 30 "bytes" eval '[ "$(job "$n" reading)" -gt 0 ]'
 soon 20 bash -c 'echo x >>large'
