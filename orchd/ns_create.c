@@ -159,7 +159,8 @@ static int take_file(struct ns *ns, struct creation *c)
 			break;
 	}
 	if (rc)
-		return rc == -EDQUOT || rc == -ENOSPC ? rc : -EIO;
+		return rc == -EDQUOT || rc == -ENOSPC || rc == -EOPNOTSUPP ?
+		       rc : -EIO;
 	c->has_file = true;
 	return 0;
 }

@@ -83,6 +83,7 @@ void volume_error(struct volume *v, int rc)
 	case -EMFILE:
 	case -ENFILE:
 	case -EINTR:
+	case -EOPNOTSUPP:
 		return;
 	case -EROFS:
 		if (atomic_load(&v->health) == VOLUME_READONLY)

@@ -50,6 +50,14 @@ while read -r how name; do
 done </tmp/left
 is "${worse[*]}" "" "what holds on ext4 only"
 
+note "a project, which ext4 keeps if it is made so only"
+mkdir $mnt/project
+xfs_io -c 'chproj 5' -c 'chattr +P' $mnt/project
+refused "Operation not supported" touch $mnt/project/file
+is "$(ls $mnt/project)" "" "names of what was refused"
+is "$(orchctl volume show volx --namespace ext4 --json | json_first state)" \
+	online "state of the volume"
+
 note "random operations"
 opsrand --dir $mnt/r --seed "$SEED" --ops "$(long_or 100000 6000)" --procs 4 \
 	--drop 500 --hook orch-kill --hook-every "$(long_or 20000 2000)" |
