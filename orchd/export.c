@@ -102,6 +102,7 @@ static void told(const struct export_round *r)
 
 	ex->at = now;
 	ex->not_before = now + REST * (now - r->began);
+	ex->wanted |= r->cut && r->sv->pausing;
 	/* the one at the stop is for the volumes that didn't get this one */
 	if (r->failed == r->nr || r->cut)
 		return;

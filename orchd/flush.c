@@ -103,7 +103,7 @@ void flush_kick(struct served *sv)
 	struct volume *v;
 	size_t max = 0;
 
-	if (f->busy || f->stopped || !f->waits)
+	if (f->busy || f->stopped || sv->pausing || !f->waits)
 		return;
 	for (v = sv->volumes; v; v = v->next)
 		max++;

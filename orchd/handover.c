@@ -28,6 +28,7 @@
 
 #define TAKE_MS		20000	/* then the other one is killed */
 #define QUIET_MS	30000	/* for what was asked before */
+#define IDLE_MS		10000	/* for the workers */
 #define ASK_MS		20000	/* for a program to be an orchd */
 
 extern char **environ;
@@ -228,16 +229,38 @@ static int wait_quiet(struct ctl_call *c)
 		rc = served_quiet(sv, end);
 	if (!rc)
 		return 0;
+	snprintf(c->message, sizeof(c->message), "a command that takes long is "
+		 "under way, such as a backup: try again when it has ended");
+	return -EBUSY;
+}
+
+/* Nor can they wait for a volume that hangs. */
+static int wait_idle(struct ctl_call *c)
+{
+	uint64_t end = now_ms() + IDLE_MS;
+	struct served *sv;
+	int rc = 0;
+
+	for (sv = served_first(); sv && !rc; sv = served_next(sv))
+		rc = served_pause(sv, end, c->message, sizeof(c->message));
+	if (!rc)
+		return 0;
+	for (sv = served_first(); sv; sv = served_next(sv))
+		served_resume(sv);
+	return -EBUSY;
+}
+
+/* It asked at a bad moment. */
+static void send_away(struct ctl_call *c)
+{
 	pthread_mutex_lock(&h.lock);
 	close(h.peer.fd);
 	h.peer.fd = -1;
 	h.state = IDLE;
 	pthread_mutex_unlock(&h.lock);
 	ctl_hold(c->ctl, 0);
-	snprintf(c->message, sizeof(c->message), "a command that takes long is "
-		 "under way, such as a backup: try again when it has ended");
+	log_err(NULL, "process %d has not taken over: %s", c->pid, c->message);
 	note_refusal(c);
-	return -EBUSY;
 }
 
 /* What would have to be replayed is written out while all goes on. */
@@ -290,9 +313,14 @@ int ctl_take_over(struct ctl_call *c)
 	log_info(NULL, "orchd %.20s, process %d, takes over",
 		 c->req->take_over->version, c->pid);
 	rc = wait_quiet(c);
-	if (rc < 0)
+	if (!rc) {
+		settle_stores();
+		rc = wait_idle(c);
+	}
+	if (rc < 0) {
+		send_away(c);
 		return rc;
-	settle_stores();
+	}
 	for (sv = served_first(); sv; sv = served_next(sv))
 		served_stop(sv);
 	for (sv = served_first(); sv; sv = served_next(sv))

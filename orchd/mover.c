@@ -15,7 +15,7 @@
 /* Where the kernel isn't attached it may have open files that nobody knows. */
 static bool mover_ready(struct served *sv)
 {
-	return sv->ns && !sv->mover->stopped && !sv->stopping &&
+	return sv->ns && !sv->mover->stopped && !sv->stopping && !sv->pausing &&
 	       (sv->attached || sv->no_module);
 }
 

@@ -54,6 +54,7 @@ struct mover_file {
 	struct mover_run *runs;		/* of bytes, holes left out */
 	size_t nr_runs, max_runs;
 	uint64_t copied, blocks;
+	off_t flushed[2];		/* written back up to; begun up to */
 	mode_t mode;			/* of the source's file */
 	uint32_t sum;
 	int rc;				/* 0, or why it was not copied */
@@ -112,6 +113,7 @@ struct mover_job {
 	char last[NS_JOB_TEXT];		/* why a file was left */
 	atomic_bool stop;
 	atomic_uint_fast64_t reading;	/* bytes of this batch */
+	atomic_uint steps;		/* of the worker: it gets on */
 	uint64_t next_ns;		/* mover.lock: rate */
 };
 

@@ -24,6 +24,7 @@
 #define CHUNK		(1U << 20)
 #define CHUNK_MIN	4096U
 #define ALIGN		4096
+#define DIRTY_MAX	(8 << 20)	/* twice that is written back at the end */
 
 static uint64_t now_ns(void)
 {
@@ -173,9 +174,26 @@ static int each_chunk(struct mover_file *f, char *buf, chunk_fn fn)
 
 			rc = stopped(f) ? -ECANCELED :
 				fn(f, buf, (size_t)len, at);
+			atomic_fetch_add(&f->job->steps, 1);
 		}
 	}
 	return rc;
+}
+
+/* So that the last fsync is short, which a stop of the daemon waits for. */
+static int write_back(struct mover_file *f, off_t end)
+{
+	off_t *done = f->flushed;
+
+	if (end - done[1] < DIRTY_MAX)
+		return 0;
+	if (sync_file_range(f->dst, done[0], end - done[0],
+			    SYNC_FILE_RANGE_WAIT_BEFORE |
+			    SYNC_FILE_RANGE_WRITE) < 0)
+		return -errno;
+	done[0] = done[1];
+	done[1] = end;
+	return 0;
 }
 
 static int copy_chunk(struct mover_file *f, char *buf, size_t len, off_t at)
@@ -194,6 +212,8 @@ static int copy_chunk(struct mover_file *f, char *buf, size_t len, off_t at)
 	}
 	f->sum = (uint32_t)crc32_z(f->sum, (const void *)buf, len);
 	rc = write_all(f->dst, buf, len, at);
+	if (!rc)
+		rc = write_back(f, at + (off_t)len);
 	if (rc < 0) {
 		f->fatal = true;
 		return rc;
@@ -357,6 +377,7 @@ static void sync_all(struct mover_job *j)
 
 		if (!f->rc && fsync(f->dst) < 0)
 			sync_failed(f, -errno);
+		atomic_fetch_add(&j->steps, 1);
 	}
 	for (size_t i = 0; i < j->nr; i++) {
 		struct mover_file *f = j->batch[i];

@@ -136,6 +136,7 @@ struct served {
 	struct nl_sock *family_sk;
 	struct channel ch;
 	bool attached, stopping, need_resync, need_attach, need_detach;
+	bool pausing;			/* nothing long is begun: an upgrade */
 	bool held_back;			/* may not attach yet: takeover */
 	atomic_bool leaving;		/* workers end what they can leave */
 	bool no_module;			/* nothing can be open */
@@ -224,6 +225,14 @@ bool served_closing(struct served *sv);
 void served_wait_users(struct served *sv);
 /** served_quiet() - until nobody holds it; -ETIMEDOUT at @end (ms) */
 int served_quiet(struct served *sv, uint64_t end);
+/**
+ * served_pause() - any other thread, before served_stop(): nothing that takes
+ * long is begun any more, until served_resume().
+ * Return: 0 once all workers are idle or get on; -EBUSY at @end (ms), or
+ * another -errno, and in @why what keeps them, and the remedy.
+ */
+int served_pause(struct served *sv, uint64_t end, char *why, size_t len);
+void served_resume(struct served *sv);
 void *job_new(size_t size, int (*fn)(struct served *, struct job *));
 void job_put(struct job *j);
 

@@ -132,6 +132,47 @@ static void stop(struct served *sv)
 	served_free(sv);
 }
 
+/* Work that takes until it may end. */
+struct stuck {
+	struct work w;
+	sem_t begun, end;
+};
+
+static void stuck_run(struct work *w)
+{
+	struct stuck *s = container_of(w, struct stuck, w);
+
+	sem_post(&s->begun);
+	sem_wait(&s->end);
+}
+
+static void test_pause(void **state)
+{
+	struct served *sv = start();
+	struct stuck s = { .w.run = stuck_run };
+	char why[VOLUME_WHY] = "";
+
+	(void)state;
+	sem_init(&s.begun, 0, 0);
+	sem_init(&s.end, 0, 0);
+	if (served_pause(sv, now_ms() + WAIT_MS, why, sizeof(why)))
+		fail_msg("%s", why);
+	served_resume(sv);
+	work_post(&sv->flusher.worker.q, &s.w);
+	sem_wait(&s.begun);
+	assert_int_equal(served_pause(sv, now_ms() + 200, why, sizeof(why)),
+			 -EBUSY);
+	assert_non_null(strstr(why, "written back"));
+	served_resume(sv);
+	assert_false(sv->pausing);
+	sem_post(&s.end);
+	assert_int_equal(served_pause(sv, now_ms() + WAIT_MS, why,
+				      sizeof(why)), 0);
+	stop(sv);
+	sem_destroy(&s.begun);
+	sem_destroy(&s.end);
+}
+
 struct ask {
 	struct job j;
 	uint32_t volume;
@@ -730,6 +771,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_failed_barrier, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_exports, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup,
 						teardown),
 	};

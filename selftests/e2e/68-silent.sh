@@ -32,6 +32,10 @@ is "$(kernel_says waiting)" 1 "requests that wait"
 soon 10 mkdir goes-on
 is "$(soon 10 cat <&3)" text "what is open"
 soon 10 rm file
+daemon=$(daemon_pid)
+refused_soon 60 "volume $ORCH_VOLUME does not answer" orchctl upgrade
+is "$(daemon_pid)" "$daemon" "the daemon after an upgrade that was refused"
+soon 10 mkdir goes-on-further
 fsfreeze -u "$ORCH_VOLUME_MNT"
 wait $make || fail "a create failed"
 is "$(ls made | wc -l)" 3000 "files"
