@@ -11,3 +11,12 @@ grep '^ok' /tmp/budgets || :
 ! grep '^not ok' /tmp/budgets || fail "budgets are exceeded"
 [ $status = 0 ] || { cat /tmp/budgets; fail "budgets ended with $status"; }
 [ "$(upcalls create)" -gt 10 ] || fail "upcalls are not counted"
+
+# by another name, whose dentry isn't there
+exec 3>>held
+ln held other
+echo 2 >/proc/sys/vm/drop_caches
+cat other
+costs 0 bash -c 'echo text >&3'
+is "$(cat other)" text "contents after somebody read"
+exec 3>&-

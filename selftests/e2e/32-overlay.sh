@@ -58,6 +58,14 @@ os.link("/proc/self/fd/%d" % fd, "deep/tmp", follow_symlinks=True)'
 		"lowerdir=lower:lower2,upperdir=upper,workdir=work$options"
 	(cd /mnt/overlay && find . -type f -exec sha256sum {} + | sort)
 	umount /mnt/overlay
+	echo "-- and again, with nothing in memory"
+	echo 2 >/proc/sys/vm/drop_caches
+	mount -t overlay overlay /mnt/overlay -o \
+		"lowerdir=lower:lower2,upperdir=upper,workdir=work$options"
+	# a handle tells where the lower file is, whose name nobody has used
+	cat /mnt/overlay/etc/one /mnt/overlay/etc/one
+	stat -c '%n %h' /mnt/overlay/etc/one
+	umount /mnt/overlay
 	cd /
 }
 
