@@ -40,18 +40,22 @@ mount /dev/tiny $work/tiny
 volume_refused MiB v1 $work/tiny/v
 touch $work/full/something
 volume_refused "not empty" v1 $work/full
-volume_refused "" v1 "$ORCH_VOLUME_MNT/orch"
-volume_refused "" "$ORCH_VOLUME" $work/other
+volume_refused "$ORCH_VOLUME_MNT/orch is volume $ORCH_VOLUME already: choose another" \
+	v1 "$ORCH_VOLUME_MNT/orch"
+volume_refused "there is a volume $ORCH_VOLUME already" \
+	"$ORCH_VOLUME" $work/other
 volume_refused inside v1 "$ORCH_VOLUME_MNT/orch/below"
 mount --bind "$ORCH_VOLUME_MNT/orch" $work/ro
-volume_refused "" v1 $work/ro
+volume_refused "$work/ro is volume $ORCH_VOLUME already: choose another" v1 $work/ro
 umount $work/ro
-volume_refused "" 'a/b' $work/v
-volume_refused "" "$(printf 'n%.0s' {1..64})" $work/v
-volume_refused "" '' $work/v
+long=$(printf 'n%.0s' {1..64})
+volume_refused "'a/b' is no name for a volume: 1 to 63 of" 'a/b' $work/v
+volume_refused "'$long' is no name for a volume: 1 to 63 of" "$long" $work/v
+volume_refused "'' is no name for a volume: 1 to 63 of" '' $work/v
 is "$(orchctl volume list --json | python3 -I -c 'import json,sys
 print(len(json.load(sys.stdin)))')" 1 "number of volumes"
-refused "" orchctl volume remove nosuch
+refused "there is no volume nosuch; see orchctl volume list" \
+	orchctl volume remove nosuch
 echo here >file
 refused "$ORCH_VOLUME" orchctl volume remove "$ORCH_VOLUME"
 is "$(cat file)" here "content after a refused removal"
@@ -62,9 +66,12 @@ at_exit "orchctl status >/dev/null"
 orchctl volume add o1 $work/o1 --namespace other >/dev/null
 refused_soon 30 other orchctl volume add v1 $work/o1 \
 	--namespace "$ORCH_NAMESPACE"
-refused_soon 30 "" orchctl init other
-refused_soon 30 "" orchctl init 'sla/sh'
-refused_soon 30 "" orchctl init "$(printf 'n%.0s' {1..64})"
+refused_soon 30 "there is a namespace other already: choose another name" \
+	orchctl init other
+refused_soon 30 "'sla/sh' is no name for a namespace: 1 to 63 of" \
+	orchctl init 'sla/sh'
+refused_soon 30 "'$long' is no name for a namespace: 1 to 63 of" \
+	orchctl init "$long"
 
 note "a second daemon"
 refused_soon 30 "$ORCHD_SOCKET" orchd -f
@@ -80,7 +87,8 @@ kill $daemon
 wait_until 60 "the second daemon to end" ended $daemon
 soon 10 orchctl status >/dev/null
 mkdir /tmp/state2
-refused_soon 30 "" orchctl init "$ORCH_NAMESPACE" --state-dir /tmp/state2 \
+refused_soon 30 "namespace $ORCH_NAMESPACE, which is served from another directory" \
+	orchctl init "$ORCH_NAMESPACE" --state-dir /tmp/state2 \
 	--store "$ORCH_STATE/second"
 touch still-served
 
@@ -91,9 +99,10 @@ refused "too long" mkdir "$(printf 'ä%.0s' {1..128})"
 mkdir "$(printf 'ä%.0s' {1..127})"
 
 note "the control socket and an ordinary user"
-refused_soon 20 "" as_user orchctl status
-refused_soon 20 "" as_user orchctl stop
-refused_soon 20 "" as_user orchctl volume remove "$ORCH_VOLUME"
+as_root="$ORCHD_SOCKET: Permission denied: run orchctl as root"
+refused "$as_root" as_user timeout 20 orchctl status
+refused "$as_root" as_user timeout 20 orchctl stop
+refused "$as_root" as_user timeout 20 orchctl volume remove "$ORCH_VOLUME"
 as_user python3 -I - "$ORCHD_SOCKET" <<'EOP'
 import socket, sys
 for i in range(300):
@@ -159,7 +168,8 @@ mount -t orchfs small /mnt/s
 at_exit "umount -q /mnt/s"
 echo kept >/mnt/s/kept
 refused "No space" dd if=/dev/zero of=/mnt/s/big bs=1M status=none
-refused "" dd if=/dev/zero of=/mnt/s/big2 bs=1M count=50 status=none conv=fsync
+refused "/mnt/s/big2': No space" \
+	dd if=/dev/zero of=/mnt/s/big2 bs=1M count=50 status=none conv=fsync
 soon 20 stat -f /mnt/s >/dev/null
 soon 60 sync -f /mnt/s
 is "$(cat /mnt/s/kept)" kept "content on a full volume"
