@@ -4,7 +4,8 @@
 # vm: --cpus 2 --timeout 1500
 # timeout: 900
 # Several volumes: where new files go, one that fills up in the middle of a
-# write, one that becomes read-only, one that loses its drive under load.
+# write, one that becomes read-only, one that is shut down under load, one whose
+# drive fails under load.
 . "$(dirname "$0")/lib.sh"
 
 # new_file_on VOLUME: do files made now go there? Of equal tiers the small one
@@ -59,7 +60,8 @@ is "$(volume_of elsewhere)" second "volume beyond a reserve"
 echo grows >>first1
 is "$(cat first1)" grows "an old file grows into the reserve"
 [ "$(df_kib avail)" -lt "$avail" ] || fail "avail counts the reserve"
-refused "" orchctl volume set second --tier 0
+refused "volume second holds files: its tier" \
+	orchctl volume set second --tier 0
 refused "no volume" orchctl volume set nosuch --reserve 1
 refused "--tier" orchctl volume set second
 orchctl volume set "$ORCH_VOLUME" --reserve 0 >/dev/null
@@ -155,22 +157,10 @@ orchctl sync
 rm ro* while*
 fsck_clean "$ORCH_NAMESPACE"
 
-note "the drive is lost under load"
-for i in {1..60}; do echo "lost $i" >"lost$i"; done
-sync -f .
-mine=() theirs=()
-for i in {1..60}; do
-	if [ "$(volume_of "lost$i")" = second ]; then
-		theirs+=("$i")
-	else
-		mine+=("$i")
-	fi
-done
-[ ${#theirs[@]} -ge 2 ] && [ ${#mine[@]} -ge 2 ] || fail "no files on both"
-t=${theirs[0]} u=${theirs[1]} m=${mine[0]}
-exec 5<>"lost$u"
-# a writer on each, until told to stop
-python3 -I - "lost$m" "lost$t" >/tmp/writers.log 2>&1 <<'EOP' &
+# load BESIDE THERE: appends to both files and makes others, until told to stop.
+load() {
+	rm -f stop2
+	python3 -I - "$@" >/tmp/writers.log 2>&1 <<'EOP' &
 import errno, os, sys
 fds = [os.open(n, os.O_RDWR | os.O_APPEND) for n in sys.argv[1:]]
 done, failed = [0, 0], [0, 0]
@@ -194,8 +184,37 @@ while not os.path.exists("stop2"):
             raise
 print(*done, *failed)
 EOP
-writers=$!
-wait_until 60 "the writers" at_least 5000 stat -c %s "lost$t"
+	writers=$!
+	wait_until 60 "the writers" at_least 5000 stat -c %s "$2"
+}
+
+# load_end WHAT: some writes THERE, on a volume that is WHAT, were refused, and
+# none BESIDE it.
+load_end() {
+	local ok1 ok2 bad1 bad2
+	: >stop2
+	wait $writers || fail "a writer failed: $(tail -n 3 /tmp/writers.log)"
+	read -r ok1 ok2 bad1 bad2 </tmp/writers.log
+	note "writes: $ok1 beside, $ok2 on the $1 volume, $bad2 of them refused"
+	[ "$bad1" = 0 ] || fail "$bad1 writes on the other volume failed"
+	[ "$bad2" -gt 0 ] || fail "no write on the $1 volume failed"
+}
+
+note "the drive is lost under load"
+for i in {1..60}; do echo "lost $i" >"lost$i"; done
+sync -f .
+mine=() theirs=()
+for i in {1..60}; do
+	if [ "$(volume_of "lost$i")" = second ]; then
+		theirs+=("$i")
+	else
+		mine+=("$i")
+	fi
+done
+[ ${#theirs[@]} -ge 2 ] && [ ${#mine[@]} -ge 2 ] || fail "no files on both"
+t=${theirs[0]} u=${theirs[1]} m=${mine[0]}
+exec 5<>"lost$u"
+load "lost$m" "lost$t"
 xfs_io -x -c "shutdown -f" /mnt/second
 wait_until 30 "state lost" volume_is second lost
 orchctl status | grep -q "second.*drive" || fail "status does not tell"
@@ -205,12 +224,7 @@ for i in {1..20}; do
 	is "$(volume_of "while$i")" "$ORCH_VOLUME" "volume beside a lost one"
 done
 is "$(head -n 1 "lost$m" | tr -d y)" "lost $m" "a file on the other volume"
-: >stop2
-wait $writers || fail "a writer failed: $(tail -n 3 /tmp/writers.log)"
-read -r ok1 ok2 bad1 bad2 </tmp/writers.log
-note "writes: $ok1 beside, $ok2 on the lost volume, $bad2 of them refused"
-[ "$bad1" = 0 ] || fail "$bad1 writes on the other volume failed"
-[ "$bad2" -gt 0 ] || fail "no write on the lost volume failed"
+load_end lost
 soon 60 sync -f . || :
 refused_soon 20 "nput/output error" cat <&5
 exec 5>&-
@@ -227,5 +241,63 @@ is "$(head -n 1 "lost$t" | tr -d y)" "lost $t" "synced content"
 echo more >>"lost${theirs[2]}"
 wait_until 120 "new files on it" new_file_on second
 rm lost* made* while*
+orchctl sync
+fsck_clean "$ORCH_NAMESPACE"
+
+note "a drive fails under load, and is repaired"
+echo "beside" >beside
+# nobody makes device nodes but dmsetup
+export DM_DISABLE_UDEV=1
+memory_drive third 400
+sectors=$(blockdev --getsz /dev/third)
+dmsetup create pulled --table "0 $sectors linear /dev/third 0"
+# becomes TABLE...: at once, whatever is on its way there
+becomes() {
+	dmsetup suspend --noflush --nolockfs pulled
+	dmsetup load pulled --table "0 $sectors $*"
+	dmsetup resume pulled
+}
+mkfs.xfs -q /dev/mapper/pulled
+mkdir -p /mnt/third
+mount /dev/mapper/pulled /mnt/third
+orchctl volume add third /mnt/third/v >/dev/null
+for volume in "$ORCH_VOLUME" second; do
+	orchctl volume set $volume --reserve "$(volume_says $volume size)" \
+		>/dev/null
+done
+for i in {1..4}; do echo "failed $i" >"failed$i"; done
+for volume in "$ORCH_VOLUME" second; do
+	orchctl volume set $volume --reserve 0 >/dev/null
+done
+is "$(volume_of failed1) $(volume_of failed4)" "third third" "where they are"
+sync -f .
+load beside failed1
+becomes error
+wait_until 60 "state lost" volume_is third lost
+orchctl status | grep -q "third.*drive" || fail "status does not tell"
+[[ $(volume_says third problem) == *"check the drive"* ]] || fail "no remedy"
+# what is cached can still be read until XFS itself gives up
+refused_soon 20 "nput/output error" \
+	dd if=failed3 of=/dev/null iflag=direct status=none
+refused_soon 20 "nput/output error" dd if=/dev/zero of=failed2 bs=4096 \
+	count=1 oflag=append conv=notrunc,fsync status=none
+for i in {1..10}; do
+	echo new >"while$i"
+	[ "$(volume_of "while$i")" != third ] || fail "a new file on a lost volume"
+done
+is "$(head -n 1 beside | tr -d y)" beside "a file on another volume"
+load_end failed
+soon 60 sync -f . || :
+wait_until 60 "the failed volume to be let go" umount /mnt/third
+becomes linear /dev/third 0
+mount /dev/mapper/pulled /mnt/third
+wait_until 60 "state online" volume_is third online
+for i in 2 3 4; do
+	is "$(cat "failed$i")" "failed $i" "content of what is back"
+done
+is "$(head -n 1 failed1 | tr -d y)" "failed 1" "synced content"
+echo more >>failed4
+is "$(tail -n 1 failed4)" more "what was written to a volume that is back"
+rm failed* made* while* beside
 orchctl sync
 fsck_clean "$ORCH_NAMESPACE"
