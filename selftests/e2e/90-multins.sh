@@ -11,11 +11,12 @@ at_exit "umount -q $second"
 orchctl init second >/dev/null
 mount -t orchfs second $second
 mkdir $second/no-bytes-needed
-refused_soon 30 "" touch $second/no-volume
+refused_soon 30 "No such device" touch $second/no-volume
 umount $second
 orchctl volume add vol2 "$ORCH_VOLUME_MNT/second" --namespace second >/dev/null
 mount -t orchfs second $second
-refused "" orchctl volume list
+refused "several namespaces are served: name one by --namespace" \
+	orchctl volume list
 is "$(orchctl volume list --namespace second --json | python3 -I -c '
 import json, sys
 print(json.load(sys.stdin)[0]["name"])')" vol2 "volume of the second"
@@ -25,7 +26,7 @@ echo second >$second/same-name
 is "$(cat same-name)" first "content in the first"
 is "$(cat $second/same-name)" second "content in the second"
 [ "$(stat -c %d .)" != "$(stat -c %d $second)" ] || fail "same device number"
-refused "" ln same-name $second/link
+refused "cross-device" ln same-name $second/link
 refused "cross-device" python3 -I -c "import os; os.rename(\"same-name\", \"$second/moved\")"
 is "$(cat same-name)" first "content after a refused move"
 mv same-name $second/moved
