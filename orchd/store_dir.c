@@ -23,6 +23,7 @@
 #define RESERVE_MIN	(4ULL << 20)
 #define RESERVE_MAX	(64ULL << 20)
 #define CHECK_BYTES	(256ULL << 10)
+#define FILES_FLOOR	32	/* the database makes some as it goes */
 /* Twenty digits and a newline: every value has the same length. */
 #define SYNCED_LEN	21
 
@@ -137,6 +138,9 @@ static int free_space(struct store_dir *d, uint64_t *total, uint64_t *avail)
 		return -errno;
 	*total = (uint64_t)v.f_blocks * v.f_frsize;
 	*avail = (uint64_t)v.f_bavail * v.f_frsize;
+	/* some file systems have a fixed number of files, others say 0 */
+	if (v.f_files && v.f_favail < FILES_FLOOR)
+		*avail = 0;
 	return 0;
 }
 

@@ -208,7 +208,7 @@ fsck_clean few
 note "no space for the store"
 memory_drive store 150
 mkdir -p /mnt/store
-mkfs.ext4 -q /dev/store
+mkfs.ext4 -q -N 512 /dev/store
 mount /dev/store /mnt/store
 orchctl init cramped --store /mnt/store/c >/dev/null
 orchctl volume add c1 $work/c1 --namespace cramped >/dev/null
@@ -231,6 +231,24 @@ soon 120 rm -r /mnt/s/d
 soon 60 sync -f /mnt/s || :
 rm /mnt/store/fill
 wait_until 60 "a create after space came back" touch /mnt/s/again
+note "no inodes for the store"
+mkdir /mnt/store/fill
+touch /mnt/store/fill/{1..600} 2>/dev/null || :
+mkdir /mnt/s/d
+soon 240 python3 -I - <<'EOP'
+import errno
+try:
+    for i in range(100000):
+        open(f"/mnt/s/d/{i}", "x").close()
+    raise SystemExit("FAIL: no error with a store without inodes")
+except OSError as e:
+    assert e.errno == errno.ENOSPC, e
+    print(i, "files until", e.strerror)
+EOP
+is "$(cat /mnt/s/kept)" kept "content without inodes for the store"
+soon 120 rm -r /mnt/s/d
+rm -r /mnt/store/fill
+wait_until 60 "a create after inodes came back" touch /mnt/s/again2
 umount /mnt/s
 fsck_clean cramped
 fsck_clean "$ORCH_NAMESPACE"
