@@ -141,20 +141,32 @@ static int batch_record(struct mover_job *j)
 	return rc;
 }
 
+/* Nothing kept the target while they were fenced. */
+static bool target_gone(const struct mover_job *j)
+{
+	return j->to->removing ||
+	       served_volume(j->sv, j->to->rec.id) != j->to;
+}
+
 /* All of them have been fenced, or cannot be. */
 void batch_fenced(struct mover_job *j)
 {
+	bool gone;
 	int rc = 0;
 
 	if (--j->fencing)
 		return;
 	batch_drop(j, false);
-	if (j->phase != JOB_UNWIND && j->nr)
+	gone = j->nr && target_gone(j);
+	/* a drain finds another one with its next walk */
+	if (gone && !j->rec.drain)
+		job_fail(j, "volume %s is being removed", j->to->rec.name);
+	if (j->phase != JOB_UNWIND && j->nr && !gone)
 		rc = batch_record(j);
 	if (rc)
 		job_fail(j, "cannot record what is to be moved: %s",
 			 strerror(-rc));
-	if (j->phase == JOB_UNWIND)
+	if (j->phase == JOB_UNWIND || gone)
 		for (size_t i = 0; i < j->nr; i++)
 			j->batch[i]->fenced = false;
 	batch_drop(j, true);

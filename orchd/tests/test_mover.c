@@ -712,6 +712,66 @@ static void test_drain_refused(void **state)
 	stop(sv);
 }
 
+/* A job whose first file is fenced when its target begins to be removed. */
+static void fenced_too_late(struct served *sv, void *arg)
+{
+	struct begin *b = arg;
+	struct ns_move m = { .ino = inos[0], .to_volume = 2 };
+	struct volume *v = served_volume(sv, 2);
+	struct mover_job *j;
+	struct mover_file *f;
+	uint32_t volume = 2;
+
+	if (b->want.drain)
+		begin_drain(sv, b);
+	else
+		begin_job(sv, b);
+	assert_int_equal(b->rc, 0);
+	j = mover_find(sv, b->id);
+	m.job = b->id;
+	j->phase = JOB_WALK;
+	j->to = volume_get(v);
+	f = j->batch[j->nr++] = file_new(j, &m);
+	assert_int_equal(ns_move_watch(sv->ns, &f->m), 0);
+	f->fenced = true;
+	j->fencing = 1;
+	v->removing = true;
+	batch_fenced(j);
+	assert_int_equal(j->nr, 0);
+	no_instance(sv, &volume);
+	v->removing = false;
+	if (b->want.drain)
+		j->phase = JOB_QUEUED;
+}
+
+static void test_target_removed(void **state)
+{
+	struct begin b = { .want = { .volume = 2 } };
+	struct served *sv;
+	struct ns_job j;
+	uint64_t d;
+
+	(void)state;
+	make_namespace(0);
+	sv = start();
+	in_ns(sv, make_tree, &d);
+	b.want.ino = inos[0];
+	strcpy(b.want.label, "it");
+	in_ns(sv, fenced_too_late, &b);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_FAILED);
+	assert_non_null(strstr(j.text, "volume v2 is being removed"));
+	expect_all_on(sv, 1);
+	b.want = (struct ns_job){ .volume = 1, .drain = true };
+	strcpy(b.want.label, "drain");
+	in_ns(sv, fenced_too_late, &b);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_DONE);
+	assert_int_equal(j.moved, FILES);
+	expect_all_on(sv, 2);
+	stop(sv);
+}
+
 /* In a process of its own: make the tree, begin, and end at the point. */
 static void run_to(const char *point, bool drains)
 {
@@ -1011,6 +1071,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_drain_waits, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_drain_refused, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_target_removed, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_after_crash, setup,
