@@ -211,8 +211,7 @@ static void swap_done(struct served *sv, struct swap *s)
 	int rc = s->status;
 
 	f->swapping = false;
-	if (rc != -ENOTCONN || f->sm.state == MOVE_PLAN)
-		ns_move_swapped(sv->ns, &f->m, f->forward, f->generation, rc);
+	ns_move_swapped(sv->ns, &f->m, f->forward, f->generation, rc);
 	if (f->sm.state == MOVE_PLAN)
 		fenced(f, rc, s->writers);
 	else if (f->forward)

@@ -190,6 +190,7 @@ int ns_move_park(struct ns *ns, const struct ns_move *m)
 		return -ENOMEM;
 	l->moving = true;
 	l->parked = true;
+	l->instance = 0;
 	return 0;
 }
 
@@ -201,16 +202,22 @@ void ns_move_swapped(struct ns *ns, const struct ns_move *m, bool new,
 	if (!l)
 		return;
 	l->parked = false;
-	if (!status) {
-		l->out = true;
-		l->generation = generation;
-		l->instance = new ? m->to : m->from;
-	} else if (status == -ENOENT) {
+	if (status == -ENOENT) {
 		l->out = false;
-	} else {
-		l->out = true;
-		l->instance = m->from;
+		return;
 	}
+	l->out = true;
+	if (!status)
+		l->generation = generation;
+	if (!status)
+		l->instance = new ? m->to : m->from;
+	else if (!m->to)
+		l->instance = m->from;		/* a fence: there is no other */
+	else if (status == -EBUSY)
+		l->instance = new ? m->from : m->to;
+	else if (status == -ENOTCONN)
+		l->instance = 0;
+	l->parked = !l->instance;
 }
 
 bool ns_move_in_use(struct ns *ns, const struct ns_move *m, bool new)

@@ -97,8 +97,10 @@ int ns_move_layout(struct ns *ns, const struct ns_move *m, bool new,
 /** ns_move_park() - the same after a start: what is in use isn't known. */
 int ns_move_park(struct ns *ns, const struct ns_move *m);
 /**
- * ns_move_swapped() - the swap has ended with @status: 0, -ENOENT (the kernel
- * has no layout) or another error (it has the one before).
+ * ns_move_swapped() - the swap has ended with @status: 0; -ENOENT: the kernel
+ * has no layout; -EBUSY: one of the other instance is mapped; -ENOTCONN: not
+ * known; another error: it has the one before. Where it isn't known which that
+ * is, requests stay parked.
  */
 void ns_move_swapped(struct ns *ns, const struct ns_move *m, bool new,
 		     uint64_t generation, int status);

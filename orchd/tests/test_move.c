@@ -324,6 +324,44 @@ static void test_restart(void **state)
 	assert_int_equal(ns_job_del(e->ns, j.id), 0);
 }
 
+/*
+ * After a start nobody knows which instance is in use: only one that is mapped
+ * tells. Who writes then gets that one, whatever the job wants.
+ */
+static void test_written_after_restart(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	uint32_t volume;
+
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	if (strcmp(*state, "memory")) {
+		env_restart(e, false);
+		e->ns->ops = &ops;
+	}
+	assert_int_equal(ns_move_park(e->ns, &m), 0);
+	ns_move_swapped(e->ns, &m, false, 0, -ETIMEDOUT);
+	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
+	ns_move_swapped(e->ns, &m, true, 0, -ETIMEDOUT);
+	assert_int_equal(grant(ino, false, &volume), -NS_PARKED);
+	ns_move_swapped(e->ns, &m, false, 0, -EBUSY);
+	assert_true(ns_move_in_use(e->ns, &m, true));
+	/* known, until the channel is lost in the middle of another one */
+	ns_move_swapped(e->ns, &m, false, 0, -ETIMEDOUT);
+	assert_true(ns_move_in_use(e->ns, &m, true));
+	ns_move_swapped(e->ns, &m, false, 0, -ENOTCONN);
+	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
+	ns_move_swapped(e->ns, &m, false, 0, -EBUSY);
+	assert_int_equal(grant(ino, true, &volume), 0);
+	assert_int_equal(volume, SLOW);
+	assert_string_equal(places(ino), "1 stale, 2 valid");
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), -EINPROGRESS);
+	assert_int_equal(ns_move_retire(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "2 valid");
+}
+
 /* A commit that fails changes nothing, and the step can be done again. */
 static void test_failing(void **state)
 {
@@ -531,6 +569,7 @@ int main(void)
 		BOTH_WITH(test_taken_back),
 		BOTH_WITH(test_deleted),
 		BOTH_WITH(test_restart),
+		BOTH_WITH(test_written_after_restart),
 		BOTH_WITH(test_failing),
 		BOTH_WITH(test_drain_records),
 		BOTH_WITH(test_drain_list),
