@@ -244,7 +244,7 @@ static ssize_t orchfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (!ret)
 		ret = orchfs_local_write(file->private_data, iocb, from);
 	if (unlikely(file_out_of_space(iocb, from, len, ret)) &&
-	    orchfs_space_returns(file_inode(file))) {
+	    orchfs_space_returns(file_inode(file)->i_sb)) {
 		*from = all;
 		ret = file_write_rest(iocb, from, ret);
 	}
@@ -349,7 +349,7 @@ static long orchfs_fallocate(struct file *file, int mode, loff_t offset,
 		ret = orchfs_durable_names(inode, false);
 	if (!ret)
 		ret = file_fallocate(file, mode, offset, len);
-	if (orchfs_no_space(ret) && orchfs_space_returns(inode))
+	if (orchfs_no_space(ret) && orchfs_space_returns(inode->i_sb))
 		ret = file_fallocate(file, mode, offset, len);
 	trace_orchfs_io(ORCHFS_TRACE_FALLOCATE, inode, offset, len, ret);
 	return ret;

@@ -49,14 +49,25 @@ static const struct orchfs_vm_ops *vm_ops_of(const struct vm_fault *vmf)
 	return container_of(vmf->vma->vm_ops, struct orchfs_vm_ops, ops);
 }
 
-static vm_fault_t orchfs_page_mkwrite(struct vm_fault *vmf)
+static vm_fault_t lower_page_mkwrite(const struct orchfs_vm_ops *own,
+				     struct vm_fault *vmf)
 {
-	const struct orchfs_vm_ops *own = vm_ops_of(vmf);
 	vm_fault_t ret;
 
 	sb_start_pagefault(own->sb);
 	ret = own->lower->page_mkwrite(vmf);
 	sb_end_pagefault(own->sb);
+	return ret;
+}
+
+/* Of SIGBUS nobody tells the reason, which may be want of space. */
+static vm_fault_t orchfs_page_mkwrite(struct vm_fault *vmf)
+{
+	const struct orchfs_vm_ops *own = vm_ops_of(vmf);
+	vm_fault_t ret = lower_page_mkwrite(own, vmf);
+
+	if (unlikely(ret & VM_FAULT_SIGBUS) && orchfs_space_returns(own->sb))
+		ret = lower_page_mkwrite(own, vmf);
 	return ret;
 }
 

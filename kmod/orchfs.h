@@ -475,7 +475,7 @@ int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
 		  u64 start, u64 len);
 /* Contents changed, and have to be written back by who syncs. Any context. */
 void orchfs_contents_changed(struct inode *inode);
-bool orchfs_space_returns(struct inode *inode);
+bool orchfs_space_returns(struct super_block *sb);
 
 static inline bool orchfs_no_space(ssize_t ret)
 {

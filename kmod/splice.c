@@ -139,7 +139,7 @@ ssize_t orchfs_splice_write(struct pipe_inode_info *pipe, struct file *out,
 			break;
 		ret = splice_write_ready(pipe, out, ppos, len, flags);
 		if (orchfs_no_space(ret) && again &&
-		    orchfs_space_returns(file_inode(out))) {
+		    orchfs_space_returns(file_inode(out)->i_sb)) {
 			again = false;
 			ret = 0;
 			continue;
@@ -271,7 +271,7 @@ ssize_t orchfs_copy_file_range(struct file *in, loff_t pos_in,
 	ret = splice_prepare_write(out);
 	if (!ret)
 		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
-	if (orchfs_no_space(ret) && orchfs_space_returns(file_inode(out)))
+	if (orchfs_no_space(ret) && orchfs_space_returns(file_inode(out)->i_sb))
 		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
 	trace_orchfs_io(ORCHFS_TRACE_COPY, file_inode(out), pos_out, len, ret);
 	return ret;

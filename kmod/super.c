@@ -165,7 +165,7 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
 
 /**
  * orchfs_space_returns() - there was no space: is it worth trying again?
- * @inode: a regular file that something was to be written to
+ * @sb: of a regular file that something was to be written to
  *
  * The space of removed files comes back when the daemon has deleted them, which
  * a sync waits for, and when nothing here pins their backing files any more.
@@ -174,9 +174,8 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
  *
  * Return: whether to try again, once.
  */
-bool orchfs_space_returns(struct inode *inode)
+bool orchfs_space_returns(struct super_block *sb)
 {
-	struct super_block *sb = inode->i_sb;
 	struct orchfs_sb *sbi = ORCHFS_SB(sb);
 	bool coming;
 
