@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ctl.h"
@@ -18,6 +19,8 @@
 #include "mover.h"
 #include "proto/store.pb-c.h"
 #include "served.h"
+
+#define BUSY_MS	10000	/* for who has the store open to end */
 
 static int refuse(struct served *sv, int rc, const char *fmt, const char *arg)
 {
@@ -156,16 +159,39 @@ static void drop_checkpoints(struct served *sv)
 		closedir(d);
 }
 
+/* An fsck of a store that isn't served may be about to end. */
+static int open_unlocked(struct served *sv, const char **why)
+{
+	const struct timespec t = { .tv_nsec = 100000000 };
+	const struct store_opts o = { .create = false };
+	uint64_t end = now_ms() + BUSY_MS;
+	bool told = false;
+	int rc;
+
+	for (;;) {
+		rc = store_open("rocksdb", sv->dir, &o, &sv->st, why);
+		if (rc != -EBUSY || now_ms() >= end ||
+		    atomic_load(&sv->leaving))
+			return rc;
+		if (!told)
+			log_warn(sv->name, "the store %s is in use by another "
+				 "orchd or orchctl: waiting up to %d seconds",
+				 sv->dir, BUSY_MS / 1000);
+		told = true;
+		nanosleep(&t, NULL);
+	}
+}
+
 static int open_store(struct served *sv, const char *boot_id, uint64_t *last)
 {
-	struct store_opts o = { .create = false };
 	const char *why = NULL;
 	int rc;
 
-	rc = store_open("rocksdb", sv->dir, &o, &sv->st, &why);
+	rc = open_unlocked(sv, &why);
 	if (rc == -EBUSY)
 		return refuse(sv, rc, "the store %s is in use by another "
-			      "orchd or orchctl: stop that one%s", "");
+			      "orchd or orchctl: stop that one, or wait for its "
+			      "end, and start orchd again%s", "");
 	if (rc == -ENOENT)
 		return refuse(sv, rc, "there is no store in %s: make one "
 			      "with orchctl init%s", "");

@@ -37,8 +37,8 @@ static bool same_dir(const char *a, const char *b)
 	       sa.st_ino == sb.st_ino;
 }
 
-/* The name under which the daemon serves a store; malloced. */
-static int served_name(const char *dir, char **name)
+/* What the daemon knows of a store: its name, malloced, or NULL; *serves. */
+static int ask_daemon(const char *dir, char **name, bool *serves)
 {
 	Orchfs__Control__Empty empty = ORCHFS__CONTROL__EMPTY__INIT;
 	ctl_response *resp;
@@ -48,16 +48,34 @@ static int served_name(const char *dir, char **name)
 	CTL_REQUEST(req, STATUS);
 	req.status = &empty;
 	rc = conn_once(&req, -1, &resp);
+	*name = NULL;
+	*serves = false;
+	if (rc)
+		return rc;
+	for (i = 0; resp->daemon && i < resp->daemon->n_ns && !*serves; i++) {
+		if (!same_dir(resp->daemon->ns[i]->store, dir))
+			continue;
+		free(*name);
+		*name = xasprintf("%s", resp->daemon->ns[i]->name);
+		/* one that it gave up may be listed once more */
+		*serves = strcmp(resp->daemon->ns[i]->state, "refused");
+	}
+	conn_free(resp);
+	return RC_OK;
+}
+
+/* The name under which the daemon serves a store that is in use; malloced. */
+static int served_name(const char *dir, char **name)
+{
+	bool serves;
+	int rc;
+
+	rc = ask_daemon(dir, name, &serves);
 	if (rc) {
 		warn("%s is in use, but its daemon cannot be asked: name its socket with --socket",
 		     dir);
 		return rc;
 	}
-	*name = NULL;
-	for (i = 0; resp->daemon && i < resp->daemon->n_ns && !*name; i++)
-		if (same_dir(resp->daemon->ns[i]->store, dir))
-			*name = xasprintf("%s", resp->daemon->ns[i]->name);
-	conn_free(resp);
 	if (*name)
 		return RC_OK;
 	return fail(RC_FAILED, "%s is in use by another program than the daemon at %s",
@@ -174,6 +192,22 @@ static int run_offline(struct fsck *f)
 	return rc;
 }
 
+/*
+ * A daemon that starts, or takes over, can't open a store that is locked here.
+ * Return: -EBUSY when it is the daemon's, or -errno, or a descriptor.
+ */
+static int lock_unserved(const char *dir, bool repair, int *rc)
+{
+	bool serves = false;
+	char *name = NULL;
+
+	*rc = RC_OK;
+	if (!repair && conn_reachable())
+		*rc = ask_daemon(dir, &name, &serves);
+	free(name);
+	return *rc || serves ? -EBUSY : lock_store(dir, repair);
+}
+
 static int verdict(const struct fsck *f)
 {
 	if (f->found || f->left)
@@ -192,7 +226,10 @@ static int check_store(const char *dir, bool repair, struct json_object *out)
 	if (!there)
 		return fail(RC_FAILED, "%s is no store (%s): name one with --store, or make one with 'orchctl init'",
 			    dir, strerror(errno));
-	lock = lock_store(dir, repair);
+	lock = lock_unserved(dir, repair, &rc);
+	if (rc)
+		return fail(rc, "the daemon cannot say whether it serves %s: try again",
+			    dir);
 	if (lock == -EBUSY && repair)
 		return fail(RC_FAILED, "%s is in use: --repair needs the daemon to be stopped (systemctl stop orchd, or orchctl stop)",
 			    dir);

@@ -103,7 +103,14 @@ try 0 "clean" "$orchctl" fsck --repair
 mv "$dir/state/first" "$dir/lost"
 try 0 "is restored" "$orchctl" restore "$dir/backup" --namespace first
 try 0 "clean" "$orchctl" fsck first
+# It begins under an fsck, and waits for its end.
+: >"$dir/log"
+flock -s "$dir/state/first/lock" sh -c \
+	"until grep -q 'in use.*waiting up to' '$dir/log'; do :; done" &
+holder=$!
+until ! flock -n "$dir/state/first/lock" true; do :; done
 start
+wait $holder
 try 0 "nvme0" "$orchctl" volume list --namespace first
 try 2 "give --tier" "$orchctl" volume set nvme0
 try 1 "no volume nvme9" "$orchctl" volume set nvme9 --reserve 1M \
