@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "orchctl.h"
 #include "fsck.h"
@@ -81,13 +82,30 @@ static int db_error(const char *what, char *err)
 	return rc;
 }
 
+/*
+ * A copy that a daemon made goes when that one ends or is replaced. What is
+ * open by then can still be read, so all of it is opened at once.
+ */
+static int files_open(const struct fsck *f)
+{
+	struct rlimit r;
+
+	if (!f->online)
+		return 256;
+	if (!getrlimit(RLIMIT_NOFILE, &r)) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+	return -1;
+}
+
 int db_open(struct fsck *f)
 {
 	char *err = NULL;
 
 	f->options = rocksdb_options_create();
 	rocksdb_options_set_paranoid_checks(f->options, 1);
-	rocksdb_options_set_max_open_files(f->options, 256);
+	rocksdb_options_set_max_open_files(f->options, files_open(f));
 	rocksdb_options_set_info_log_level(f->options, 3);
 	rocksdb_options_set_keep_log_file_num(f->options, 2);
 	rocksdb_options_set_compression(f->options, rocksdb_no_compression);
