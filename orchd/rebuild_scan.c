@@ -192,6 +192,22 @@ static int scan_file(void *ctx, const char *subdir, const char *name)
 	return keep(&c->files, &f);
 }
 
+/* The newest of an inode first, but for what is not whole. */
+static int compare(const void *a, const void *b)
+{
+	const struct ns_found *x = a, *y = b;
+
+	if (x->ino != y->ino)
+		return x->ino < y->ino ? -1 : 1;
+	if (ns_found_whole(x) != ns_found_whole(y))
+		return ns_found_whole(x) ? -1 : 1;
+	if (x->version != y->version)
+		return x->version > y->version ? -1 : 1;
+	if (x->instance != y->instance)
+		return x->instance > y->instance ? -1 : 1;
+	return 0;
+}
+
 static int compare_empty(const void *a, const void *b)
 {
 	const struct ns_found *x = a, *y = b;
@@ -209,14 +225,41 @@ static bool same_range(const struct ns_found *first, const struct ns_found *f)
 	       f->ino - first->ino == f->instance - first->instance;
 }
 
+/*
+ * A number is used for one file. Of an empty file that was moved there are
+ * two; and the inode may have been found by another copy, with contents.
+ */
+static int drop_known(struct scan_ctx *c)
+{
+	struct found_list *l = &c->empty;
+	enum ns_found_as as = NS_FOUND_NEW;
+	int rc = 0;
+
+	if (l->nr)
+		qsort(l->f, l->nr, sizeof(*l->f), compare);
+	for (size_t i = 0; i < l->nr && !rc; i++) {
+		if (!i || l->f[i].ino != l->f[i - 1].ino)
+			rc = ns_rebuild_judge(c->r->ns, &l->f[i], &as);
+		else
+			as = NS_FOUND_SPARE;
+		if (rc || as == NS_FOUND_NEW)
+			continue;
+		l->f[i].version = 0;
+		c->r->spare++;
+		c->r->empty--;
+	}
+	return rc;
+}
+
 /* Files without contents, made ahead or not, are used for new ones. */
 static int make_ranges(struct scan_ctx *c)
 {
 	struct found_list *l = &c->empty;
 	size_t first = 0, next;
-	int rc = 0;
+	int rc;
 
 	c->r->empty = l->nr;
+	rc = drop_known(c);
 	if (l->nr)
 		qsort(l->f, l->nr, sizeof(*l->f), compare_empty);
 	for (; first < l->nr && !rc; first = next) {
@@ -231,22 +274,6 @@ static int make_ranges(struct scan_ctx *c)
 				 (uint32_t)(l->f[next - 1].ino - f->ino + 1));
 	}
 	return rc;
-}
-
-/* The newest of an inode first, but for what is not whole. */
-static int compare(const void *a, const void *b)
-{
-	const struct ns_found *x = a, *y = b;
-
-	if (x->ino != y->ino)
-		return x->ino < y->ino ? -1 : 1;
-	if (ns_found_whole(x) != ns_found_whole(y))
-		return ns_found_whole(x) ? -1 : 1;
-	if (x->version != y->version)
-		return x->version > y->version ? -1 : 1;
-	if (x->instance != y->instance)
-		return x->instance > y->instance ? -1 : 1;
-	return 0;
 }
 
 /* Judged again: the one before it may have been taken for the inode. */

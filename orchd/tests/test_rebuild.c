@@ -472,6 +472,59 @@ static void a_copy_that_is_not_whole_comes_last(void **state)
 	assert_int_equal(instance_of(sole, &volume), now.instance + 3);
 }
 
+struct number {
+	uint64_t ino;
+	unsigned int times;
+};
+
+static int count_number(void *ctx, uint32_t volume, uint64_t first_ino,
+			uint64_t first_instance, uint32_t count)
+{
+	struct number *n = ctx;
+	char name[512];
+
+	strcpy(name, backing(volume, n->ino, first_instance + n->ino -
+			     first_ino));
+	n->times += n->ino - first_ino < count && !access(name, F_OK);
+	return 0;
+}
+
+static unsigned int times_used(uint64_t ino)
+{
+	struct number n = { .ino = ino };
+
+	assert_int_equal(ns_pools(now.ns, count_number, &n), 0);
+	return n.times;
+}
+
+/* Two new files with one number would be one inode. */
+static void an_empty_copy_is_used_once(void **state)
+{
+	uint64_t twice, written, last;
+	uint32_t volume;
+
+	(void)state;
+	export_to(1);
+	/* both were being retired when all ended */
+	twice = create(ORCHFS_ROOT_INO, "twice", S_IFREG | 0600);
+	written = create(ORCHFS_ROOT_INO, "written", S_IFREG | 0600);
+	last = create(ORCHFS_ROOT_INO, "last", S_IFREG | 0600);
+	assert_int_equal(backing_create(now.v[2], twice, 1, now.instance), 0);
+	make_part(2, written, now.instance + 1, 5);
+	assert_int_equal(chmod(backing(2, written, now.instance + 1), 0600),
+			 0);
+	close_store();
+	rebuilt();
+	told("lost_found", 1);
+	told("incomplete", 0);
+	told("empty", 2);
+	told("spare", 2);
+	assert_int_equal(instance_of(written, &volume), now.instance + 1);
+	assert_int_equal(times_used(twice), 1);
+	assert_int_equal(times_used(written), 0);
+	assert_int_equal(times_used(last), 1);
+}
+
 /* The volume that an export knows a file on is lost; it had been emptied. */
 static void a_copy_replaces_one_that_is_away(void **state)
 {
@@ -693,6 +746,7 @@ int main(void)
 		TEST(what_came_after_is_told),
 		TEST(a_moved_file_keeps_its_name),
 		TEST(a_copy_that_is_not_whole_comes_last),
+		TEST(an_empty_copy_is_used_once),
 		TEST(a_copy_replaces_one_that_is_away),
 		TEST(the_newest_whole_export_counts),
 		TEST(without_export_all_is_found),
