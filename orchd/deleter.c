@@ -16,6 +16,8 @@
 #define BATCH_MAX	256
 #define RETRY_MS	60000
 #define MARK_MS		30000
+#define FREES_MS	10000	/* a create waits so long for space */
+#define FREED_MS	2500	/* two tries of the pool, and more */
 
 struct delete_batch {
 	struct work w;
@@ -35,6 +37,14 @@ static void batch_free(struct delete_batch *b)
 	free(b);
 }
 
+/* The pool that found no space there doesn't wait before it looks again. */
+static void freed(struct served *sv, struct volume *v)
+{
+	sv->deleter.freed_at = now_ms();
+	if (v)
+		v->pool_retry = 0;
+}
+
 /* namespace thread */
 static void batch_done(struct work *w)
 {
@@ -45,10 +55,12 @@ static void batch_done(struct work *w)
 	int rc = 0;
 
 	for (size_t i = 0; i < b->nr; i++) {
-		if (b->item[i].done)
+		if (b->item[i].done) {
 			seqs[nr++] = b->item[i].d.seq;
-		else
+			freed(sv, b->item[i].volume);
+		} else {
 			sv->deleter.failed = true;
+		}
 	}
 	sv->deleter.busy = false;
 	if (sv->ns && nr)
@@ -67,6 +79,8 @@ static void batch_done(struct work *w)
 		deleter_kick(sv);
 	if (sv->ns && sv->waiters)
 		nl_ops_durable(sv);
+	if (sv->ns && nr)
+		nl_ops_unpark(sv);
 }
 
 /* Also what an earlier run has unlinked. Those of one directory are together. */
@@ -171,6 +185,24 @@ bool deleter_tried(struct served *sv, uint64_t seq)
 		return false;
 	return ns_deletions(sv->ns, sv->deleter.after, &d, 1) <= 0 ||
 	       d.seq > seq;
+}
+
+/*
+ * What was removed may still be ordered and not durable, or the kernel has yet
+ * to tell that nobody holds it, or the volume frees it in the background.
+ */
+bool deleter_frees(struct served *sv, uint64_t since)
+{
+	uint64_t now = now_ms();
+
+	if (now >= since + FREES_MS)
+		return false;
+	if (!deleter_tried(sv, ns_deletion_last(sv->ns))) {
+		/* then it is kicked */
+		sync_request(sv, ns_txn(sv->ns));
+		return true;
+	}
+	return sv->deleter.freed_at && now < sv->deleter.freed_at + FREED_MS;
 }
 
 void deleter_again(struct served *sv)

@@ -21,10 +21,11 @@
 #define DELETIONS_MS	10000
 
 static void drop_parked(struct served *sv);
-static void do_request(struct served *sv, struct nlmsghdr *nlh, bool again);
+static void do_request(struct served *sv, struct nlmsghdr *nlh, uint64_t since);
 
 struct parked {
 	struct parked *next;
+	uint64_t since;		/* ms: parked for the first time */
 	struct nlmsghdr nlh;	/* and what belongs to it */
 };
 
@@ -256,7 +257,8 @@ static void do_statfs(struct served *sv, const struct op_req *op)
 }
 
 /* Without memory the channel is closed, and the kernel asks again. */
-static void park(struct served *sv, uint64_t id, const struct nlmsghdr *nlh)
+static void park(struct served *sv, uint64_t id, const struct nlmsghdr *nlh,
+		 uint64_t since)
 {
 	struct parked *p = malloc(offsetof(struct parked, nlh) +
 				  nlh->nlmsg_len);
@@ -266,6 +268,7 @@ static void park(struct served *sv, uint64_t id, const struct nlmsghdr *nlh)
 		return;
 	}
 	p->next = NULL;
+	p->since = since;
 	memcpy(&p->nlh, nlh, nlh->nlmsg_len);
 	*sv->parked_tail = p;
 	sv->parked_tail = &p->next;
@@ -323,7 +326,7 @@ static void unpark_run(struct work *w)
 	while ((p = next)) {
 		next = p->next;
 		if (sv->attached && sv->ns)
-			do_request(sv, &p->nlh, true);
+			do_request(sv, &p->nlh, p->since);
 		free(p);
 	}
 }
@@ -336,14 +339,21 @@ void nl_ops_unpark(struct served *sv)
 	sv->unpark_posted = work_post(&sv->queue, &sv->unpark_work);
 }
 
+/* No file for a new name: of that much of a failed create nothing is left. */
+static bool lacks_space(const struct op_req *op, const struct op_reply *rep)
+{
+	return op->kind == ORCHFS_KIND_CREATE && S_ISREG(op->mode) &&
+	       (rep->status == -ENOSPC || rep->status == -EDQUOT);
+}
+
 static void do_execute(struct served *sv, const struct op_req *op,
-		       const struct nlmsghdr *nlh)
+		       const struct nlmsghdr *nlh, uint64_t since)
 {
 	struct op_reply rep = { 0 };
 
 	if (op->kind == ORCHFS_KIND_CREATE && S_ISREG(op->mode) &&
 	    !pool_ready(sv)) {
-		park(sv, op->id, nlh);
+		park(sv, op->id, nlh, since);
 		return;
 	}
 	if (!sv->arena)
@@ -356,8 +366,9 @@ static void do_execute(struct served *sv, const struct op_req *op,
 	fault_point("before-commit");
 	ns_execute(sv->ns, op, &rep);
 	served_txn(sv);
-	if (rep.status == -NS_PARKED) {
-		park(sv, op->id, nlh);
+	if (rep.status == -NS_PARKED ||
+	    (lacks_space(op, &rep) && deleter_frees(sv, since))) {
+		park(sv, op->id, nlh, since);
 		arena_reset(sv->arena);
 		return;
 	}
@@ -366,8 +377,10 @@ static void do_execute(struct served *sv, const struct op_req *op,
 	if (!rep.status && (rep.has_layout ||
 			    (rep.has_attr && !rep.attr.nlink)))
 		remember(sv, rep.attr.ino);
-	if (rep.has_attr2 && !rep.attr2.nlink)
+	if (rep.has_attr2 && !rep.attr2.nlink) {
 		remember(sv, rep.attr2.ino);
+		sv->deleter.freed_at = now_ms();
+	}
 	if (op->flags & ORCHFS_REQ_FLAG_DURABLE &&
 	    rep.txn > store_durable(sv->st)) {
 		sv->arena = NULL;	/* the waiter's now */
@@ -378,7 +391,8 @@ static void do_execute(struct served *sv, const struct op_req *op,
 	arena_reset(sv->arena);
 }
 
-static void do_request(struct served *sv, struct nlmsghdr *nlh, bool again)
+/* @since: when it was parked first (ms); 0: it has just come */
+static void do_request(struct served *sv, struct nlmsghdr *nlh, uint64_t since)
 {
 	struct nl_request r;
 	int rc;
@@ -395,7 +409,7 @@ static void do_request(struct served *sv, struct nlmsghdr *nlh, bool again)
 		nl_request_release(&r);
 		return;
 	}
-	if (!again) {
+	if (!since) {
 		atomic_fetch_add(&sv->requests, 1);
 		if (r.op.flags & ORCHFS_REQ_FLAG_RESENT)
 			atomic_fetch_add(&sv->resent, 1);
@@ -407,7 +421,7 @@ static void do_request(struct served *sv, struct nlmsghdr *nlh, bool again)
 	else if (r.op.kind == ORCHFS_KIND_STATFS)
 		do_statfs(sv, &r.op);
 	else
-		do_execute(sv, &r.op, nlh);
+		do_execute(sv, &r.op, nlh, since ? since : now_ms());
 	nl_request_release(&r);
 }
 
@@ -420,6 +434,9 @@ static int do_notes(void *ctx, const struct ns_note *notes, size_t nr)
 		if (notes[i].kind == ORCHFS_KIND_NOTE_UMOUNT)
 			drop_parked_of(sv, notes[i].session);
 	rc = ns_note(sv->ns, notes, nr);
+	for (size_t i = 0; i < nr; i++)
+		if (notes[i].kind == ORCHFS_KIND_NOTE_FORGET)
+			sv->deleter.freed_at = now_ms();
 	served_txn(sv);
 	/* a namespace has one session in a kernel */
 	for (size_t i = 0; i < nr; i++)
@@ -604,7 +621,7 @@ void nl_ops_event(void *ctx, struct nlmsghdr *nlh)
 		return;
 	switch (nl_cmd(nlh)) {
 	case ORCHFS_CMD_REQUEST:
-		do_request(sv, nlh, false);
+		do_request(sv, nlh, 0);
 		break;
 	case ORCHFS_CMD_NOTICE:
 		do_notice(sv, nlh);

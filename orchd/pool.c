@@ -225,7 +225,9 @@ static int pool_refill(struct served *sv, struct volume *v, uint32_t count)
 	int rc = 0;
 
 	volume_measure(v);
-	if (v->place.free < v->rec.reserve + 4096 || v->place.inodes < count)
+	if (count > v->place.inodes)
+		count = (uint32_t)v->place.inodes;
+	if (v->place.free < v->rec.reserve + 4096 || !count)
 		rc = -ENOSPC;
 	b = rc ? NULL : calloc(1, sizeof(*b));
 	if (!rc && !b)

@@ -108,6 +108,7 @@ struct deleter {
 	struct worker worker;
 	bool busy, failed, stopped;
 	uint64_t after, retry_at, marked_at;
+	uint64_t freed_at;		/* ms: something was removed; 0: never */
 };
 
 /* export.c */
@@ -340,6 +341,11 @@ void deleter_kick(struct served *sv);
 void deleter_again(struct served *sv);	/* those that failed, at once */
 /** deleter_tried() - has it been at all up to that sequence, as far as it can? */
 bool deleter_tried(struct served *sv, uint64_t seq);
+/**
+ * deleter_frees() - may who finds no space since @since (ms) find some soon?
+ * If so, later: nl_ops_unpark().
+ */
+bool deleter_frees(struct served *sv, uint64_t since);
 void deleter_marks(struct served *sv, bool now);
 int marker_update(struct volume *v, const struct served *sv, uint64_t txn);
 

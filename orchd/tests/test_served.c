@@ -625,6 +625,35 @@ static void test_sweep_steps(void **state)
 	stop(sv);
 }
 
+/* In the namespace thread. Nothing is ordered to be deleted. */
+static int frees_run(struct served *sv, struct job *j)
+{
+	const uint64_t now = now_ms();
+
+	(void)j;
+	sv->deleter.freed_at = 0;
+	assert_false(deleter_frees(sv, now));
+	sv->deleter.freed_at = now;
+	assert_true(deleter_frees(sv, now));
+	assert_false(deleter_frees(sv, now - 10000));
+	sv->deleter.freed_at = now - 3000;
+	assert_false(deleter_frees(sv, now));
+	return 0;
+}
+
+/* Who finds no space waits for what was removed, and not for nothing. */
+static void test_frees(void **state)
+{
+	struct served *sv = start();
+	struct job *j = job_new(sizeof(*j), frees_run);
+
+	(void)state;
+	assert_non_null(j);
+	assert_int_equal(served_call(sv, j, WAIT_MS), 0);
+	job_put(j);
+	stop(sv);
+}
+
 /* Two threads make barriers: who waits for the sync thread is always told. */
 static void test_sync_shared(void **state)
 {
@@ -766,6 +795,7 @@ int main(int argc, char **argv)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sweep_steps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_frees, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync_shared, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_failed_barrier, setup,

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # vm: --cpus 2 --timeout 900
 # timeout: 240
-# The space of what was removed: whoever writes next finds it, and so does df
-# after a sync.
+# The space of what was removed: whoever writes next finds it, so does whoever
+# makes a file next, and df after a sync.
 . "$(dirname "$0")/lib.sh"
 
 memory_drive tight 330
@@ -116,5 +116,54 @@ for i in 1 2 3; do
 	refused "No space left" fallocate -o 1G -l ${most}M most
 done
 is "$(barriers)" "$count" "barriers asked for"
+
+note "new files where the volume has become full, after a removal"
+rm most
+sync -f .
+orchctl volume set tight --namespace tight --reserve 100M >/dev/null
+tight_is_full() {
+	orchctl volume show --json tight --namespace tight |
+		grep -q '"state": *"full"'
+}
+for i in 1 2 3; do
+	fallocate -l $((before - 50))M most
+	wait_until 10 "a full volume" tight_is_full
+	refused "No space left" touch "more$i"
+	rm most
+	touch "more$i" || fail "create $i after the removal"
+done
+orchctl volume set tight --namespace tight --reserve 0 >/dev/null
+
+note "new files where all inodes were taken, after removals"
+memory_drive few 200
+mkfs.ext4 -q -N 1200 /dev/few
+mkdir -p /mnt/few /mnt/many
+mount /dev/few /mnt/few
+total=$(stat -f -c %d /mnt/few)
+orchctl init few >/dev/null
+orchctl volume add few /mnt/few/v --namespace few >/dev/null
+mount -t orchfs few /mnt/many
+at_exit "cd /; umount -q /mnt/many"
+cd /mnt/many
+why=$(python3 -I -c '
+import os
+made = 0
+try:
+    while True:
+        os.close(os.open(f"f{made}", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        made += 1
+except OSError as e:
+    print(made, e.strerror)')
+is "${why#* }" "No space left on device" "how creating ends"
+made=${why%% *}
+# besides them there are directories of the volume
+[ "$made" -gt $((total - 20)) ] || fail "$made files with $total inodes"
+for i in 1 2 3; do
+	rm f?
+	python3 -I -c '
+for i in range(10):
+    open(f"f{i}", "x").close()' || fail "creates $i after removals"
+done
 cd /
+fsck_clean few
 fsck_clean tight
