@@ -594,9 +594,12 @@ int backing_quarantine(struct volume *v, const char *subdir, const char *name)
 			v->quarantined++;
 			return 0;
 		}
-		if (errno == ENOENT &&
-		    !mkdirat(v->root_fd, "quarantine", 0700))
-			continue;
+		if (errno == ENOENT) {
+			if (!mkdirat(v->root_fd, "quarantine", 0700))
+				continue;
+			/* it is the file that isn't there */
+			return errno == EEXIST ? -ENOENT : -errno;
+		}
 		if (errno != EEXIST)
 			return -errno;
 	}

@@ -305,6 +305,11 @@ static void test_backing(void **state)
 	/* the same name again does not replace the first */
 	assert_int_equal(backing_quarantine(v, "00", "fa.1.fa"), 0);
 	assert_int_equal(volume_count_quarantined(v), 2);
+	assert_int_equal(backing_quarantine(v, "00", "fc.1.fc"), 0);
+	/* one that somebody has unlinked meanwhile */
+	assert_int_equal(backing_quarantine(v, "00", "fc.1.fc"), -ENOENT);
+	assert_int_equal(backing_quarantine(v, "77", "fc.1.fc"), -ENOENT);
+	assert_int_equal(volume_count_quarantined(v), 3);
 	assert_int_equal(backing_unlink(v, 255, 1, 255), 0);
 	assert_int_equal(backing_unlink(v, 255, 1, 255), -ENOENT);
 	assert_int_equal(backing_open(v, 255, 1, 255), -ENOENT);
