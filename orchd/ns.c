@@ -284,7 +284,9 @@ static int start(struct ns *ns, const char *boot_id, const char **why)
 	*why = "the store cannot be written";
 	strcpy(ns->boot_id, boot_id);
 	ns->incarnation++;
+	/* on a full drive, too: else nothing could be removed */
 	store_batch_clear(ns->batch);
+	store_batch_urgent(ns->batch);
 	rc = put_super(ns, false);
 	if (!rc)
 		rc = number_put_limit(ns, "layout", ns->first_generation +
@@ -337,6 +339,7 @@ int ns_raise_format(struct ns *ns)
 	ns->format = ns_newest_format();
 	arena_reset(ns->scratch);
 	store_batch_clear(ns->batch);
+	store_batch_urgent(ns->batch);
 	rc = put_super(ns, false);
 	if (!rc)
 		rc = store_commit(ns->batch, &seq);

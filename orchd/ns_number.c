@@ -73,6 +73,8 @@ static int reserve_now(struct ns *ns, const char *name, uint64_t from,
 	if (count > UINT64_MAX / 4 - from)
 		return -ENOSPC;
 	store_batch_clear(ns->batch);
+	if (!strcmp(name, ns->deletion.name))
+		store_batch_urgent(ns->batch);
 	rc = number_put_limit(ns, name, from + count);
 	if (!rc)
 		rc = store_commit(ns->batch, &seq);

@@ -182,12 +182,8 @@ static int open_unlocked(struct served *sv, const char **why)
 	}
 }
 
-static int open_store(struct served *sv, const char *boot_id, uint64_t *last)
+static int refuse_store(struct served *sv, int rc, const char *why)
 {
-	const char *why = NULL;
-	int rc;
-
-	rc = open_unlocked(sv, &why);
 	if (rc == -EBUSY)
 		return refuse(sv, rc, "the store %s is in use by another "
 			      "orchd or orchctl: stop that one, or wait for its "
@@ -195,23 +191,33 @@ static int open_store(struct served *sv, const char *boot_id, uint64_t *last)
 	if (rc == -ENOENT)
 		return refuse(sv, rc, "there is no store in %s: make one "
 			      "with orchctl init%s", "");
+	if (rc == -EPROTO)
+		return refuse(sv, rc, "the store %s is from a newer orchfs: "
+			      "upgrade orchd%s", "");
+	if (rc == -ENOSPC)
+		return refuse(sv, rc, "the store %s cannot be opened, as its "
+			      "drive is full: make room there, then restart "
+			      "orchd%s", "");
+	return refuse(sv, rc, "the store %s is damaged: %s; run orchctl fsck "
+		      "or restore a backup", why ? why : strerror(-rc));
+}
+
+static int open_store(struct served *sv, const char *boot_id, uint64_t *last)
+{
+	const char *why = NULL;
+	int rc;
+
+	rc = open_unlocked(sv, &why);
 	if (rc < 0)
-		return refuse(sv, rc, "the store %s is damaged: %s; run "
-			      "orchctl fsck or restore a backup",
-			      why ? why : strerror(-rc));
+		return refuse_store(sv, rc, why);
 	*last = store_next_seq(sv->st) - 1;
 	rc = read_super(sv, boot_id);
 	if (rc < 0)
 		return refuse(sv, rc, "the store %s is damaged: its super "
 			      "record: %s; restore a backup", strerror(-rc));
 	rc = ns_open(sv->st, &pool_backing_ops, sv, boot_id, &sv->ns, &why);
-	if (rc == -EPROTO)
-		return refuse(sv, rc, "the store %s is from a newer orchfs: "
-			      "upgrade orchd%s", "");
 	if (rc < 0)
-		return refuse(sv, rc, "the store %s is damaged: %s; run "
-			      "orchctl fsck or restore a backup",
-			      why ? why : strerror(-rc));
+		return refuse_store(sv, rc, why);
 	if (served_claim(sv, ns_name(sv->ns), ns_uuid(sv->ns)) < 0)
 		return refuse(sv, -EEXIST, "the store %s holds namespace %s, "
 			      "which is served from another directory: remove "

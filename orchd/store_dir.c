@@ -206,6 +206,20 @@ int store_dir_room(struct store *st, size_t bytes, bool urgent)
 	return 0;
 }
 
+/**
+ * store_dir_give() - give all of the reserve back to the drive.
+ * Before the store is in use. Return: whether there was any.
+ */
+bool store_dir_give(struct store *st)
+{
+	struct store_dir *d = &st->dir;
+
+	if (d->reserve_fd < 0 || !reserve_size(d))
+		return false;
+	d->tight = true;
+	return !ftruncate(d->reserve_fd, 0);
+}
+
 static int open_reserve(struct store_dir *d)
 {
 	uint64_t total = 0, avail = 0;

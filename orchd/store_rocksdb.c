@@ -97,7 +97,7 @@ static int open_error(char *text, const char **why)
 	*why = copy;
 	if (strstr(text, "No such file"))
 		rc = -EUCLEAN;
-	else if (strstr(text, "lock"))
+	else if (rc == -EIO && strstr(text, "lock"))
 		rc = -EBUSY;
 	rocksdb_free(text);
 	return rc;

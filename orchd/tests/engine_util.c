@@ -170,6 +170,15 @@ void fake_refill(struct env *e)
 	f->left = FILES;
 }
 
+void env_full(struct env *e, bool full)
+{
+	struct store_dir *d = &e->st->dir;
+
+	e->full = full;
+	d->floor = full ? UINT64_MAX / 4 : d->reserve / 2;
+	d->tight = full;
+}
+
 static void open_store(struct env *e, bool create)
 {
 	struct store_opts o = { .create = create };
@@ -180,6 +189,8 @@ static void open_store(struct env *e, bool create)
 	if (rc)
 		print_error("store_open: %d %s\n", rc, why ? why : "");
 	assert_int_equal(rc, 0);
+	if (e->full)
+		env_full(e, true);
 }
 
 static void open_ns(struct env *e)

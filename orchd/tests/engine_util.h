@@ -48,6 +48,7 @@ struct env {
 	char dir[64];
 	struct store *st;
 	struct ns *ns;
+	bool full;
 	struct fake fake;
 	struct op_reply rep;	/* of the last request */
 	uint64_t session;
@@ -65,6 +66,9 @@ void env_restart(struct env *e, bool orderly);
  * until env_heal(). */
 void env_fail(struct env *e, unsigned int n, int err);
 void env_heal(struct env *e);
+
+/* Is the drive of the store full? With rocksdb; over restarts. */
+void env_full(struct env *e, bool full);
 
 struct fake_file *fake_find(struct env *e, uint64_t ino);
 /* What an application does to an open file. */

@@ -608,6 +608,27 @@ static void test_failing_notes(void **state)
 	end();
 }
 
+/* A start on a full drive, and then a way out of it. */
+static void test_full_drive(void **state)
+{
+	struct ns_deletion d;
+	uint64_t f;
+
+	begin(state);
+	f = make(ROOT, "f", REG, 0);
+	env_full(&e, true);
+	assert_int_equal(do_create(&e, ROOT, "g", REG, 0, NULL), -ENOSPC);
+	env_restart(&e, true);
+	assert_int_equal(do_create(&e, ROOT, "g", REG, 0, NULL), -ENOSPC);
+	assert_int_equal(do_unlink(&e, ROOT, "f", 0), 0);
+	assert_int_equal(do_forget(&e, f), 0);
+	assert_int_equal(ns_deletions(e.ns, 0, &d, 1), 1);
+	assert_int_equal(d.ino, f);
+	env_full(&e, false);
+	make(ROOT, "g", REG, 0);
+	end();
+}
+
 static void test_failing_reconcile(void **state)
 {
 	unsigned int failed = 0;
@@ -910,6 +931,8 @@ int main(void)
 		BOTH(test_reconcile_many),
 		BOTH(test_failing_commits),
 		BOTH(test_failing_notes),
+		{ "test_full_drive (rocksdb)", test_full_drive, NULL, NULL,
+		  (void *)"rocksdb" },
 		BOTH(test_failing_reconcile),
 		BOTH(test_damaged_records),
 		BOTH(test_collisions),
