@@ -94,6 +94,17 @@ static int read_header(struct in *in)
 	return -EINVAL;
 }
 
+/* From the clock: the same backup may be restored more than once. */
+static uint64_t next_epoch(uint64_t old)
+{
+	struct timespec t;
+	uint64_t us;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	return us > old ? us : old + 1;
+}
+
 /*
  * The restored store is another line of history than what the kernel or the
  * volumes may have seen: a higher epoch for the volumes, an incarnation that
@@ -112,7 +123,7 @@ static int change_super(struct in *in, const uint8_t *val, size_t len)
 		return fail(in, -EUCLEAN, "the backup's super record is "
 			    "damaged or newer than this orchd");
 	}
-	s->epoch++;
+	s->epoch = next_epoch(s->epoch);
 	s->clean = false;
 	s->incarnation = (uint64_t)time(NULL) << 24;
 	boot = s->boot_id;

@@ -48,4 +48,18 @@ fsck_clean
 cd /
 orch-stop
 fsck_clean
+
+note "the same backup again"
+orchctl restore /var/tmp/backup --namespace "$ORCH_NAMESPACE"
+orch-start
+cd "$TEST_DIR"
+(cd tree && find . -type f -exec sha256sum {} + | sort | diff /tmp/sums.before -)
+[ ! -e new ] || fail "a file of the first restore is in the second"
+echo again >new
+is "$(cat new)" again "a new file"
+sync
+fsck_clean
+cd /
+orch-stop
+fsck_clean
 orch-start
