@@ -120,6 +120,7 @@ static void look_done(struct work *w)
 			became_readonly(sv, v);
 		else if (!l->readonly && health == VOLUME_READONLY)
 			became_writable(sv, v);
+		nl_ops_unpark(sv);
 	}
 	volume_put(v);
 	free(l);

@@ -394,7 +394,8 @@ bool pool_ready(struct served *sv)
 		pool_maintain(sv);
 		if (want < 0)
 			return !pool_any_busy(sv);	/* take() tells why */
-		if (c.v[want]->pool_busy)
+		/* one in doubt makes none until it was looked at */
+		if (c.v[want]->pool_busy || in_doubt(c.v[want]))
 			return false;
 		if (!c.v[want]->pool_error)
 			return true;		/* it could not be started */

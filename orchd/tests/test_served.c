@@ -625,6 +625,55 @@ static void test_sweep_steps(void **state)
 	stop(sv);
 }
 
+/* In the namespace thread: both have no file left, one fails in some way. */
+static int empty_run(struct served *sv, struct job *j)
+{
+	struct pollfd p = { .fd = sv->queue.efd, .events = POLLIN };
+	struct ns_backing file;
+	struct volume *v;
+
+	(void)j;
+	for (v = sv->volumes; v; v = v->next) {
+		while (v->pool_busy || v->look_busy || !v->pool_nr) {
+			assert_int_equal(poll(&p, 1, 60000), 1);
+			work_run(&sv->queue);
+		}
+		v->pool_nr = 0;
+		v->rec.draining = v->rec.id == 2;
+	}
+	v = served_volume(sv, 1);
+	volume_error(v, -EIO);
+	assert_false(v->pool_busy);
+	/* there is space, so who wants one waits for the look */
+	assert_false(pool_ready(sv));
+	health_tick(sv);
+	while (v->look_busy) {
+		assert_false(pool_ready(sv));
+		assert_int_equal(poll(&p, 1, 60000), 1);
+		work_run(&sv->queue);
+	}
+	while (!pool_ready(sv)) {
+		assert_int_equal(poll(&p, 1, 60000), 1);
+		work_run(&sv->queue);
+	}
+	assert_int_equal(pool_backing_ops.take(sv, &file), 0);
+	assert_int_equal(file.volume, 1);
+	return 0;
+}
+
+/* The only volume is in doubt, and has no file left. */
+static void test_doubt(void **state)
+{
+	struct served *sv = start();
+	struct job *j = job_new(sizeof(*j), empty_run);
+
+	(void)state;
+	assert_non_null(j);
+	assert_int_equal(served_call(sv, j, 0), 0);
+	job_put(j);
+	stop(sv);
+}
+
 /* In the namespace thread. Nothing is ordered to be deleted. */
 static int frees_run(struct served *sv, struct job *j)
 {
@@ -795,6 +844,7 @@ int main(int argc, char **argv)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sweep_steps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_doubt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_frees, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync_shared, setup,
 						teardown),
