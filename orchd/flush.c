@@ -22,6 +22,7 @@ struct flush_round {
 	struct served *sv;
 	uint64_t epoch;
 	struct flush_wait *waits;
+	bool lost;		/* what was written to a volume */
 	int rc;
 	size_t nr;
 	struct volume *volume[];
@@ -52,10 +53,11 @@ static void round_done(struct work *w)
 	struct served *sv = r->sv;
 
 	sv->flusher.busy = false;
-	/* of an earlier attachment: the kernel has asked again */
 	if (sv->attached && r->epoch == sv->flusher.epoch)
 		for (struct flush_wait *i = r->waits; i; i = i->next)
 			nl_ops_flushed(sv, i->id, r->rc);
+	else	/* of an earlier attachment: the kernel has asked again */
+		sv->flusher.lost |= r->lost;
 	round_free(r);
 	flush_kick(sv);
 }
@@ -113,6 +115,9 @@ void flush_kick(struct served *sv)
 	r->w.run = round_run;
 	r->sv = sv;
 	r->epoch = f->epoch;
+	r->lost = f->lost;
+	r->rc = f->lost ? -EIO : 0;
+	f->lost = false;
 	r->nr = pick_volumes(sv, r->volume);
 	r->waits = f->waits;
 	f->waits = NULL;
@@ -144,6 +149,12 @@ int flush_start(struct served *sv)
 {
 	sv->flusher.stopped = false;
 	return worker_start(&sv->flusher.worker, "orchd-flush");
+}
+
+/* It isn't asked any more, so nobody else would tell. */
+void flush_lost(struct served *sv)
+{
+	sv->flusher.lost = true;
 }
 
 /* What has not begun is left to the next daemon. */

@@ -40,6 +40,7 @@ static void lose(struct served *sv, struct volume *v, int why)
 
 	atomic_store(&v->health, VOLUME_LOST);
 	v->silent = false;
+	flush_lost(sv);
 	snprintf(v->problem, sizeof(v->problem), "volume %s: %.200s cannot be "
 		 "read: %s: its drive fails or is gone, its files give EIO. "
 		 "Close what is open there, unmount it, check the drive and "

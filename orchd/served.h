@@ -93,6 +93,7 @@ struct flush_wait;
 struct flusher {
 	struct worker worker;
 	bool busy, stopped;
+	bool lost;			/* the next round fails with EIO */
 	uint64_t epoch;			/* of the attachment */
 	struct flush_wait *waits;	/* for the next round */
 };
@@ -358,6 +359,7 @@ void flush_stop(struct served *sv);
 int flush_request(struct served *sv, uint64_t id);
 void flush_kick(struct served *sv);
 void flush_drop(struct served *sv);	/* the kernel will ask again */
+void flush_lost(struct served *sv);	/* a volume, and what it had to write */
 
 /* health.c */
 /** health_worker() - start the volume's thread where it doesn't run */

@@ -185,6 +185,7 @@ struct ask {
 	uint64_t quarantined, damaged, txn, rounds;
 	uint64_t exported;
 	bool exporting;
+	bool unflushed;			/* something that was written is lost */
 };
 
 /* In the namespace thread: until that volume has files made ahead. */
@@ -230,6 +231,7 @@ static int ask_run(struct served *sv, struct job *j)
 	a->damaged = sv->damaged;
 	a->txn = ns_txn(sv->ns);
 	a->exported = sv->exporter.txn;
+	a->unflushed = sv->flusher.lost;
 	a->exporting = sv->exporter.wanted || sv->exporter.busy;
 	return 0;
 }
@@ -319,6 +321,7 @@ static void test_lost(void **state)
 	/* no error, or one of no matter, and nothing happens */
 	a = ask_it(sv, doubt);
 	assert_int_equal(a->taken, 1);
+	assert_false(a->unflushed);
 	assert_int_equal(rename(sub("v2/.orchfs-volume"), sub("marker")), 0);
 	assert_int_equal(mkdir(sub("v2/.orchfs-volume"), 0700), 0);
 	do {
@@ -329,6 +332,7 @@ static void test_lost(void **state)
 	assert_int_equal(a->root_fd, -1);
 	assert_non_null(strstr(a->problem, "v2"));
 	assert_int_equal(access(sub("t/sweep.2"), F_OK), 0);
+	assert_true(a->unflushed);
 	assert_true(ask(sv, 1, false)->online);
 	assert_false(look_again(sv, 2)->online);
 	/* back, with a file of before that nobody knows */

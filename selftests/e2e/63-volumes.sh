@@ -90,6 +90,16 @@ for how in command itself; do
 	fi
 	is "$(cat "$TEST_DIR/$file")" "$content" "content of the volume"
 done
+
+note "a drive that goes with what was written"
+echo more >>"$TEST_DIR/$file"
+xfs_io -x -c "shutdown" /mnt/late
+wait_until 60 "the volume to be lost" volume_is late lost
+refused "Input/output error" sync -f "$TEST_DIR"
+soon 60 sync -f "$TEST_DIR"
+wait_until 60 "the drive to be let go" umount /mnt/late
+mount "$drive" /mnt/late
+wait_until 60 "the volume is taken back" volume_is late online
 fsck_clean "$ORCH_NAMESPACE"
 rm -rf "${TEST_DIR:?}"/late*
 wait_until 60 "the volume is empty" eval \
