@@ -43,6 +43,7 @@ void attach_lost(struct served *sv)
 	sv->told_durable = 0;
 	sv->need_resync = false;
 	sv->need_detach = false;
+	sv->notes_lost = false;
 	if (!sv->stopping)
 		served_set_state(sv, SERVED_WAITING, "module orchfs is not "
 				 "loaded: modprobe orchfs");

@@ -321,7 +321,7 @@ int nl_decode_notices(struct nlmsghdr *nlh, nl_notes_fn fn, void *ctx)
 			continue;
 		rc = fn(ctx, notes, nr);
 		if (rc < 0)
-			return rc;
+			bad = rc;
 		nr = 0;
 	}
 	rc = nr ? fn(ctx, notes, nr) : 0;

@@ -449,8 +449,22 @@ static void do_notice(struct served *sv, struct nlmsghdr *nlh)
 {
 	int rc = nl_decode_notices(nlh, do_notes, sv);
 
-	if (rc < 0)
-		log_err(sv->name, "notices of the kernel: %s", strerror(-rc));
+	if (!rc)
+		return;
+	log_err(sv->name, "notices of the kernel: %s", strerror(-rc));
+	/* what they said is asked for when something can be committed again */
+	if (rc == -ENOSPC || transient(rc)) {
+		sv->notes_lost = true;
+		sv->notes_lost_txn = ns_txn(sv->ns);
+	}
+}
+
+void nl_ops_tick(struct served *sv)
+{
+	if (!sv->ns || !sv->notes_lost || ns_txn(sv->ns) == sv->notes_lost_txn)
+		return;
+	sv->notes_lost = false;
+	sv->need_resync = true;
 }
 
 static void swap_unlink_locked(struct served *sv, struct swap *s)

@@ -120,7 +120,10 @@ uint64_t ns_txn(const struct ns *ns);		/* last transaction */
  */
 void ns_execute(struct ns *ns, const struct op_req *req, struct op_reply *rep);
 
-/** ns_note() - apply notices. @removed inodes get Deletion records. */
+/**
+ * ns_note() - apply notices, each that can be: inodes that are forgotten get
+ * Deletion records. Return: 0, or why the first of the others failed.
+ */
 int ns_note(struct ns *ns, const struct ns_note *notes, size_t nr);
 
 /**

@@ -240,18 +240,36 @@ static int note_batch(struct ns *ns, const struct ns_note *notes, size_t nr)
 	return rc;
 }
 
+/* A damaged record of one inode is no reason to drop what is said of others. */
+static int note_each(struct ns *ns, const struct ns_note *notes, size_t nr)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		int rc = note_batch(ns, &notes[i], 1);
+
+		if (!first)
+			first = rc;
+	}
+	return first;
+}
+
 int ns_note(struct ns *ns, const struct ns_note *notes, size_t nr)
 {
+	int first = 0;
+
 	while (nr) {
 		size_t n = nr < BATCH ? nr : BATCH;
 		int rc = note_batch(ns, notes, n);
 
-		if (rc)
-			return rc;
+		if (rc && n > 1)
+			rc = note_each(ns, notes, n);
+		if (!first)
+			first = rc;
 		notes += n;
 		nr -= n;
 	}
-	return 0;
+	return first;
 }
 
 int ns_settle(struct ns *ns, uint64_t ino)

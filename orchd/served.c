@@ -248,6 +248,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 		nl_ops_durable(sv);
 	pool_tick(sv);
 	health_tick(sv);
+	nl_ops_tick(sv);
 	nl_ops_unpark(sv);
 	readmit_tick(sv);
 	mover_tick(sv);

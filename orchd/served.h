@@ -151,6 +151,8 @@ struct served {
 	struct parked *parked, **parked_tail;
 	struct work unpark_work;
 	bool unpark_posted;
+	bool notes_lost;		/* not for good; and the last txn then */
+	uint64_t notes_lost_txn;
 	uint64_t told_durable;
 	uint64_t *recent;		/* inodes of late replies, a ring */
 	size_t recent_pos;
@@ -302,6 +304,7 @@ int nl_ops_layout_set(struct served *sv, struct swap *s, uint64_t ino,
 		      const struct op_layout *lay, uint32_t timeout_ms);
 void nl_ops_swap_lost(struct served *sv, struct swap *s);
 void nl_ops_drop_swaps(struct served *sv);
+void nl_ops_tick(struct served *sv);	/* each second */
 void nl_ops_unpark(struct served *sv);	/* soon, not in this call */
 
 /* sync.c */

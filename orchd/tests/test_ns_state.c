@@ -670,6 +670,39 @@ static void poke(const struct store_key *k, const void *v, size_t len)
 	store_batch_free(b);
 }
 
+/* Those of other inodes count. */
+static void test_damaged_note(void **state)
+{
+	struct ns_note n[3] = { 0 };
+	uint8_t id[9] = { 'I' }, bad[40];
+	const struct store_key k = { id, sizeof(id) };
+	struct ns_deletion d[3];
+	char name[2] = "a";
+	size_t len;
+	void *p;
+
+	begin(state);
+	for (int i = 0; i < 3; i++, name[0]++) {
+		n[i].kind = K(NOTE_FORGET);
+		n[i].node = make(ROOT, name, REG, RW);
+		do_unlink(&e, ROOT, name, 0);
+	}
+	for (int i = 0; i < 8; i++)
+		id[1 + i] = (uint8_t)(n[1].node >> (56 - 8 * i));
+	assert_int_equal(store_get(e.st, NULL, k, &p, &len), 0);
+	memset(bad, 0xff, sizeof(bad));
+	poke(&k, bad, sizeof(bad));
+	assert_int_equal(ns_note(e.ns, n, 3), -EUCLEAN);
+	assert_int_equal(ns_deletions(e.ns, 0, d, 3), 2);
+	assert_int_equal(d[0].ino, n[0].node);
+	assert_int_equal(d[1].ino, n[2].node);
+	poke(&k, p, len);
+	free(p);
+	assert_int_equal(ns_note(e.ns, n, 3), 0);
+	assert_int_equal(ns_deletions(e.ns, 0, d, 3), 3);
+	end();
+}
+
 static bool sane(int rc)
 {
 	return !rc || rc == -EUCLEAN || rc == -ENOENT || rc == -ENODATA ||
@@ -934,6 +967,7 @@ int main(void)
 		{ "test_full_drive (rocksdb)", test_full_drive, NULL, NULL,
 		  (void *)"rocksdb" },
 		BOTH(test_failing_reconcile),
+		BOTH(test_damaged_note),
 		BOTH(test_damaged_records),
 		BOTH(test_collisions),
 		cmocka_unit_test(test_siphash),
