@@ -11,6 +11,7 @@
 #include "mover.h"
 
 #define FILES_MAX	1000
+#define FILES_BYTES	(CTL_FRAME_MAX / 2)	/* of their names and texts */
 #define WAIT_MAX_MS	60000
 #define LOOK_MS		200
 
@@ -133,17 +134,32 @@ static Orchfs__Control__JobFile *one_file(struct files *f,
 	return o;
 }
 
+/* Only as many as fit into an answer; a path that doesn't alone isn't told. */
+static bool fits(Orchfs__Control__JobFile *o, size_t *bytes)
+{
+	const size_t base = 64 + strlen(o->text);
+
+	if (base + strlen(o->path) > FILES_BYTES)
+		*o->path = 0;
+	*bytes += base + strlen(o->path);
+	return *bytes <= FILES_BYTES;
+}
+
 static int job_files(struct files *f, uint64_t id)
 {
 	int rc = ns_job_moves(f->sv->ns, id, FILES_MAX, collect, f);
+	size_t bytes = 0;
 
 	if (!rc)
 		f->i->file = arena_zalloc(f->c->a, (f->nr + 1) *
 					  sizeof(*f->i->file));
 	for (size_t i = 0; !rc && f->i->file && i < f->nr; i++) {
-		f->i->file[f->i->n_file] = one_file(f, &f->m[i]);
-		if (f->i->file[f->i->n_file])
-			f->i->n_file++;
+		Orchfs__Control__JobFile *o = one_file(f, &f->m[i]);
+
+		if (o && !fits(o, &bytes))
+			break;
+		if (o)
+			f->i->file[f->i->n_file++] = o;
 	}
 	free(f->m);
 	return rc;
