@@ -50,7 +50,11 @@ orch-stop
 fsck_clean
 
 note "the same backup again"
-orchctl restore /var/tmp/backup --namespace "$ORCH_NAMESPACE"
+orchctl restore --json /var/tmp/backup --namespace "$ORCH_NAMESPACE" \
+	>/tmp/restored
+is "$(python3 -I -c '
+import json
+print(json.load(open("/tmp/restored"))["store"])')" "$store" "store in JSON"
 orch-start
 cd "$TEST_DIR"
 (cd tree && find . -type f -exec sha256sum {} + | sort | diff /tmp/sums.before -)

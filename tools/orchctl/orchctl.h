@@ -107,9 +107,12 @@ const char *uuid_text(const void *uuid, size_t len);
 char *store_dir(const char *ns, const char *store);
 /** lock_store() - flock on DIR/lock. Return: fd, -EBUSY, other -errno. */
 int lock_store(const char *dir, bool exclusive);
-/** run_orchd() - orchd MODE NAME --store DIR; @in: its input or -1. */
+/**
+ * run_orchd() - orchd MODE NAME --store DIR; @in: its input or -1. With --json
+ * what it prints goes to stderr.
+ */
 int run_orchd(const char *mode, const char *ns, const char *dir, int in);
-/** run_orchd_args() - with any arguments. */
+/** run_orchd_args() - with any arguments; what it prints is the answer. */
 int run_orchd_args(const char *const *args, int nr, int in);
 /** print_json() - to standard output, and release it. */
 void print_json(struct json_object *o);

@@ -163,7 +163,8 @@ static char *find_orchd(void)
 	return xasprintf("orchd");
 }
 
-int run_orchd_args(const char *const *args, int nr, int in)
+/* @quiet: stdout is kept for what orchctl itself has to say. */
+static int spawn_orchd(const char *const *args, int nr, int in, bool quiet)
 {
 	const char **argv = xcalloc(nr + 2, sizeof(*argv));
 	char *orchd = find_orchd();
@@ -179,6 +180,8 @@ int run_orchd_args(const char *const *args, int nr, int in)
 	}
 	if (!pid) {
 		if (in >= 0 && dup2(in, 0) < 0)
+			_exit(126);
+		if (quiet && dup2(2, 1) < 0)
 			_exit(126);
 		argv[0] = orchd;
 		memcpy(argv + 1, args, nr * sizeof(*argv));
@@ -199,11 +202,16 @@ int run_orchd_args(const char *const *args, int nr, int in)
 	return WEXITSTATUS(status) ? RC_FAILED : RC_OK;
 }
 
+int run_orchd_args(const char *const *args, int nr, int in)
+{
+	return spawn_orchd(args, nr, in, false);
+}
+
 int run_orchd(const char *mode, const char *ns, const char *dir, int in)
 {
 	const char *const args[] = { mode, ns, "--store", dir };
 
-	return run_orchd_args(args, 4, in);
+	return spawn_orchd(args, 4, in, opts.json);
 }
 
 void print_json(struct json_object *o)
