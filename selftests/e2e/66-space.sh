@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # vm: --cpus 2 --timeout 900
-# timeout: 240
+# timeout: 300
 # The space of what was removed: whoever writes next finds it, so does whoever
-# makes a file next, and df after a sync.
+# makes a file next, and df after a sync. A store whose drive is full can be
+# opened, and files removed.
 . "$(dirname "$0")/lib.sh"
 
 memory_drive tight 330
@@ -167,3 +168,52 @@ done
 cd /
 fsck_clean few
 fsck_clean tight
+
+note "the drive of the store is full"
+state=$ORCH_STATE/names
+memory_drive names 200
+mkfs.ext4 -q -m 10 /dev/names
+mkdir -p "$state" /mnt/all
+mount /dev/names "$state"
+orchctl init names >/dev/null
+orchctl volume add names "$ORCH_VOLUME_MNT/names" --namespace names >/dev/null
+mount -t orchfs names /mnt/all
+at_exit "cd /; umount -q /mnt/all"
+fallocate -l "$(($(stat -f -c '%a * %S' "$state")))" "$state/fill"
+made=$(python3 -I -c '
+import errno, os
+made = 0
+try:
+    while made < 5000:
+        os.close(os.open(f"/mnt/all/{made}", os.O_CREAT | os.O_EXCL))
+        made += 1
+except OSError as e:
+    assert e.errno == errno.ENOSPC, e
+print(made)')
+note "$made files until it is noticed"
+[ "$made" -gt 10 ] && [ "$made" -lt 5000 ] || fail "$made files were made"
+
+backing() {
+	find "$ORCH_VOLUME_MNT/names/data" -name "$(printf %x "$1").1.*"
+}
+
+# its restart, and after that a removal that gives space back
+restart_and_remove() {
+	local ino
+	ino=$(stat -c %i "/mnt/all/$1")
+	[ -n "$(backing "$ino")" ] || fail "no backing file of $1"
+	orch-kill
+	soon 60 rm "/mnt/all/$1"
+	orchctl sync --namespace names
+	is "$(backing "$ino")" "" "backing file of what was removed"
+	refused "No space left" touch /mnt/all/more
+}
+restart_and_remove 0
+# the part that is root's, too: not a block for a new log
+dd if=/dev/zero of="$state/rest" bs=64k conv=fsync 2>/dev/null || :
+refused "No space left" dd if=/dev/zero of="$state/rest" bs=64k count=1 \
+	oflag=append conv=notrunc
+restart_and_remove 1
+rm "$state/fill" "$state/rest"
+touch /mnt/all/more
+fsck_clean names
