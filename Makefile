@@ -99,9 +99,20 @@ uninstall:
 	$(RM) $(DESTDIR)$(COMPLETIONDIR)/orchctl
 	$(RM) $(patsubst Documentation/man/%,$(DESTDIR)$(MANDIR)/man8/%,\
 		$(wildcard Documentation/man/*.8))
+	[ ! -d $(INSTALL_MOD_PATH)/lib/modules ] || \
+		find $(INSTALL_MOD_PATH)/lib/modules -path '*/updates/*' \
+			-name 'orchfs.ko*' -delete
+ifeq ($(INSTALL_MOD_PATH),)
+	depmod -a
+endif
 
 clean:
 	$(MAKE) -C orchd clean
 	$(MAKE) -C tools clean
 	$(MAKE) -C selftests/src clean
+ifneq ($(OWN_KDIR)-$(origin KDIR),-file)
 	$(MAKE) -C $(KDIR) M=$(KMOD) clean
+else
+	@: nothing is fetched only to clean
+	cd $(KMOD) && git clean -q -f -d -X .
+endif
