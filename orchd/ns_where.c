@@ -19,6 +19,14 @@ int ns_has_instance(struct ns *ns, uint64_t ino, uint64_t version,
 	return ns_exists(ns, key_num3(&k, 'N', ino, version, instance));
 }
 
+int ns_has_inode(struct ns *ns, uint64_t ino)
+{
+	struct key k;
+
+	arena_reset(ns->scratch);
+	return ns_exists(ns, key_num(&k, 'I', ino));
+}
+
 /* fn may call the engine. */
 int ns_some_instances(struct ns *ns, struct ns_instance_pos *pos, size_t max,
 		      ns_instance_fn fn, void *ctx)

@@ -540,6 +540,9 @@ static int load_file(struct load_ctx *c, struct volume *v,
 	int rc;
 
 	rc = ns_has_instance(c->sv->ns, ino, 1, instance);
+	/* an old copy of what was moved since, where a store was rebuilt */
+	if (!rc)
+		rc = ns_has_inode(c->sv->ns, ino);
 	if (rc || sweep_deletions_has(c->deletions, ino, 1, instance))
 		return rc < 0 ? rc : 0;
 	if (volume_stat(v, ino, 1, instance, &st) < 0)
