@@ -225,7 +225,9 @@ for i in {1..20}; do
 done
 is "$(head -n 1 "lost$m" | tr -d y)" "lost $m" "a file on the other volume"
 load_end lost
-soon 60 sync -f . || :
+# what was not written back is lost, and told once
+refused_soon 60 "nput/output error" sync -f .
+soon 60 sync -f .
 refused_soon 20 "nput/output error" cat <&5
 exec 5>&-
 rm "lost$u"
@@ -287,7 +289,9 @@ for i in {1..10}; do
 done
 is "$(head -n 1 beside | tr -d y)" beside "a file on another volume"
 load_end failed
-soon 60 sync -f . || :
+# what was not written back is lost, and told once
+refused_soon 60 "nput/output error" sync -f .
+soon 60 sync -f .
 wait_until 60 "the failed volume to be let go" umount /mnt/third
 becomes linear /dev/third 0
 mount /dev/mapper/pulled /mnt/third
