@@ -117,9 +117,6 @@ static int open_db(struct store *st, const char *dir,
 			return rc;
 	}
 	rc = st->ops->open(st, db, o, why);
-	/* it writes a new log before it can tell */
-	if (rc == -ENOSPC && st->ops->on_disk && store_dir_give(st))
-		rc = st->ops->open(st, db, o, why);
 	if (rc)
 		return rc;
 	return check_sequence(st, why);

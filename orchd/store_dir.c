@@ -206,18 +206,22 @@ int store_dir_room(struct store *st, size_t bytes, bool urgent)
 	return 0;
 }
 
-/**
- * store_dir_give() - give all of the reserve back to the drive.
- * Before the store is in use. Return: whether there was any.
+/*
+ * RocksDB makes a log and tables when it opens a store, and may not survive
+ * it if it can't: with less than the floor to be had the reserve is given
+ * back. statvfs() counts blocks that nobody gets, so it is tried.
  */
-bool store_dir_give(struct store *st)
+static void reserve_give(struct store_dir *d)
 {
-	struct store_dir *d = &st->dir;
+	uint64_t have = reserve_size(d);
 
-	if (d->reserve_fd < 0 || !reserve_size(d))
-		return false;
-	d->tight = true;
-	return !ftruncate(d->reserve_fd, 0);
+	if (!have)
+		return;
+	if (fallocate(d->reserve_fd, 0, (off_t)have, (off_t)d->floor) &&
+	    errno == ENOSPC)
+		have = 0;
+	if (ftruncate(d->reserve_fd, (off_t)have))
+		return;
 }
 
 static int open_reserve(struct store_dir *d)
@@ -239,7 +243,10 @@ static int open_reserve(struct store_dir *d)
 		d->reserve = RESERVE_MAX;
 	d->floor = d->reserve / 2;
 	d->tight = avail < d->floor;
-	reserve_fill(d, avail);
+	if (d->tight)
+		reserve_give(d);
+	else
+		reserve_fill(d, avail);
 	return 0;
 }
 

@@ -114,7 +114,6 @@ int store_dir_open(struct store *st, const char *path,
 void store_dir_close(struct store *st);
 int store_dir_read_synced(struct store *st, uint64_t *seq);
 int store_dir_write_synced(struct store *st, uint64_t seq);
-bool store_dir_give(struct store *st);
 int store_dir_room(struct store *st, size_t bytes, bool urgent);
 int store_dir_mark(const char *path, uint64_t seq);
 

@@ -662,14 +662,6 @@ static void test_full_drive(void **state)
 	st->dir.floor = floor;
 	assert_int_equal(store_commit(b, &seq), 0);
 	expect(st, NULL, "b", "2");
-	/* what a drive lacks when the store is opened, and gets again */
-	assert_true(store_dir_give(st));
-	assert_false(store_dir_give(st));
-	assert_int_equal(stat(path, &s), 0);
-	assert_int_equal(s.st_size, 0);
-	put(st, "c", "3");
-	assert_int_equal(stat(path, &s), 0);
-	assert_int_equal(s.st_size, st->dir.reserve);
 	store_batch_free(b);
 	done(st);
 }
