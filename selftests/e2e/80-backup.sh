@@ -50,6 +50,7 @@ orch-stop
 fsck_clean
 
 note "the same backup again"
+rm -rf "$store"
 orchctl restore --json /var/tmp/backup --namespace "$ORCH_NAMESPACE" \
 	>/tmp/restored
 is "$(python3 -I -c '
