@@ -247,6 +247,9 @@ static void backing_sweep_locked(struct orchfs_file *of,
 
 	lockdep_assert_held(&of->oi->files_lock);
 
+	/* another inode may get the address of one that isn't held any more */
+	if (of->wb_inode != lay->inode)
+		of->wb_inode = NULL;
 	list_for_each_entry_safe(b, next, &of->backings, node) {
 		if (backing_suits(of->file, b->file, lay))
 			continue;
