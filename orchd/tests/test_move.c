@@ -229,24 +229,31 @@ static void test_written_where_in_use(void **state)
 	assert_int_equal(e->rep.attr.size, 9);
 }
 
+static void ends_where_it_goes(uint64_t ino, struct ns_move *m,
+			       struct ns_job *j)
+{
+	uint32_t volume;
+
+	assert_int_equal(grant(ino, true, &volume), 0);
+	assert_int_equal(volume, SLOW);
+	assert_string_equal(places(ino), "1 stale, 2 valid");
+	assert_int_equal(ns_move_abort(e->ns, m, j), -EINPROGRESS);
+	assert_int_equal(ns_move_retire(e->ns, m, j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "2 valid");
+}
+
 /* Nobody uses the old one: who writes gets the new, and there is no way back. */
 static void test_written_where_it_goes(void **state)
 {
 	uint64_t ino = new_file("a");
 	struct ns_job j = new_job(ino);
 	struct ns_move m = begun(&j, ino);
-	uint32_t volume;
 
 	(void)state;
 	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
 	ns_move_swapped(e->ns, &m, true, 0, -ENOENT);
-	assert_int_equal(grant(ino, true, &volume), 0);
-	assert_int_equal(volume, SLOW);
-	assert_string_equal(places(ino), "1 stale, 2 valid");
-	assert_int_equal(ns_move_abort(e->ns, &m, &j), -EINPROGRESS);
-	assert_int_equal(ns_move_retire(e->ns, &m, &j), 0);
-	ns_move_unwatch(e->ns, ino);
-	assert_string_equal(places(ino), "2 valid");
+	ends_where_it_goes(ino, &m, &j);
 }
 
 static void test_taken_back(void **state)
@@ -353,13 +360,7 @@ static void test_written_after_restart(void **state)
 	ns_move_swapped(e->ns, &m, false, 0, -ENOTCONN);
 	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
 	ns_move_swapped(e->ns, &m, false, 0, -EBUSY);
-	assert_int_equal(grant(ino, true, &volume), 0);
-	assert_int_equal(volume, SLOW);
-	assert_string_equal(places(ino), "1 stale, 2 valid");
-	assert_int_equal(ns_move_abort(e->ns, &m, &j), -EINPROGRESS);
-	assert_int_equal(ns_move_retire(e->ns, &m, &j), 0);
-	ns_move_unwatch(e->ns, ino);
-	assert_string_equal(places(ino), "2 valid");
+	ends_where_it_goes(ino, &m, &j);
 }
 
 /* A commit that fails changes nothing, and the step can be done again. */

@@ -448,6 +448,16 @@ static void test_states(void **state)
 	assert_true(WIFSIGNALED(st));
 }
 
+static struct served *start_with_tree(uint64_t *dir)
+{
+	struct served *sv;
+
+	make_namespace(0);
+	sv = start();
+	in_ns(sv, make_tree, dir);
+	return sv;
+}
+
 static void test_tree(void **state)
 {
 	struct served *sv;
@@ -456,9 +466,7 @@ static void test_tree(void **state)
 	uint64_t d;
 
 	(void)state;
-	make_namespace(0);
-	sv = start();
-	in_ns(sv, make_tree, &d);
+	sv = start_with_tree(&d);
 	b = move_to(sv, inos[1], 2, 0);
 	assert_int_equal(b.rc, 0);
 	j = wait_for(sv, b.id, false);
@@ -562,9 +570,7 @@ static void test_drain(void **state)
 	uint64_t d;
 
 	(void)state;
-	make_namespace(0);
-	sv = start();
-	in_ns(sv, make_tree, &d);
+	sv = start_with_tree(&d);
 	assert_int_equal(new_file_on(sv), 1);
 	b = drain(sv, 1, 0);
 	assert_int_equal(b.rc, 0);
@@ -602,9 +608,7 @@ static void test_drain_back(void **state)
 	uint64_t d;
 
 	(void)state;
-	make_namespace(0);
-	sv = start();
-	in_ns(sv, make_tree, &d);
+	sv = start_with_tree(&d);
 	b = drain(sv, 1, 4096);
 	assert_int_equal(b.rc, 0);
 	wait_for(sv, b.id, true);
@@ -674,9 +678,7 @@ static void test_drain_waits(void **state)
 	struct ns_job j;
 
 	(void)state;
-	make_namespace(0);
-	sv = start();
-	in_ns(sv, make_tree, &d);
+	sv = start_with_tree(&d);
 	in_ns(sv, unlink_only, &d);
 	b = drain(sv, 1, 0);
 	assert_int_equal(b.rc, 0);
@@ -752,9 +754,7 @@ static void test_target_removed(void **state)
 	uint64_t d;
 
 	(void)state;
-	make_namespace(0);
-	sv = start();
-	in_ns(sv, make_tree, &d);
+	sv = start_with_tree(&d);
 	b.want.ino = inos[0];
 	strcpy(b.want.label, "it");
 	in_ns(sv, fenced_too_late, &b);
@@ -1006,9 +1006,7 @@ static void test_meanwhile(void **state)
 	uint64_t d;
 
 	(void)state;
-	make_namespace(0);
-	sv = start();
-	in_ns(sv, make_tree, &d);
+	sv = start_with_tree(&d);
 
 	b = move_to(sv, inos[0], 2, 4096);
 	assert_int_equal(b.rc, 0);
