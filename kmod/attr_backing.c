@@ -189,21 +189,27 @@ static void attr_apply(struct inode *inode, struct inode *backing,
  * @inode: a regular file
  *
  * Does nothing without a layout, or with one that has no instance.
+ *
+ * Return: whether there is nothing more to learn from the backing file; not so
+ * if its file system has shut down, which may be for good.
  */
-void orchfs_attr_from_backing(struct inode *inode)
+bool orchfs_attr_from_backing(struct inode *inode)
 {
 	struct orchfs_layout *lay = orchfs_layout_of(inode);
 	struct kstat stat;
+	int ret = 0;
 
 	if (!lay)
-		return;
-	if (lay->inode &&
-	    !vfs_getattr_nosec(&orchfs_layout_first(lay)->anchor, &stat,
-			       STATX_SIZE | STATX_BLOCKS | STATX_MTIME |
-			       STATX_CTIME, AT_STATX_DONT_SYNC) &&
-	    attr_changed(inode, &stat))
+		return true;
+	if (lay->inode)
+		ret = vfs_getattr_nosec(&orchfs_layout_first(lay)->anchor,
+					&stat, STATX_SIZE | STATX_BLOCKS |
+					STATX_MTIME | STATX_CTIME,
+					AT_STATX_DONT_SYNC);
+	if (lay->inode && !ret && attr_changed(inode, &stat))
 		attr_apply(inode, lay->inode, &stat);
 	orchfs_layout_put(lay);
+	return !ret;
 }
 
 /**

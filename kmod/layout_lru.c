@@ -114,16 +114,20 @@ static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 	struct orchfs_inode *ii = ORCHFS_I(inode);
 	struct orchfs_layout *lay;
 	u64 generation;
+	bool told;
 
-	orchfs_attr_from_backing(inode);
+	told = orchfs_attr_from_backing(inode);
 	spin_lock(&inode->i_lock);
 	lay = rcu_dereference_protected(ii->layout,
 					lockdep_is_held(&inode->i_lock));
-	/* behind: it was mapped until now, and is used again some other time */
+	/*
+	 * Behind: it was mapped until now; there will be another time. Not on
+	 * a volume that is lost, whose drive shall be let go.
+	 */
 	if (!lay || ii->open ||
 	    (why != ORCHFS_TRACE_LAYOUT_EVICT &&
 	     (orchfs_layout_mapped(lay) ||
-	      orchfs_attr_behind_locked(inode, lay)))) {
+	      (told && orchfs_attr_behind_locked(inode, lay))))) {
 		spin_unlock(&inode->i_lock);
 		return false;
 	}

@@ -466,7 +466,7 @@ int orchfs_truncate(struct inode *inode, const struct iattr *iattr);
 bool orchfs_touch(struct inode *inode, const struct iattr *iattr);
 int orchfs_commit_times(struct inode *inode);
 /* Bring size, blocks and times up to the backing file's, if there is one. */
-void orchfs_attr_from_backing(struct inode *inode);
+bool orchfs_attr_from_backing(struct inode *inode);
 void orchfs_attr_dioalign(struct inode *inode, struct kstat *stat);
 void orchfs_attr_change(struct inode *inode, struct kstat *stat);
 /* Names and instance record of an inode become durable; 0 upcalls if they are. */

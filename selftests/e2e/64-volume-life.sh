@@ -211,9 +211,22 @@ for i in {1..60}; do
 		mine+=("$i")
 	fi
 done
-[ ${#theirs[@]} -ge 2 ] && [ ${#mine[@]} -ge 2 ] || fail "no files on both"
+[ ${#theirs[@]} -ge 3 ] && [ ${#mine[@]} -ge 2 ] || fail "no files on both"
 t=${theirs[0]} u=${theirs[1]} m=${mine[0]}
 exec 5<>"lost$u"
+# stored to by a mapping: its new times are never told, as nobody can be asked
+coproc MAPPED {
+	exec python3 -I -c '
+import mmap, sys
+with open(sys.argv[1], "r+b") as f:
+    m = mmap.mmap(f.fileno(), 0)
+m[0:1] = m[0:1]
+print("stored", flush=True)
+sys.stdin.read()' "lost${theirs[2]}"
+}
+mapped=$MAPPED_PID
+read -r -u "${MAPPED[0]}" said
+is "$said" stored "the mapping"
 load "lost$m" "lost$t"
 xfs_io -x -c "shutdown -f" /mnt/second
 wait_until 30 "state lost" volume_is second lost
@@ -231,6 +244,8 @@ soon 60 sync -f .
 refused_soon 20 "nput/output error" cat <&5
 exec 5>&-
 rm "lost$u"
+exec {MAPPED[1]}>&-
+wait "$mapped" || fail "the mapping"
 
 note "the drive returns: unmounted, checked, mounted"
 wait_until 60 "the lost volume to be let go" umount /mnt/second
