@@ -86,6 +86,16 @@ guest_partition() {
 	EOP
 }
 
+# guest_modules ROOT: the kernel's modules as they are, not compressed: an
+# emulated machine takes seconds to unpack one, in each boot.
+guest_modules() {
+	local root=$1 version
+	find "$root/usr/lib/modules" -name '*.ko.xz' -print0 | xargs -0r unxz
+	for version in "$root"/usr/lib/modules/*; do
+		chroot "$root" depmod "${version##*/}"
+	done
+}
+
 # guest_image_build DIR: DIR/root.img, to be used with snapshot=on.
 guest_image_build() {
 	local dir=$1 root=$1/root kernel
@@ -95,6 +105,7 @@ guest_image_build() {
 	mkdir -p "$root"/{inject,share,mnt/orch,var/lib/orchd,etc/orchd}
 	cp -a "$kernel/lib/." "$root/usr/lib/"
 	cp -a "$kernel/src/." "$root/usr/src/"
+	guest_modules "$root"
 	guest_stub >"$root/orch-stub"
 	chmod 755 "$root/orch-stub"
 	echo orchfs >"$root/etc/hostname"
@@ -115,7 +126,7 @@ guest_key() {
 			"$GUEST_NO_CLUSTER" "$(os_field VERSION_CODENAME)" \
 			"$(kernel_version)"
 		declare -f guest_stub guest_tree guest_partition \
-			guest_image_build
+			guest_modules guest_image_build
 	} | sha256sum | cut -c 1-16)
 	echo "guest/$hash"
 }
