@@ -7,7 +7,9 @@
 # The pause is the longest operation seen from outside. The emulated machine is
 # 10 to 30 times slower than a real one and shares its processors with others,
 # so the median of five pauses, or if need be of up to fifteen, has to be under a
-# second here, and each under ten. Formats of the store: t_daemon.sh of orchctl.
+# second here, and each under ten. The debug kernel is ten times slower again:
+# there two upgrades show that nothing is lost. Formats of the store: t_daemon.sh
+# of orchctl.
 . "$(dirname "$0")/lib.sh"
 
 status_pid() {
@@ -88,9 +90,11 @@ quiet=$slowest
 
 note "upgrades under load"
 pauses() {
-	sort -n /tmp/pauses | awk '
+	sort -n /tmp/pauses | awk -v debug="$([ "$ORCH_KERNEL" != debug ] || echo 1)" '
 		{ pause[NR] = $1 }
 		END {
+			if (debug)
+				exit NR < 2
 			median = pause[int(NR / 2) + 1]
 			exit NR < 5 || median >= 1 || pause[NR] >= 10
 		}'
