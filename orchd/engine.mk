@@ -14,7 +14,7 @@ ENGINE_SRCS = arena.c siphash.c memory.c record.c \
 	ns_lookup.c ns_create.c ns_link.c ns_remove.c ns_rename.c ns_attr.c \
 	ns_note.c ns_dir.c ns_xattr.c ns_layout.c ns_reconcile.c ns_volume.c \
 	ns_where.c ns_deletion.c ns_job.c ns_move.c ns_drain.c \
-	ns_rebuild.c
+	ns_rebuild.c ns_cluster.c
 ENGINE_PROTO = proto/store.pb-c.c proto/store.pb-c.h
 ENGINE_BUILD ?= build/engine
 ENGINE_LIB ?= libengine.a

@@ -92,6 +92,7 @@ static void free_ns(struct ns *ns)
 	session_free_all(ns);
 	live_free(ns);
 	free(ns->volumes);
+	cluster_unload(ns);
 	store_batch_free(ns->batch);
 	arena_free(ns->scratch);
 	free(ns);
@@ -264,6 +265,8 @@ static int load(struct ns *ns, const char **why)
 	ns->last_generation = ns->first_generation;
 	if (!rc)
 		rc = volumes_load(ns);
+	if (!rc)
+		rc = cluster_load(ns);
 	if (!rc)
 		rc = live_load(ns);
 	return rc;

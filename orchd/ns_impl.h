@@ -11,10 +11,11 @@
 #define ORCHD_NS_IMPL_H
 
 #include "ns.h"
+#include "ns_cluster.h"
 #include "record.h"
 #include "store.h"
 
-#define NS_FORMAT	2
+#define NS_FORMAT	3
 #define NS_LINK_MAX	65000U		/* names of one file */
 #define NS_SLOTS	64
 #define NS_XATTR_MAX	65536U		/* a value; all names of an inode */
@@ -103,6 +104,10 @@ struct ns {
 	struct session *sessions;
 	struct ns_volume *volumes;
 	size_t nr_volumes;
+
+	struct ns_cluster *cluster;	/* NULL: none */
+	struct ns_node *nodes;
+	size_t nr_nodes;
 
 	uint64_t replayed;
 	uint64_t damaged;	/* backing files found missing */
@@ -278,6 +283,10 @@ int move_written(struct txn *t, const struct inode *i,
 
 /* ns_note.c */
 int node_settle(struct txn *t, struct tnode *n, bool from_backing);
+
+/* ns_cluster.c */
+int cluster_load(struct ns *ns);
+void cluster_unload(struct ns *ns);
 
 /* ns_volume.c */
 int volumes_load(struct ns *ns);

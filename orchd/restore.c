@@ -19,6 +19,7 @@
 #include "backup.h"
 #include "ctl.h"
 #include "marker.h"
+#include "ns.h"
 #include "proto/store.pb-c.h"
 #include "store.h"
 
@@ -118,7 +119,7 @@ static int change_super(struct in *in, const uint8_t *val, size_t len)
 	char none[1] = "", *boot;
 
 	s = orchfs__store__super__unpack(NULL, len, val);
-	if (!s || !s->format || s->format > 2 || strcmp(s->name, in->name)) {
+	if (!s || !s->format || s->format > ns_newest_format() || strcmp(s->name, in->name)) {
 		orchfs__store__super__free_unpacked(s, NULL);
 		return fail(in, -EUCLEAN, "the backup's super record is "
 			    "damaged or newer than this orchd");

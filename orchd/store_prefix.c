@@ -26,6 +26,8 @@ static size_t group_len(uint8_t table)
 	case 'L':
 	case 'P':
 	case 'M':
+	case 'K':
+	case 'Q':
 	case 'D':	/* scanned in batches */
 		return 1;
 	case 'T':	/* session, slot */

@@ -50,6 +50,7 @@ enum rule {
 	RULE_BACKING,
 	RULE_SIZE,
 	RULE_JOB,
+	RULE_NODE,
 	RULE_UNKNOWN,		/* a file on a volume that nothing names */
 	NR_RULES,
 };
@@ -184,9 +185,9 @@ struct fsck {
 	bool hash_key_ok;
 	uint64_t epoch, seq, max_change;
 	uint64_t limit_ino, limit_instance, limit_volume, limit_deletion,
-		 limit_layout, limit_job;
+		 limit_layout, limit_job, limit_node;
 	uint64_t max_ino, max_instance, max_volume, max_deletion, max_layout,
-		 max_job;
+		 max_job, max_node;
 	struct fino *inos;
 	size_t nr_inos, max_inos;
 	struct fvol *vols;
@@ -285,6 +286,9 @@ void load_jobs(struct fsck *f);
 bool in_jobs(struct fsck *f, uint64_t ino, uint64_t version,
 	     uint64_t instance);
 void check_copies(struct fsck *f, uint64_t ino, const struct fcopies *c);
+
+/* nodes.c */
+void load_nodes(struct fsck *f);
 
 /* inodes.c: I with its V, N, O, X */
 void check_inodes(struct fsck *f);

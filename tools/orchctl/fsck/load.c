@@ -10,7 +10,8 @@
 #include "orchctl.h"
 #include "fsck.h"
 
-#define TABLES "SAIERVNXODMTLPJCHUW"
+#define TABLES "SAIERVNXODMTLPJKQCHUW"
+#define FORMAT 3U
 
 static void check_synced(struct fsck *f)
 {
@@ -65,9 +66,9 @@ int load_super(struct fsck *f)
 	if (!s || !s->format)
 		return fail(RC_FAILED, "%s is no store of orchfs, or its first record is lost: restore from a backup (orchctl restore)",
 			    f->store);
-	if (s->format > 2)
-		return fail(RC_FAILED, "%s has format %u, this orchctl knows 2: use a newer orchctl",
-			    f->store, s->format);
+	if (s->format > FORMAT)
+		return fail(RC_FAILED, "%s has format %u, this orchctl knows %u: use a newer orchctl",
+			    f->store, s->format, FORMAT);
 	free(f->name);
 	f->name = xasprintf("%s", s->name);
 	f->epoch = s->epoch;
@@ -105,10 +106,12 @@ static uint64_t *limit_named(struct fsck *f, const uint8_t *name, size_t len)
 {
 	static const char *const names[] = {
 		"ino", "instance", "volume", "deletion", "layout", "job",
+		"node",
 	};
 	uint64_t *const limits[] = {
 		&f->limit_ino, &f->limit_instance, &f->limit_volume,
 		&f->limit_deletion, &f->limit_layout, &f->limit_job,
+		&f->limit_node,
 	};
 	size_t i;
 
@@ -126,7 +129,7 @@ static void load_counters(struct fsck *f)
 
 	f->limit_ino = f->limit_instance = 0;
 	f->limit_volume = f->limit_deletion = f->limit_layout = 0;
-	f->limit_job = 0;
+	f->limit_job = f->limit_node = 0;
 	for (rows_table(f, &r, 'A'); rows_valid(&r); rows_next(&r)) {
 		limit = limit_named(f, r.key + 1, r.klen - 1);
 		c = orchfs__store__counter__unpack(NULL, r.vlen, r.val);
@@ -272,7 +275,7 @@ static void each_row(struct fsck *f, char table,
 	rows_end(f, &r);
 }
 
-/* Rows of tables that format 1 does not have. */
+/* Rows of tables that no format has. */
 static void check_tables(struct fsck *f)
 {
 	struct fkey k = { .len = 0 };
@@ -318,7 +321,7 @@ void load_small(struct fsck *f)
 	small_free(f);
 	f->max_change = 0;
 	f->max_ino = f->max_instance = f->max_volume = f->max_deletion = 0;
-	f->max_layout = f->max_job = 0;
+	f->max_layout = f->max_job = f->max_node = 0;
 	check_tables(f);
 	load_counters(f);
 	load_volumes(f);
@@ -329,6 +332,7 @@ void load_small(struct fsck *f)
 		      compare_back);
 	f->n.deletions = f->nr_deletions;
 	load_jobs(f);
+	load_nodes(f);
 	each_row(f, 'M', load_session);
 	each_row(f, 'T', load_session);
 }
@@ -357,6 +361,7 @@ void check_numbers(struct fsck *f)
 	check_number(f, "layout", f->limit_layout, f->max_layout);
 	check_number(f, "deletion", f->limit_deletion, f->max_deletion);
 	check_number(f, "job", f->limit_job, f->max_job);
+	check_number(f, "node", f->limit_node, f->max_node);
 	/* This repair's own records carry the sequence that it will get. */
 	if (f->max_change <= f->seq ||
 	    (f->overlay && rocksdb_writebatch_wi_count(f->overlay) &&

@@ -37,6 +37,7 @@ const char *const rule_names[NR_RULES] = {
 	[RULE_BACKING] = "backing",
 	[RULE_SIZE] = "size",
 	[RULE_JOB] = "job",
+	[RULE_NODE] = "node",
 	[RULE_UNKNOWN] = "unknown-file",
 };
 

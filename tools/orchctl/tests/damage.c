@@ -479,6 +479,53 @@ static void job_missing(void)
 	put_job(-1, 1250);
 }
 
+/* Nodes 1, the authority, and @second, with a name. */
+static void put_cluster(uint32_t second, const char *name)
+{
+	Orchfs__Store__Cluster m = ORCHFS__STORE__CLUSTER__INIT;
+	Orchfs__Store__Counter c = ORCHFS__STORE__COUNTER__INIT;
+	Orchfs__Store__Node n = ORCHFS__STORE__NODE__INIT;
+	const char number[4] = { 0, 0, 0, (char)second };
+	static const uint8_t sum[32];
+
+	m.change = n.change = SEQ;
+	m.ca_sha256.data = (uint8_t *)sum;
+	m.ca_sha256.len = sizeof(sum);
+	m.epoch = m.authority = 1;
+	put_msg(raw('S', "cluster", 7), &m.base);
+	c.limit = 3;
+	put_msg(raw('A', "node", 4), &c.base);
+	n.name = "a";
+	put_msg(raw('K', "\0\0\0\1", 4), &n.base);
+	n.name = (char *)name;
+	put_msg(raw('K', number, 4), &n.base);
+}
+
+static void cluster(void)
+{
+	Orchfs__Store__Invitation m = ORCHFS__STORE__INVITATION__INIT;
+
+	m.change = SEQ;
+	put_cluster(2, "b");
+	put_msg(raw('Q', "0123456789abcdef0123456789abcdef", 32), &m.base);
+}
+
+static void node_number(void)
+{
+	put_cluster(9, "b");
+}
+
+static void node_twice(void)
+{
+	put_cluster(2, "a");
+}
+
+static void node_alone(void)
+{
+	put_cluster(2, "b");
+	del(raw('S', "cluster", 7));
+}
+
 static void job_number(void)
 {
 	put_job(ORCHFS__STORE__JOB_STATE__JOB_RUNNING, 1250);
@@ -557,6 +604,9 @@ static const struct {
 	{ "copy_job_ended", "job", 5, 0, copy_job_ended },
 	{ "job_missing", "job", 5, 0, job_missing },
 	{ "job_number", "number", 5, 0, job_number },
+	{ "node_number", "number", 5, 0, node_number },
+	{ "node_twice", "node", 4, 4, node_twice },
+	{ "node_alone", "node", 4, 4, node_alone },
 	{ "xattr_flag", "xattr", 5, 0, xattr_flag },
 	{ "xattr_stray", "xattr", 5, 0, xattr_stray },
 	{ "index_c_missing", "index-change", 5, 0, index_c_missing },
@@ -585,6 +635,7 @@ static const struct {
 	{ "everything", "entry", 5, 0, everything },
 	/* no damage */
 	{ "copy_of_job", NULL, 0, 0, copy_of_job },
+	{ "cluster", NULL, 0, 0, cluster },
 };
 
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -61,6 +61,12 @@ fresh
 fsck
 check "a copy of a job" 0 $rc "$dir/out"
 
+# A cluster's records belong there.
+fresh
+"$mkstore" damage "$dir/s" "$dir/v" cluster
+fsck
+check "a cluster" 0 $rc "$dir/out"
+
 # Unknown files are moved, never deleted.
 fresh
 "$mkstore" damage "$dir/s" "$dir/v" unknown_file
