@@ -50,6 +50,14 @@ bool fault_enabled(const char *name)
 	return false;
 }
 
+long fault_value(const char *name)
+{
+	for (int i = 0; i < nr_faults; i++)
+		if (!strcmp(faults[i].name, name))
+			return atomic_load(&faults[i].left);
+	return 0;
+}
+
 bool fault_hit(const char *name)
 {
 	for (int i = 0; i < nr_faults; i++)

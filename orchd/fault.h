@@ -14,5 +14,7 @@ void fault_init(void);
 bool fault_hit(const char *name);
 void fault_point(const char *name);
 bool fault_enabled(const char *name);
+/** fault_value() - the number behind its name; 0: not set. */
+long fault_value(const char *name);
 
 #endif
