@@ -486,8 +486,14 @@ int nl_ops_layout_set(struct served *sv, struct swap *s, uint64_t ino,
 	int fd, rc;
 
 	fd = v ? backing_open(v, ino, lay->version, lay->instance) : -EIO;
-	if (fd < 0)
-		return fd;
+	if (fd < 0) {
+		snprintf(s->text, sizeof(s->text), "its backing file on "
+			 "volume %s: %s", v ? v->rec.name : "(gone)",
+			 v && !volume_online(v) ? "the volume is not in use" :
+			 strerror(-fd));
+		/* the kernel alone says that it holds no layout */
+		return fd == -ENOENT ? -EIO : fd;
+	}
 	pthread_mutex_lock(&sv->lock);
 	s->id = ++sv->next_swap;
 	s->next = sv->swaps;

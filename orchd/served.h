@@ -298,7 +298,8 @@ void nl_ops_drop_waiters(struct served *sv);
 void nl_ops_flushed(struct served *sv, uint64_t id, int rc);
 /**
  * nl_ops_layout_set() - publish a layout; @s is in the list until its end.
- * On failure it isn't.
+ * On failure it isn't, and s->text may tell why. Never -ENOENT, which is an
+ * end: the kernel holds none.
  */
 int nl_ops_layout_set(struct served *sv, struct swap *s, uint64_t ino,
 		      const struct op_layout *lay, uint32_t timeout_ms);

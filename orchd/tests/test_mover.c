@@ -772,6 +772,33 @@ static void test_target_removed(void **state)
 	stop(sv);
 }
 
+/* A file that is missing is no answer of the kernel's. */
+static void publish_missing(struct served *sv, void *arg)
+{
+	struct op_layout lay = {
+		.version = 1, .instance = 999999, .volume = 1,
+	};
+	struct swap s = { 0 };
+
+	(void)arg;
+	assert_int_equal(nl_ops_layout_set(sv, &s, inos[0], &lay, 0), -EIO);
+	assert_non_null(strstr(s.text, "volume v1: No such file"));
+	assert_null(sv->swaps);
+	lay.volume = 99;
+	assert_int_equal(nl_ops_layout_set(sv, &s, inos[0], &lay, 0), -EIO);
+}
+
+static void test_missing(void **state)
+{
+	struct served *sv;
+	uint64_t d;
+
+	(void)state;
+	sv = start_with_tree(&d);
+	in_ns(sv, publish_missing, NULL);
+	stop(sv);
+}
+
 /* In a process of its own: make the tree, begin, and end at the point. */
 static void run_to(const char *point, bool drains)
 {
@@ -1072,6 +1099,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_target_removed, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_after_crash, setup,
 						teardown),
