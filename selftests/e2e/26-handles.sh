@@ -91,7 +91,7 @@ stale file
 
 note "another namespace"
 mkdir -p /mnt/second
-at_exit "umount -q /mnt/second"
+at_exit "umount -q /mnt/second; orch-stop; rm -r $ORCH_STATE/handles2; orch-start"
 orchctl init handles2 >/dev/null
 mount -t orchfs handles2 /mnt/second
 refused "Stale file handle" handle path /mnt/second "$saved/root"

@@ -83,16 +83,16 @@ long_or() {
 # upcalls [KIND]: how many requests of that kind (or of all) the kernel has
 # sent to the daemon since the mount.
 upcalls() {
-	orchctl upcalls --kind "${1:-total}"
+	orchctl upcalls --namespace "$ORCH_NAMESPACE" --kind "${1:-total}"
 }
 
 # costs MAX COMMAND...: COMMAND makes at most MAX upcalls.
 costs() {
 	local max=$1 before after
 	shift
-	before=$(orchctl upcalls)
+	before=$(orchctl upcalls --namespace "$ORCH_NAMESPACE")
 	"$@"
-	after=$(orchctl upcalls)
+	after=$(orchctl upcalls --namespace "$ORCH_NAMESPACE")
 	awk -v max="$max" -v what="$*" '
 		NF != 3 || $2 !~ /^[0-9]+$/ || $1 ~ /^note-/ { next }
 		NR == FNR { had[$1] = $2; next }
