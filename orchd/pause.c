@@ -161,12 +161,28 @@ static bool probe_moves(struct served *sv, const struct probe *b)
 	}
 }
 
+/* The next daemon would have to begin it again, before it serves anybody. */
+static bool sweep_under_way(struct served *sv, char *why)
+{
+	struct volume *v;
+
+	for (v = sv->volumes; v; v = v->next) {
+		if (!v->settling)
+			continue;
+		snprintf(why, VOLUME_WHY, "volume %s is being compared with "
+			 "the store: try again when orchd's log says that it "
+			 "is back", v->rec.name);
+		return true;
+	}
+	return false;
+}
+
 static int pause_run(struct served *sv, struct job *job)
 {
 	struct pause *p = container_of(job, struct pause, j);
 	int rc = p->probe ? 0 : pause_begin(sv, p);
 
-	p->ready = true;
+	p->ready = !sweep_under_way(sv, p->why);
 	for (size_t i = 0; i < p->nr && p->ready; i++) {
 		const struct probe *b = &p->probe[i];
 		bool back;

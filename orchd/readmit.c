@@ -109,8 +109,9 @@ static void resweep_end(struct work *w)
 	struct volume *v = r->v;
 
 	v->settling = false;
-	if (sv->ns && served_volume(sv, v->rec.id) == v && volume_online(v) &&
-	    !v->removing) {
+	/* one that was cut short by a stop is owed still */
+	if (sv->ns && !sv->stopping && served_volume(sv, v->rec.id) == v &&
+	    volume_online(v) && !v->removing) {
 		if (!r->rc)
 			r->rc = serve_swept(sv, v);
 		if (!r->rc)
