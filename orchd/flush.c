@@ -22,7 +22,6 @@ struct flush_round {
 	struct served *sv;
 	uint64_t epoch;
 	struct flush_wait *waits;
-	bool lost;		/* what was written to a volume */
 	int rc;
 	size_t nr;
 	struct volume *volume[];
@@ -56,8 +55,8 @@ static void round_done(struct work *w)
 	if (sv->attached && r->epoch == sv->flusher.epoch)
 		for (struct flush_wait *i = r->waits; i; i = i->next)
 			nl_ops_flushed(sv, i->id, r->rc);
-	else	/* of an earlier attachment: the kernel has asked again */
-		sv->flusher.lost |= r->lost;
+	else	/* the kernel has asked again, and nobody was told */
+		sv->flusher.lost |= r->rc != 0;
 	round_free(r);
 	flush_kick(sv);
 }
@@ -115,7 +114,6 @@ void flush_kick(struct served *sv)
 	r->w.run = round_run;
 	r->sv = sv;
 	r->epoch = f->epoch;
-	r->lost = f->lost;
 	r->rc = f->lost ? -EIO : 0;
 	f->lost = false;
 	r->nr = pick_volumes(sv, r->volume);

@@ -386,6 +386,16 @@ static void settle_volumes(struct served *sv)
 	}
 }
 
+/* What a lost volume had not written back: the last daemon may not have told. */
+static void tell_lost(struct served *sv)
+{
+	struct volume *v;
+
+	for (v = sv->volumes; v && ns_same_boot(sv->ns); v = v->next)
+		if (!volume_online(v) && flag_get(sv, v->rec.id))
+			flush_lost(sv);
+}
+
 int serve_open(struct served *sv)
 {
 	char boot_id[64];
@@ -427,6 +437,7 @@ int serve_open(struct served *sv)
 		return refuse(sv, rc, "%s: cannot start a thread: %s",
 			      strerror(-rc));
 	deleter_marks(sv, true);
+	tell_lost(sv);
 	return 0;
 }
 
