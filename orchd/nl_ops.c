@@ -76,6 +76,7 @@ static int open_layout(struct served *sv, uint32_t kind, uint64_t node,
 		(unsigned long long)l->instance, v ? v->rec.name : "(gone)",
 		v && !volume_online(v) ? "the volume is not in use" :
 		fd == -ENOENT ? "missing" : strerror(-fd));
+	ns_layout_unsent(sv->ns, node, l);
 	/* names stay usable: only what needs the contents fails */
 	rep->has_layout = false;
 	if (kind == ORCHFS_KIND_OPEN) {

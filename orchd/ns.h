@@ -196,6 +196,8 @@ int ns_settle(struct ns *ns, uint64_t ino);
 
 /** ns_grant() - a new layout generation for an inode's current instance. */
 int ns_grant(struct ns *ns, uint64_t ino, bool write, struct op_layout *out);
+/** ns_layout_unsent() - a granted layout was not sent: what was held is held */
+void ns_layout_unsent(struct ns *ns, uint64_t ino, const struct op_layout *lay);
 
 /* For orchctl where and status. */
 struct ns_instance {

@@ -63,21 +63,44 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 	l = live_get(ns, i->ino);
 	if (!l)
 		return -ENOMEM;
-	l->out = true;
-	l->instance = n.instance;
-	l->written |= write;
-	l->generation = live_generation(ns, i->layout_generation);
-	if (write && rep->txn < n.change)
-		rep->txn = n.change;
-	rep->has_layout = true;
 	rep->layout = (struct op_layout){
-		.generation = l->generation,
 		.version = n.version,
 		.instance = n.instance,
 		.volume = n.volume,
 		.writable = write,
+		.held = l->out ? l->generation : 0,
+		.held_instance = l->instance,
+		.written = l->written,
 	};
+	l->out = true;
+	l->instance = n.instance;
+	l->written |= write;
+	l->generation = live_generation(ns, i->layout_generation);
+	rep->layout.generation = l->generation;
+	if (write && rep->txn < n.change)
+		rep->txn = n.change;
+	rep->has_layout = true;
 	return 0;
+}
+
+void ns_layout_unsent(struct ns *ns, uint64_t ino, const struct op_layout *lay)
+{
+	struct ns_note back = {
+		.kind = ORCHFS_KIND_NOTE_RETURN, .node = ino,
+		.generation = lay->generation,
+	};
+	struct live *l = live_find(ns, ino);
+
+	/* a newer one went out since */
+	if (!l || l->generation != lay->generation)
+		return;
+	l->written = lay->written;
+	if (lay->held) {
+		l->generation = lay->held;
+		l->instance = lay->held_instance;
+	} else {
+		ns_note(ns, &back, 1);
+	}
 }
 
 int ns_grant(struct ns *ns, uint64_t ino, bool write, struct op_layout *out)

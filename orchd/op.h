@@ -69,6 +69,9 @@ struct op_layout {
 	uint64_t instance;
 	uint32_t volume;
 	bool writable;
+	/* what the kernel holds if this one can't be sent; 0: none */
+	uint64_t held, held_instance;
+	bool written;		/* before it was granted */
 };
 
 struct op_reply {

@@ -88,6 +88,39 @@ static void test_grants(void **state)
 	end();
 }
 
+/* Its backing file can't be opened: the kernel holds what it held. */
+static void test_unsent_layouts(void **state)
+{
+	struct op_layout lay;
+	uint64_t f, held;
+
+	begin(state);
+	f = make(ROOT, "f", REG, 0);
+	assert_int_equal(do_open(&e, f, true), 0);
+	lay = e.rep.layout;
+	assert_true(dirty(f));
+	ns_layout_unsent(e.ns, f, &lay);
+	assert_false(dirty(f));
+	assert_int_equal(do_open(&e, f, false), 0);
+	held = e.rep.layout.generation;
+	assert_int_equal(do_open(&e, f, true), 0);
+	lay = e.rep.layout;
+	ns_layout_unsent(e.ns, f, &lay);
+	assert_true(dirty(f));
+	/* a second time, or after a newer one: nothing */
+	ns_layout_unsent(e.ns, f, &lay);
+	do_return(&e, f, held);
+	assert_false(dirty(f));
+	assert_int_equal(do_open(&e, f, true), 0);
+	lay = e.rep.layout;
+	assert_int_equal(do_open(&e, f, true), 0);
+	ns_layout_unsent(e.ns, f, &lay);
+	assert_true(dirty(f));
+	do_return(&e, f, e.rep.layout.generation);
+	assert_false(dirty(f));
+	end();
+}
+
 static void test_create_with_layout(void **state)
 {
 	uint64_t f;
@@ -950,6 +983,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(test_grants),
+		BOTH(test_unsent_layouts),
 		BOTH(test_create_with_layout),
 		BOTH(test_dirty_attributes),
 		BOTH(test_notes),
