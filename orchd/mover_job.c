@@ -336,9 +336,20 @@ static int resume_one(struct mover_job *j, struct ns_move *m)
 
 	if (m->step == NS_MOVE_COPY) {
 		m->text[0] = 0;
-		return ns_move_abort(j->sv->ns, m, &j->rec);
+		rc = ns_move_abort(j->sv->ns, m, &j->rec);
+		if (!rc)
+			return 0;
+		log_err(j->sv->name, "job %llu: inode %llu: cannot take the "
+			"move back: %s; it is tried again",
+			(unsigned long long)j->rec.id,
+			(unsigned long long)m->ino, strerror(-rc));
 	}
 	f = file_new(j, m);
+	if (f && rc) {
+		f->aborting = true;
+		file_waits(f);
+		return 0;
+	}
 	if (f)
 		rc = ns_move_park(j->sv->ns, m);
 	if (!f || rc) {
@@ -370,11 +381,20 @@ static int resume(struct mover_job *j)
 	if (!rc || rc == -ENOENT)
 		rc = ns_job_moves(j->sv->ns, j->rec.id, SIZE_MAX, load_move,
 				  &l);
+	/* a record that is damaged is no reason to serve nothing */
+	if (rc && rc != -ENOMEM) {
+		job_fail(j, "its records cannot be read: %s: run orchctl fsck",
+			 strerror(-rc));
+		log_err(j->sv->name, "job %llu: %s",
+			(unsigned long long)j->rec.id, j->rec.text);
+		rc = 0;
+	}
 	for (size_t i = 0; i < l.nr && !rc; i++)
 		rc = resume_one(j, &l.m[i]);
 	free(l.m);
-	log_info(j->sv->name, "job %llu goes on",
-		 (unsigned long long)j->rec.id);
+	if (!rc && j->phase != JOB_UNWIND)
+		log_info(j->sv->name, "job %llu goes on",
+			 (unsigned long long)j->rec.id);
 	return rc;
 }
 

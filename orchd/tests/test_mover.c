@@ -988,6 +988,47 @@ static void test_cancel_after_crash(void **state)
 	}
 }
 
+static void all_stay(struct served *sv, void *arg)
+{
+	struct ns_move_entry e;
+
+	(void)arg;
+	for (unsigned int n = 0; n < FILES; n++) {
+		assert_int_equal(ns_move_stat(sv->ns, inos[n], &e), 0);
+		assert_int_equal(e.volume, 1);
+	}
+}
+
+/* What a job was at can't be read: it fails, and all else is served. */
+static void test_damaged_job(void **state)
+{
+	uint8_t key[17] = { 'J' }, bad[3] = { 0xff, 0xff, 0xff };
+	struct store_batch *b;
+	struct served *sv;
+	struct store *st;
+	struct ns_job j;
+	uint64_t seq;
+
+	(void)state;
+	make_namespace(0);
+	run_to("move-made", false);
+	faults("");
+	st = store_of_test(false);
+	key[8] = 1;	/* the job; a file that sorts first */
+	b = store_batch_new(st);
+	store_put(b, (struct store_key){ key, sizeof(key) }, bad, sizeof(bad));
+	assert_int_equal(store_commit(b, &seq), 0);
+	store_batch_free(b);
+	store_close(st);
+	sv = start();
+	in_ns(sv, find_inos, NULL);
+	j = wait_for(sv, 1, false);
+	assert_int_equal(j.state, NS_JOB_FAILED);
+	assert_non_null(strstr(j.text, "fsck"));
+	in_ns(sv, all_stay, NULL);
+	stop(sv);
+}
+
 static void open_for_writing(struct served *sv, void *arg)
 {
 	struct op_req rq = {
@@ -1101,6 +1142,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged_job, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_after_crash, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_meanwhile, setup,
