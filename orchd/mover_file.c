@@ -222,6 +222,24 @@ static void swap_done(struct served *sv, struct swap *s)
 	mover_kick(sv);
 }
 
+/* The other instance goes when that one is published. */
+static int look(struct mover_file *f, bool forward)
+{
+	const struct volume *v;
+	int rc;
+
+	rc = ns_move_look(f->job->sv->ns, &f->m, forward);
+	if (!rc)
+		return 0;
+	v = served_volume(f->job->sv, forward ? f->m.to_volume :
+			  f->m.from_volume);
+	snprintf(f->swap.text, sizeof(f->swap.text), "its %s on volume %s: %s",
+		 forward ? "copy" : "file", v ? v->rec.name : "(gone)",
+		 v && !volume_online(v) ? "the volume is not in use" :
+		 rc == -ENOENT ? "missing or cut short" : strerror(-rc));
+	return -EIO;
+}
+
 static void publish(struct mover_file *f, bool forward)
 {
 	struct served *sv = f->job->sv;
@@ -233,11 +251,13 @@ static void publish(struct mover_file *f, bool forward)
 	f->forward = forward;
 	rc = ns_move_layout(sv->ns, &f->m, forward, &lay);
 	f->generation = lay.generation;
+	if (rc == -ENOENT)
+		rc = -ESTALE;		/* the inode has gone */
+	else if (!rc && f->sm.state != MOVE_PLAN)
+		rc = look(f, forward);
 	/* Without the module nothing is open. */
 	if (!rc && !sv->attached)
 		rc = sv->no_module ? -ENOENT : -ENOTCONN;
-	else if (rc == -ENOENT)
-		rc = -ESTALE;		/* the inode has gone */
 	else if (!rc)
 		rc = nl_ops_layout_set(sv, &f->swap, f->m.ino, &lay,
 				       MOVER_DRAIN_MS);

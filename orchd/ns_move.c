@@ -182,6 +182,21 @@ int ns_move_layout(struct ns *ns, const struct ns_move *m, bool new,
 	return 0;
 }
 
+int ns_move_look(struct ns *ns, const struct ns_move *m, bool new)
+{
+	struct ns_backing_stat s;
+	struct inode i;
+	int rc;
+
+	arena_reset(ns->scratch);
+	rc = inode_load(ns, m->ino, &i);
+	if (!rc)
+		rc = ns->ops->stat(ns->ctx, new ? m->to_volume : m->from_volume,
+				   m->ino, m->version, new ? m->to : m->from,
+				   &s);
+	return rc || s.size == i.size ? rc : -ENOENT;
+}
+
 int ns_move_park(struct ns *ns, const struct ns_move *m)
 {
 	struct live *l = live_get(ns, m->ino);

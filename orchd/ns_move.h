@@ -94,6 +94,12 @@ bool ns_move_written(struct ns *ns, uint64_t ino);
  */
 int ns_move_layout(struct ns *ns, const struct ns_move *m, bool new,
 		   struct op_layout *out);
+/**
+ * ns_move_look() - at step switch, while nobody has written: is the file of the
+ * new or the old instance there?
+ * Return: 0; -ENOENT: not there, or not as long as recorded; other -errno.
+ */
+int ns_move_look(struct ns *ns, const struct ns_move *m, bool new);
 /** ns_move_park() - the same after a start: what is in use isn't known. */
 int ns_move_park(struct ns *ns, const struct ns_move *m);
 /**

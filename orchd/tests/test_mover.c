@@ -945,6 +945,96 @@ static void cancel_in_store(void)
 	store_close(st);
 }
 
+static void tried_to_switch(struct served *sv, void *arg)
+{
+	const struct mover_file *f = mover_find(sv, 1)->waiting;
+
+	assert_non_null(f);
+	assert_int_equal(f->sm.state, MOVE_SWITCH);
+	*(bool *)arg = f->retry_at;
+}
+
+/* Until what waits at switch has been tried, which needs no kernel. */
+static void wait_for_try(struct served *sv)
+{
+	uint64_t end = now_ms() + WAIT_MS;
+	bool tried = false;
+
+	while (!tried) {
+		assert_true(now_ms() < end);
+		sync_wait(sv, atomic_load(&sv->last_txn));
+		in_ns(sv, tried_to_switch, &tried);
+	}
+}
+
+/* Both copies of what was at switch are there. */
+static void both_there(struct served *sv, void *arg)
+{
+	struct ns_move *m = arg;
+	struct ns_backing_stat s;
+
+	assert_int_equal(ns_has_instance(sv->ns, m->ino, 1, m->from), 1);
+	assert_int_equal(ns_has_instance(sv->ns, m->ino, 1, m->to), 1);
+	assert_int_equal(volume_stat(served_volume(sv, 1), m->ino, 1, m->from,
+				     &s), 0);
+	assert_int_equal(s.size, SIZE);
+}
+
+static int copy_switch(void *ctx, const struct ns_move *m)
+{
+	if (m->step == NS_MOVE_SWITCH)
+		*(struct ns_move *)ctx = *m;
+	return 0;
+}
+
+/* What a daemon that was killed had at switch. */
+static struct ns_move at_switch(void)
+{
+	struct store *st = store_of_test(false);
+	struct ns_move m = { 0 };
+	struct ns *ns;
+
+	assert_int_equal(ns_open(st, &pool_backing_ops, NULL, "boot", &ns,
+				 NULL), 0);
+	assert_int_equal(ns_job_moves(ns, 1, 100, copy_switch, &m), 0);
+	assert_true(m.to);
+	assert_int_equal(ns_close(ns), 0);
+	store_close(st);
+	return m;
+}
+
+static void look_for_volumes(struct served *sv, void *arg)
+{
+	(void)arg;
+	readmit_kick(sv);
+}
+
+/* A start in which the volume that files go to isn't there. */
+static void test_target_away(void **state)
+{
+	struct served *sv;
+	struct ns_move m;
+	struct ns_job j;
+
+	(void)state;
+	make_namespace(0);
+	run_to("move-switched", false);
+	faults("");
+	m = at_switch();
+	assert_int_equal(rename(sub("v2"), sub("away")), 0);
+	sv = start();
+	in_ns(sv, find_inos, NULL);
+	wait_for_try(sv);
+	in_ns(sv, both_there, &m);
+	assert_int_equal(rename(sub("away"), sub("v2")), 0);
+	in_ns(sv, look_for_volumes, NULL);
+	j = wait_for(sv, 1, false);
+	assert_int_equal(j.state, NS_JOB_DONE);
+	assert_int_equal(j.moved, FILES);
+	expect_all_on(sv, 2);
+	stop(sv);
+}
+
 struct places {
 	unsigned int at[3];
 };
@@ -1145,6 +1235,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged_job, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_cancel_after_crash, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_target_away, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_meanwhile, setup,
 						teardown),
