@@ -49,6 +49,7 @@ struct mover_file {
 	uint64_t generation;		/* of the layout that is published */
 	uint64_t deadline, retry_at;	/* ms */
 	unsigned int tries;
+	int told;			/* why it was not swapped, last */
 	/* the worker's from copy_start() on, ours again in copy_done */
 	int src, dst;
 	struct mover_run *runs;		/* of bytes, holes left out */

@@ -164,16 +164,23 @@ static void fenced(struct mover_file *f, int rc, uint32_t writers)
 	batch_fenced(f->job);
 }
 
+static bool goes_back(const struct mover_file *f)
+{
+	return f->job->phase == JOB_UNWIND;
+}
+
 static void wait_more(struct mover_file *f, int rc)
 {
 	struct mover_job *j = f->job;
 
-	if (rc != -EBUSY && rc != -ETIMEDOUT && rc != -ENOTCONN)
+	if (rc && rc != -ENOENT && rc != -EBUSY && rc != -ETIMEDOUT &&
+	    rc != -ENOTCONN && rc != f->told)
 		log_warn(j->sv->name, "job %llu: inode %llu: the layout was "
 			 "not swapped: %s; it is tried again",
 			 (unsigned long long)j->rec.id,
 			 (unsigned long long)f->m.ino,
 			 f->swap.text[0] ? f->swap.text : strerror(-rc));
+	f->told = rc;
 	f->retry_at = now_ms() + MOVER_RETRY_MS;
 	file_waits(f);
 }
@@ -193,12 +200,13 @@ static void switched(struct mover_file *f, int rc)
 }
 
 /*
- * The old layout was published to take a switch back. Where that fails the new
- * instance is mapped: forward it goes then.
+ * The old layout was published to take a switch back, or to learn which one is
+ * in use. Where that fails the new instance is mapped, or the old one is out of
+ * reach: forward it goes then.
  */
 static void switched_back(struct mover_file *f, int rc)
 {
-	if (!rc || rc == -ENOENT || rc == -ESTALE)
+	if (rc == -ESTALE || ((!rc || rc == -ENOENT) && goes_back(f)))
 		file_give_up(f);
 	else
 		wait_more(f, rc);
@@ -293,9 +301,11 @@ void file_switch(struct mover_file *f)
 		file_abort(f, MOVE_FAILED);
 	else if (ns_move_written(ns, f->m.ino))
 		give_up_written(f);
-	else if (f->job->phase != JOB_UNWIND)
-		publish(f, true);
-	else if (ns_move_in_use(ns, &f->m, true))
+	else if (!goes_back(f))
+		/* in turn, until it is known which one is in use */
+		publish(f, !f->forward || ns_move_known(ns, &f->m));
+	else if (ns_move_in_use(ns, &f->m, true) &&
+		 !ns_move_look(ns, &f->m, true))
 		file_retire(f);
 	else
 		file_unwind(f);

@@ -127,15 +127,15 @@ static int instance_find(struct ns *ns, const struct inode *i, uint64_t in_use,
 
 /**
  * instance_load() - the instance to use of an inode's current version.
- * While a job switches it that is the one of the layout that is outside.
+ * While a job switches it that is the one of the layout that is outside, or
+ * was the last to be.
  * Return: 0; -EIO when none is valid; other -errno.
  */
 int instance_load(struct ns *ns, const struct inode *i, struct instance *n)
 {
 	const struct live *l = live_find(ns, i->ino);
 
-	return instance_find(ns, i, l && l->moving && l->out ? l->instance : 0,
-			     n);
+	return instance_find(ns, i, l && l->moving ? l->instance : 0, n);
 }
 
 /** instance_valid() - the valid one, in use or not. As above. */

@@ -197,15 +197,30 @@ int ns_move_look(struct ns *ns, const struct ns_move *m, bool new)
 	return rc || s.size == i.size ? rc : -ENOENT;
 }
 
+/* The one that writing was granted of, so it is in use; 0: of none. */
+static uint64_t written_instance(struct ns *ns, const struct ns_move *m)
+{
+	struct instance from, to;
+
+	if (instance_get(ns, m->ino, m->version, m->from, &from) ||
+	    instance_get(ns, m->ino, m->version, m->to, &to))
+		return 0;
+	if (from.state == INSTANCE(VALID))
+		return m->from;
+	return from.state == INSTANCE(STALE) ? m->to : 0;
+}
+
 int ns_move_park(struct ns *ns, const struct ns_move *m)
 {
 	struct live *l = live_get(ns, m->ino);
 
 	if (!l)
 		return -ENOMEM;
+	arena_reset(ns->scratch);
 	l->moving = true;
-	l->parked = true;
-	l->instance = 0;
+	l->instance = written_instance(ns, m);
+	l->written = l->instance;
+	l->parked = !l->instance;
 	return 0;
 }
 
@@ -219,6 +234,7 @@ void ns_move_swapped(struct ns *ns, const struct ns_move *m, bool new,
 	l->parked = false;
 	if (status == -ENOENT) {
 		l->out = false;
+		l->instance = new ? m->to : m->from;
 		return;
 	}
 	l->out = true;
@@ -233,6 +249,13 @@ void ns_move_swapped(struct ns *ns, const struct ns_move *m, bool new,
 	else if (status == -ENOTCONN)
 		l->instance = 0;
 	l->parked = !l->instance;
+}
+
+bool ns_move_known(struct ns *ns, const struct ns_move *m)
+{
+	const struct live *l = live_find(ns, m->ino);
+
+	return l && !l->parked;
 }
 
 bool ns_move_in_use(struct ns *ns, const struct ns_move *m, bool new)

@@ -100,16 +100,21 @@ int ns_move_layout(struct ns *ns, const struct ns_move *m, bool new,
  * Return: 0; -ENOENT: not there, or not as long as recorded; other -errno.
  */
 int ns_move_look(struct ns *ns, const struct ns_move *m, bool new);
-/** ns_move_park() - the same after a start: what is in use isn't known. */
+/**
+ * ns_move_park() - the same after a start: what is in use isn't known, unless
+ * it was opened for writing: then ns_move_written() is true.
+ */
 int ns_move_park(struct ns *ns, const struct ns_move *m);
 /**
  * ns_move_swapped() - the swap has ended with @status: 0; -ENOENT: the kernel
- * has no layout; -EBUSY: one of the other instance is mapped; -ENOTCONN: not
- * known; another error: it has the one before. Where it isn't known which that
- * is, requests stay parked.
+ * has no layout, and the next one is of that instance; -EBUSY: one of the other
+ * instance is mapped; -ENOTCONN: not known; another error: it has the one
+ * before. Where it isn't known which that is, requests stay parked.
  */
 void ns_move_swapped(struct ns *ns, const struct ns_move *m, bool new,
 		     uint64_t generation, int status);
+/** ns_move_known() - is it known which instance is in use? */
+bool ns_move_known(struct ns *ns, const struct ns_move *m);
 /** ns_move_in_use() - is the new instance the one that the kernel uses? */
 bool ns_move_in_use(struct ns *ns, const struct ns_move *m, bool new);
 

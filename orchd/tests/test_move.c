@@ -363,6 +363,75 @@ static void test_written_after_restart(void **state)
 	ends_where_it_goes(ino, &m, &j);
 }
 
+/* A daemon that is started finds the file at its switch. */
+static void found_again(const char *engine, const struct ns_move *m)
+{
+	if (strcmp(engine, "memory")) {
+		env_restart(e, false);
+		e->ns->ops = &ops;
+	} else {
+		ns_move_unwatch(e->ns, m->ino);
+	}
+	assert_int_equal(ns_move_park(e->ns, m), 0);
+}
+
+/* Who had it open for writing in a daemon that was killed, had that one. */
+static void test_written_before_restart(void **state)
+{
+	uint64_t a = new_file("a"), b = new_file("b");
+	struct ns_job j = new_job(a);
+	struct ns_move ma = begun(&j, a), mb = begun(&j, b);
+	uint32_t volume;
+
+	assert_int_equal(ns_move_valid(e->ns, &ma, 8), 0);
+	assert_int_equal(ns_move_valid(e->ns, &mb, 8), 0);
+	ns_move_swapped(e->ns, &ma, true, 0, -EBUSY);
+	ns_move_swapped(e->ns, &mb, true, 0, 0);
+	assert_int_equal(grant(a, true, &volume), 0);
+	assert_int_equal(volume, FAST);
+	assert_int_equal(grant(b, true, &volume), 0);
+	assert_int_equal(volume, SLOW);
+	found_again(*state, &ma);
+	assert_true(ns_move_known(e->ns, &ma));
+	assert_true(ns_move_written(e->ns, a));
+	assert_int_equal(grant(a, true, &volume), 0);
+	assert_int_equal(volume, FAST);
+	assert_int_equal(ns_move_abort(e->ns, &ma, &j), 0);
+	ns_move_unwatch(e->ns, a);
+	assert_string_equal(places(a), "1 valid");
+	assert_int_equal(ns_move_park(e->ns, &mb), 0);
+	assert_true(ns_move_known(e->ns, &mb));
+	assert_true(ns_move_written(e->ns, b));
+	ends_where_it_goes(b, &mb, &j);
+}
+
+/* The kernel has no layout of either: the next is of the one that was tried. */
+static void test_none_in_use(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	uint32_t volume;
+
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	found_again(*state, &m);
+	assert_false(ns_move_known(e->ns, &m));
+	ns_move_swapped(e->ns, &m, true, 0, -EIO);
+	assert_false(ns_move_known(e->ns, &m));
+	assert_int_equal(grant(ino, false, &volume), -NS_PARKED);
+	ns_move_swapped(e->ns, &m, false, 0, -ENOENT);
+	assert_true(ns_move_known(e->ns, &m));
+	assert_int_equal(grant(ino, false, &volume), 0);
+	assert_int_equal(volume, FAST);
+	ns_move_swapped(e->ns, &m, true, 0, -EIO);
+	assert_int_equal(grant(ino, true, &volume), 0);
+	assert_int_equal(volume, FAST);
+	assert_string_equal(places(ino), "1 valid, 2 stale");
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "1 valid");
+}
+
 /* A commit that fails changes nothing, and the step can be done again. */
 static void test_failing(void **state)
 {
@@ -571,6 +640,8 @@ int main(void)
 		BOTH_WITH(test_deleted),
 		BOTH_WITH(test_restart),
 		BOTH_WITH(test_written_after_restart),
+		BOTH_WITH(test_written_before_restart),
+		BOTH_WITH(test_none_in_use),
 		BOTH_WITH(test_failing),
 		BOTH_WITH(test_drain_records),
 		BOTH_WITH(test_drain_list),

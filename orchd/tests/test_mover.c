@@ -1009,6 +1009,32 @@ static void look_for_volumes(struct served *sv, void *arg)
 	readmit_kick(sv);
 }
 
+static void open_to_read(struct served *sv, void *arg)
+{
+	struct op_req rq = { .kind = ORCHFS_KIND_OPEN };
+	struct op_reply rep;
+	int rc;
+
+	rq.node = *(uint64_t *)arg;
+	rc = execute(sv, &rq, &rep);
+	assert_true(!rc || rc == -NS_PARKED);
+	*(uint64_t *)arg = rc ? 0 : rep.layout.volume;
+}
+
+/* The volume that it is granted of; it may be parked for some seconds. */
+static uint64_t opened_on(struct served *sv, uint64_t ino)
+{
+	uint64_t end = now_ms() + WAIT_MS, got = 0;
+
+	while (!got) {
+		assert_true(now_ms() < end);
+		sync_wait(sv, atomic_load(&sv->last_txn));
+		got = ino;
+		in_ns(sv, open_to_read, &got);
+	}
+	return got;
+}
+
 /* A start in which the volume that files go to isn't there. */
 static void test_target_away(void **state)
 {
@@ -1025,6 +1051,7 @@ static void test_target_away(void **state)
 	sv = start();
 	in_ns(sv, find_inos, NULL);
 	wait_for_try(sv);
+	assert_int_equal(opened_on(sv, m.ino), 1);
 	in_ns(sv, both_there, &m);
 	assert_int_equal(rename(sub("away"), sub("v2")), 0);
 	in_ns(sv, look_for_volumes, NULL);
