@@ -38,6 +38,10 @@ void mover_drain_text(struct served *sv, const struct volume *v, char *text)
 			 "drain has failed: %.200s; orchctl volume drain %s "
 			 "goes on, --cancel takes it back", name, j->rec.text,
 			 name);
+	else if (!j || j->rec.state != NS_JOB_DONE)
+		snprintf(text, VOLUME_WHY, "volume %s gets no new files, but "
+			 "nothing drains it: orchctl volume drain %s goes on, "
+			 "--cancel takes it back", name, name);
 	else
 		snprintf(text, VOLUME_WHY, "volume %s is drained and gets no "
 			 "new files: remove it with orchctl volume remove %s; "

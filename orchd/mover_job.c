@@ -117,6 +117,17 @@ static void job_free(struct mover_job *j)
 	free(j);
 }
 
+/* How its drain ended is what there is to say of a volume without new files. */
+static bool job_tells(struct served *sv, const struct mover_job *j)
+{
+	const struct volume *v;
+
+	if (!j->rec.drain || mover_drain_of(sv, j->rec.volume) != j)
+		return false;
+	v = served_volume(sv, j->rec.volume);
+	return v && v->rec.draining;
+}
+
 void jobs_prune(struct served *sv)
 {
 	struct mover_job *j, **p = &sv->mover->jobs;
@@ -125,7 +136,8 @@ void jobs_prune(struct served *sv)
 	for (j = sv->mover->jobs; j; j = j->next)
 		ended += j->phase == JOB_ENDED;
 	while ((j = *p) && ended > MOVER_KEPT) {
-		if (j->phase != JOB_ENDED || ns_job_del(sv->ns, j->rec.id)) {
+		if (j->phase != JOB_ENDED || job_tells(sv, j) ||
+		    ns_job_del(sv->ns, j->rec.id)) {
 			p = &j->next;
 			continue;
 		}

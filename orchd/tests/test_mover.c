@@ -599,6 +599,72 @@ static void test_drain(void **state)
 	stop(sv);
 }
 
+static void drain_text(struct served *sv, void *arg)
+{
+	mover_drain_text(sv, served_volume(sv, 1), arg);
+}
+
+/* Jobs that have ended come and go: one says why a volume gets no new files. */
+static void other_jobs(struct served *sv, void *arg)
+{
+	struct ns_job j = { .ino = ORCHFS_ROOT_INO, .state = NS_JOB_DONE };
+
+	(void)arg;
+	strcpy(j.label, "another one");
+	for (int i = 0; i < MOVER_KEPT + 10; i++)
+		assert_int_equal(ns_job_new(sv->ns, &j), 0);
+}
+
+static void is_pruned(struct served *sv, void *arg)
+{
+	const struct mover_job *j = sv->mover->jobs;
+	unsigned int n = 0;
+
+	jobs_prune(sv);
+	for (; j; j = j->next)
+		n++;
+	assert_int_equal(n, MOVER_KEPT);
+	*(bool *)arg = mover_drain_of(sv, 1);
+}
+
+static void drop_job(struct served *sv, void *arg)
+{
+	assert_int_equal(ns_job_del(sv->ns, *(uint64_t *)arg), 0);
+}
+
+static void test_drain_told(void **state)
+{
+	char text[VOLUME_WHY];
+	struct served *sv;
+	struct begin b;
+	bool told;
+	uint64_t d;
+
+	(void)state;
+	sv = start_with_tree(&d);
+	b = drain(sv, 1, 0);
+	wait_for(sv, b.id, false);
+	in_ns(sv, drain_text, text);
+	assert_non_null(strstr(text, "volume v1 is drained"));
+	in_ns(sv, other_jobs, NULL);
+	stop(sv);
+	sv = start();
+	in_ns(sv, is_pruned, &told);
+	assert_true(told);
+	in_ns(sv, drain_text, text);
+	assert_non_null(strstr(text, "volume v1 is drained"));
+	/* an older daemon has pruned it */
+	in_ns(sv, drop_job, &b.id);
+	stop(sv);
+	sv = start();
+	in_ns(sv, drain_text, text);
+	assert_null(strstr(text, "is drained"));
+	assert_non_null(strstr(text, "orchctl volume drain v1 goes on"));
+	assert_int_equal(undrain(sv, 1).rc, 0);
+	assert_int_equal(new_file_on(sv), 1);
+	stop(sv);
+}
+
 /* Given up in the middle: what was moved stays moved. */
 static void test_drain_back(void **state)
 {
@@ -1249,6 +1315,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tree, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_drain_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_drain_back, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_drain_waits, setup,
