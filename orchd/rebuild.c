@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 
 #include "ctl.h"
 #include "store.h"
+#include "store_place.h"
 
 struct candidate {
 	struct export_file f;
@@ -315,70 +315,16 @@ static int change_store(struct rebuild *r, const char *tmp)
 	return rc;
 }
 
-static int sync_dir(const char *dir)
+static int make(struct rebuild *r, struct store_place *p)
 {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
-
-	if (fd < 0)
-		return -errno;
-	rc = fsync(fd) < 0 ? -errno : 0;
-	close(fd);
-	return rc;
-}
-
-/* All volumes owe a sweep: serve_start.c */
-static int owe_sweep(const char *tmp)
-{
-	char path[4500];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/sweep", tmp);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return sync_dir(tmp);
-}
-
-static int move_in(struct rebuild *r, const char *tmp, const char *parent)
-{
-	int rc = owe_sweep(tmp);
-
-	/* over an empty directory, if any */
-	if (!rc && rename(tmp, r->o->store) < 0)
-		rc = -errno;
-	if (!rc)
-		rc = sync_dir(parent);
-	if (rc < 0)
-		return fail(r, rc, "moving the new store to %.400s: %s",
-			    r->o->store, strerror(-rc));
-	return 0;
-}
-
-static int check_target(struct rebuild *r)
-{
-	if (!access(r->o->store, F_OK) && rmdir(r->o->store) < 0)
-		return fail(r, -EEXIST, "%.400s is there and not empty: if it "
-			    "is a damaged store, try orchctl fsck --repair, or "
-			    "move it away and rebuild then", r->o->store);
-	return 0;
-}
-
-static int make(struct rebuild *r)
-{
-	char copy[4096], tmp[4400], *parent;
+	char aside[STORE_PLACE_PATH];
 	int rc;
 
-	snprintf(copy, sizeof(copy), "%s", r->o->store);
-	parent = dirname(copy);
-	snprintf(tmp, sizeof(tmp), "%s/.rebuild-%d", parent, getpid());
-	rc = fill_store(r, tmp);
+	rc = fill_store(r, p->tmp);
 	if (!rc)
-		rc = change_store(r, tmp);
+		rc = change_store(r, p->tmp);
 	if (!rc && !r->o->dry_run)
-		rc = move_in(r, tmp, parent);
-	if (rc < 0 || r->o->dry_run)
-		remove_tree(tmp);
+		rc = store_place_commit(p, aside, r->why, VOLUME_WHY);
 	return rc;
 }
 
@@ -400,17 +346,19 @@ static void release(struct rebuild *r)
 int rebuild_run(const struct rebuild_opts *o, char *why)
 {
 	struct rebuild r = { .o = o, .why = why };
+	struct store_place p;
 	int rc;
 
-	rc = check_target(&r);
+	rc = store_place_begin(&p, o->store, false, why, VOLUME_WHY);
 	if (!rc)
 		rc = open_volumes(&r);
 	if (!rc)
 		rc = rebuild_look(&r);
 	if (!rc)
-		rc = make(&r);
+		rc = make(&r, &p);
 	if (!rc)
 		rebuild_report(&r);
+	store_place_end(&p);
 	release(&r);
 	return rc;
 }

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A new store from a backup. Everything is read and verified into a directory
- * beside the target before that takes its place.
+ * A new store from a backup. Everything is read and verified before the store
+ * takes its place.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +15,11 @@
 #include <rocksdb/c.h>
 
 #include "backup.h"
-#include "ctl.h"
 #include "marker.h"
 #include "ns.h"
 #include "proto/store.pb-c.h"
 #include "store.h"
+#include "store_place.h"
 
 #define KEY_MAX		4096
 #define VALUE_MAX	(1 << 20)
@@ -287,54 +285,6 @@ static int make_store(struct in *in, const char *dir, bool create)
 	return rc;
 }
 
-static int sync_path(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
-
-	if (fd < 0)
-		return -errno;
-	rc = fsync(fd) < 0 ? -errno : 0;
-	close(fd);
-	return rc;
-}
-
-static int move_in(struct in *in, const char *tmp, const char *dir)
-{
-	struct store_opts o = { .create = false };
-	char aside[4400], copy[4096], base[256];
-	struct store *st = NULL;
-	const char *why = NULL;
-	int rc = 0;
-
-	snprintf(copy, sizeof(copy), "%s", dir);
-	snprintf(base, sizeof(base), "%s", basename(copy));
-	snprintf(copy, sizeof(copy), "%s", dir);
-	dirname(copy);
-	if (!access(dir, F_OK)) {
-		/* held open over the rename, so that no daemon starts on it */
-		if (store_open("rocksdb", dir, &o, &st, &why) == -EBUSY) {
-			snprintf(in->why, in->why_len, "the store %s is in "
-				 "use: stop orchd first", dir);
-			return -EBUSY;
-		}
-		snprintf(aside, sizeof(aside), "%s/.%.200s.replaced-%lld",
-			 copy, base, (long long)time(NULL));
-		if (rename(dir, aside) < 0)
-			rc = -errno;
-		else
-			printf("the store that was there is now %s\n", aside);
-	}
-	if (!rc && rename(tmp, dir) < 0)
-		rc = -errno;
-	store_close(st);
-	if (!rc)
-		rc = sync_path(copy);
-	if (rc < 0)
-		snprintf(in->why, in->why_len, "moving the new store to %s: "
-			 "%s", dir, strerror(-rc));
-	return rc;
-}
-
 int backup_read(int fd, const char *name, const uint8_t *uuid, const char *dir,
 		char *why, size_t len)
 {
@@ -367,20 +317,17 @@ int backup_read(int fd, const char *name, const uint8_t *uuid, const char *dir,
 int backup_restore(int fd, const char *name, const char *dir, char *why,
 		   size_t len)
 {
-	struct in in = { .why = why, .why_len = len };
-	char real[4096], copy[4096], tmp[4400];
+	char aside[STORE_PLACE_PATH];
+	struct store_place p;
 	int rc;
 
-	if (!realpath(dir, real))
-		snprintf(real, sizeof(real), "%s", dir);
-	while (strlen(real) > 1 && real[strlen(real) - 1] == '/')
-		real[strlen(real) - 1] = 0;
-	strcpy(copy, real);
-	snprintf(tmp, sizeof(tmp), "%s/.restore-%d", dirname(copy), getpid());
-	rc = backup_read(fd, name, NULL, tmp, why, len);
+	rc = store_place_begin(&p, dir, true, why, len);
 	if (!rc)
-		rc = move_in(&in, tmp, real);
-	if (rc < 0)
-		remove_tree(tmp);
+		rc = backup_read(fd, name, NULL, p.tmp, why, len);
+	if (!rc)
+		rc = store_place_commit(&p, aside, why, len);
+	if (!rc && *aside)
+		printf("the store that was there is now %s\n", aside);
+	store_place_end(&p);
 	return rc;
 }

@@ -2,6 +2,8 @@
 /* Exports of the names, and stores made from volumes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,12 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "arena.h"
+#include "backup.h"
 #include "ctl.h"
 #include "export.h"
 #include "fault.h"
@@ -27,6 +31,7 @@
 static const uint8_t uuid[16] = "namespace-uuid--";
 static char dir[256];
 static char report[16384];
+static bool may_mount;
 
 /* A namespace "t" with the volumes v1 and v2, open. */
 static struct {
@@ -694,6 +699,187 @@ static void bad_requests_are_refused(void **state)
 	free(away[0]);
 }
 
+static void dry_run_touches_nothing(void **state)
+{
+	char why[VOLUME_WHY] = "";
+	struct stat before, after;
+
+	(void)state;
+	make_file(ORCHFS_ROOT_INO, "f", "f");
+	export_to(1);
+	close_store();
+	assert_int_equal(mkdir(sub("new"), 0751), 0);
+	assert_int_equal(stat(sub("new"), &before), 0);
+	assert_int_equal(rebuild((struct rebuild_opts){ .dry_run = true },
+				 why), 0);
+	assert_int_equal(stat(sub("new"), &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_int_equal(before.st_mode, after.st_mode);
+	assert_int_equal(before.st_mtime, after.st_mtime);
+	rebuilt();
+	assert_true(lookup(ORCHFS_ROOT_INO, "f"));
+}
+
+static int backup(void)
+{
+	struct backup_stats stats;
+	int fd = open(sub("backup"), O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(backup_write(now.st, fd, NULL, NULL, &stats), 0);
+	return fd;
+}
+
+static int restore_to(int fd, const char *name, char *why)
+{
+	int saved, null = open("/dev/null", O_WRONLY), rc;
+
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	fflush(stdout);
+	saved = dup(1);
+	dup2(null, 1);
+	rc = backup_restore(fd, "t", sub(name), why, VOLUME_WHY);
+	fflush(stdout);
+	dup2(saved, 1);
+	close(saved);
+	close(null);
+	return rc;
+}
+
+static void restored(int fd, const char *name)
+{
+	char why[VOLUME_WHY] = "";
+
+	if (restore_to(fd, name, why))
+		fail_msg("%s", why);
+}
+
+/* The only path of that pattern. */
+static const char *aside(const char *pattern)
+{
+	static char name[512];
+	glob_t g;
+
+	assert_int_equal(glob(sub(pattern), 0, NULL, &g), 0);
+	assert_int_equal(g.gl_pathc, 1);
+	strcpy(name, g.gl_pathv[0] + strlen(dir) + 1);
+	globfree(&g);
+	return name;
+}
+
+/* Some that lie in tables, some in the log. */
+static void make_many(const char *prefix)
+{
+	char name[32];
+
+	for (int i = 0; i < 300; i++) {
+		if (i == 200)
+			store_settle(now.st);
+		snprintf(name, sizeof(name), "%s%d", prefix, i);
+		create(ORCHFS_ROOT_INO, name, S_IFIFO | 0600);
+	}
+}
+
+static void a_store_is_replaced(void **state)
+{
+	char why[VOLUME_WHY] = "";
+	struct stat st;
+	uint64_t kept;
+	int fd;
+
+	(void)state;
+	make_many("early");
+	kept = make_file(ORCHFS_ROOT_INO, "kept", "kept");
+	fd = backup();
+	make_many("late");
+	assert_int_equal(restore_to(fd, "t", why), -EBUSY);
+	assert_non_null(strstr(why, "stop orchd first"));
+	close_store();
+	assert_int_equal(mkdir(sub("empty"), 0700), 0);
+	restored(fd, "empty");
+	restored(fd, "t");
+	for (int i = 0; i < 2; i++) {
+		open_store(i ? "t" : "empty", false);
+		assert_int_equal(lookup(ORCHFS_ROOT_INO, "kept"), kept);
+		assert_true(lookup(ORCHFS_ROOT_INO, "early299"));
+		assert_false(lookup(ORCHFS_ROOT_INO, "late0"));
+		make_many("new");
+		close_store();
+	}
+	assert_int_equal(stat(sub("t/sweep"), &st), 0);
+	/* the old one is whole */
+	open_store(aside(".t.replaced-*"), false);
+	assert_true(lookup(ORCHFS_ROOT_INO, "late299"));
+	close_store();
+	assert_int_equal(stat(sub(".empty.replaced-1"), &st), -1);
+	open_store("t", false);
+	assert_true(lookup(ORCHFS_ROOT_INO, "new299"));
+	close(fd);
+}
+
+/* A store that is cut short takes no place. */
+static void a_bad_backup_changes_nothing(void **state)
+{
+	char why[VOLUME_WHY] = "";
+	glob_t g;
+	int fd;
+
+	(void)state;
+	make_many("early");
+	fd = backup();
+	close_store();
+	assert_int_equal(ftruncate(fd, 1000), 0);
+	assert_true(restore_to(fd, "t", why) < 0);
+	assert_non_null(strstr(why, "cut short"));
+	assert_int_equal(glob(sub(".*e*"), 0, NULL, &g), GLOB_NOMATCH);
+	open_store("t", false);
+	assert_true(lookup(ORCHFS_ROOT_INO, "early299"));
+	close(fd);
+}
+
+static void a_drive_of_its_own(void **state)
+{
+	struct rebuild_opts o = { .store = strdup(sub("drive")) };
+	char why[VOLUME_WHY] = "";
+	int fd;
+
+	(void)state;
+	if (!may_mount) {
+		free((char *)o.store);
+		skip();
+	}
+	make_file(ORCHFS_ROOT_INO, "kept", "kept");
+	export_to(1);
+	fd = backup();
+	close_store();
+	assert_int_equal(mkdir(o.store, 0700), 0);
+	assert_int_equal(mount("none", o.store, "tmpfs", 0, "size=256m"), 0);
+	assert_int_equal(mkdir(sub("drive/lost+found"), 0700), 0);
+	o.dry_run = true;
+	assert_int_equal(rebuild(o, why), 0);
+	assert_int_equal(access(sub("drive/db"), F_OK), -1);
+	o.dry_run = false;
+	assert_int_equal(rebuild(o, why), 0);
+	assert_int_equal(access(sub("drive/sweep"), F_OK), 0);
+	open_store("drive", false);
+	make_many("late");
+	assert_int_equal(restore_to(fd, "drive", why), -EBUSY);
+	close_store();
+	assert_true(rebuild(o, why) < 0);
+	assert_non_null(strstr(why, "not empty"));
+	restored(fd, "drive");
+	open_store("drive", false);
+	assert_true(lookup(ORCHFS_ROOT_INO, "kept"));
+	assert_false(lookup(ORCHFS_ROOT_INO, "late0"));
+	close_store();
+	open_store(aside("drive/.replaced-*"), false);
+	assert_true(lookup(ORCHFS_ROOT_INO, "late299"));
+	close_store();
+	assert_int_equal(umount2(o.store, MNT_DETACH), 0);
+	free((char *)o.store);
+	close(fd);
+}
+
 static bool stop_at_once(void *ctx)
 {
 	(void)ctx;
@@ -752,8 +938,15 @@ int main(void)
 		TEST(without_export_all_is_found),
 		TEST(exports_of_others_are_refused),
 		TEST(bad_requests_are_refused),
+		TEST(dry_run_touches_nothing),
+		TEST(a_store_is_replaced),
+		TEST(a_bad_backup_changes_nothing),
+		TEST(a_drive_of_its_own),
 		TEST(exports_are_pruned_and_stopped),
 	};
 
+	/* before the store has threads, which stay where they are */
+	may_mount = !unshare(CLONE_NEWNS) &&
+		    !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 	return cmocka_run_group_tests_name("rebuild", tests, NULL, NULL);
 }
