@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* orchctl init */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,13 +50,38 @@ static int load(const char *real)
 	return conn_once(&req, -1, NULL);
 }
 
-/* An empty directory may be there: the mount point of a drive of its own. */
+static bool is_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	bool empty = d;
+	struct dirent *e;
+
+	while (empty && (e = readdir(d)))
+		empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+	if (d)
+		closedir(d);
+	return empty;
+}
+
+/* A drive of its own for the store has a lost+found, and may have more. */
+static bool is_free_drive(const char *path)
+{
+	char *db = xasprintf("%s/db", path);
+	struct statx x;
+	bool free_drive;
+
+	free_drive = !statx(AT_FDCWD, path, 0, STATX_TYPE, &x) &&
+		     x.stx_attributes & STATX_ATTR_MOUNT_ROOT &&
+		     access(db, F_OK);
+	free(db);
+	return free_drive;
+}
+
 static bool in_the_way(const char *path, const char *store)
 {
 	char *there = realpath(path, NULL);
 	char *wanted = store ? realpath(store, NULL) : NULL;
 	bool same = there && wanted && !strcmp(there, wanted);
-	bool empty;
 
 	free(wanted);
 	if (!there)
@@ -62,10 +89,7 @@ static bool in_the_way(const char *path, const char *store)
 	free(there);
 	if (same)
 		return false;
-	if (store)
-		return true;
-	empty = !rmdir(path) && !mkdir(path, 0700);
-	return !empty && errno != EBUSY;
+	return store || !(is_empty(path) || is_free_drive(path));
 }
 
 int adopt_prepare(const char *ns, const char *store)

@@ -103,6 +103,16 @@ try 0 "clean" "$orchctl" fsck --repair
 mv "$dir/state/first" "$dir/lost"
 try 0 "is restored" "$orchctl" restore "$dir/backup" --namespace first
 try 0 "clean" "$orchctl" fsck first
+try 1 "is a namespace first already" "$orchctl" restore "$dir/backup" \
+	--namespace first
+try 0 "is now $dir/state/.first.replaced-" "$orchctl" restore "$dir/backup" \
+	--namespace first --store "$dir/state/first"
+try 0 "clean" "$orchctl" fsck first
+# An empty directory stays the person's own until a store takes its place.
+mkdir -m 751 "$dir/state/third"
+try 1 "no .orchfs-volume" "$orchctl" rebuild third "$dir" --dry-run
+try 0 "751" stat -c %a "$dir/state/third"
+rmdir "$dir/state/third"
 # It begins under an fsck, and waits for its end.
 : >"$dir/log"
 flock -s "$dir/state/first/lock" sh -c \
