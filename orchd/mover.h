@@ -46,6 +46,7 @@ struct mover_file {
 	struct volume *from;		/* a reference, from copy on */
 	struct swap swap;
 	bool swapping, fenced, forward, aborting, tried_back;
+	bool lost;			/* the copy, at switch */
 	uint64_t generation;		/* of the layout that is published */
 	uint64_t deadline, retry_at;	/* ms */
 	unsigned int tries;

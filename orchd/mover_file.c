@@ -166,7 +166,7 @@ static void fenced(struct mover_file *f, int rc, uint32_t writers)
 
 static bool goes_back(const struct mover_file *f)
 {
-	return f->job->phase == JOB_UNWIND;
+	return f->lost || f->job->phase == JOB_UNWIND;
 }
 
 static void wait_more(struct mover_file *f, int rc)
@@ -206,7 +206,11 @@ static void switched(struct mover_file *f, int rc)
  */
 static void switched_back(struct mover_file *f, int rc)
 {
-	if (rc == -ESTALE || ((!rc || rc == -ENOENT) && goes_back(f)))
+	bool back = (!rc || rc == -ENOENT) && goes_back(f);
+
+	if (back && f->lost)
+		file_say(f, "its copy was lost");
+	if (back || rc == -ESTALE)
 		file_give_up(f);
 	else
 		wait_more(f, rc);
@@ -241,6 +245,7 @@ static int look(struct mover_file *f, bool forward)
 		return 0;
 	v = served_volume(f->job->sv, forward ? f->m.to_volume :
 			  f->m.from_volume);
+	f->lost |= forward && rc == -ENOENT;
 	snprintf(f->swap.text, sizeof(f->swap.text), "its %s on volume %s: %s",
 		 forward ? "copy" : "file", v ? v->rec.name : "(gone)",
 		 v && !volume_online(v) ? "the volume is not in use" :

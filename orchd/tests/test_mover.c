@@ -413,6 +413,18 @@ static void check_all(struct served *sv, void *arg)
 		check_file(sv, n, *(uint32_t *)arg);
 }
 
+struct on {
+	unsigned int file;
+	uint32_t volume;
+};
+
+static void check_on(struct served *sv, void *arg)
+{
+	const struct on *o = arg;
+
+	check_file(sv, o->file, o->volume);
+}
+
 static void expect_all_on(struct served *sv, uint32_t volume)
 {
 	check_clean(sv);
@@ -1128,6 +1140,57 @@ static void test_target_away(void **state)
 	stop(sv);
 }
 
+static int lost_copy(void *ctx, const struct ns_move *m)
+{
+	assert_int_equal(m->step, NS_MOVE_LEFT);
+	assert_int_equal(m->ino, *(uint64_t *)ctx);
+	assert_string_equal(m->text, "its copy was lost");
+	*(uint64_t *)ctx = 0;
+	return 0;
+}
+
+static void left_for_lost(struct served *sv, void *arg)
+{
+	assert_int_equal(ns_job_moves(sv->ns, 1, 100, lost_copy, arg), 0);
+	assert_int_equal(*(uint64_t *)arg, 0);
+}
+
+/* A copy that its drive has lost, or a part of it: the old file stays. */
+static void test_copy_lost(void **state)
+{
+	char path[BACKING_PATH_MAX], file[512];
+
+	(void)state;
+	for (int cut = 0; cut < 2; cut++) {
+		struct served *sv;
+		struct ns_move m;
+		struct ns_job j;
+
+		make_namespace(0);
+		run_to("move-switched:5", false);
+		faults("");
+		m = at_switch();
+		backing_path(path, m.ino, m.version, m.to);
+		snprintf(file, sizeof(file), "%s/v2/%s", dir, path);
+		assert_int_equal(cut ? truncate(file, SIZE - 1) : unlink(file),
+				 0);
+		sv = start();
+		in_ns(sv, find_inos, NULL);
+		j = wait_for(sv, 1, false);
+		assert_int_equal(j.state, NS_JOB_DONE);
+		assert_int_equal(j.moved, FILES - 1);
+		assert_int_equal(j.skipped, 1);
+		check_clean(sv);
+		for (unsigned int n = 0; n < FILES; n++)
+			if (inos[n] == m.ino)
+				in_ns(sv, check_on, &(struct on){ n, 1 });
+		in_ns(sv, left_for_lost, &m.ino);
+		stop(sv);
+		remove_tree(dir);
+		mkdir(dir, 0700);
+	}
+}
+
 struct places {
 	unsigned int at[3];
 };
@@ -1331,6 +1394,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cancel_after_crash, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_target_away, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_copy_lost, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_meanwhile, setup,
 						teardown),
