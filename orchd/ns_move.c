@@ -420,6 +420,7 @@ static int abort_new(struct txn *t, const struct ns_move *m)
 
 int ns_move_abort(struct ns *ns, struct ns_move *m, const struct ns_job *j)
 {
+	struct ns_move after = *m;
 	struct txn t;
 	int rc;
 
@@ -433,14 +434,17 @@ int ns_move_abort(struct ns *ns, struct ns_move *m, const struct ns_job *j)
 		txn_abort(&t);
 		return rc;
 	}
-	m->step = NS_MOVE_LEFT;
-	m->to = 0;
+	after.step = NS_MOVE_LEFT;
+	after.to = 0;
 	if (m->text[0])
-		move_row_put(&t, m);
+		move_row_put(&t, &after);
 	else
 		move_row_del(&t, m);
 	move_job_put(&t, j);
-	return txn_commit(&t, NULL);
+	rc = txn_commit(&t, NULL);
+	if (!rc)
+		*m = after;
+	return rc;
 }
 
 static void heat_retier(struct txn *t, const struct inode *i, uint32_t from,

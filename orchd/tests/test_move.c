@@ -464,6 +464,29 @@ static void test_failing(void **state)
 	assert_string_equal(places(ino), "2 valid");
 }
 
+/* What was to be taken back is taken back when it can be recorded. */
+static void test_failing_abort(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino), found = { 0 };
+
+	(void)state;
+	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	strcpy(m.text, "left");
+	env_fail(e, 0, -ENOSPC);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), -ENOSPC);
+	env_heal(e);
+	assert_string_equal(places(ino), "1 retiring, 2 valid");
+	assert_int_equal(m.step, NS_MOVE_SWITCH);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	assert_string_equal(places(ino), "1 valid");
+	assert_int_equal(deletions(), 1);
+	assert_int_equal(ns_job_moves(e->ns, j.id, 10, copy_move, &found), 0);
+	assert_int_equal(found.step, NS_MOVE_LEFT);
+}
+
 static struct ns_job new_drain(uint32_t volume)
 {
 	struct ns_job j = { .volume = volume, .drain = true };
@@ -643,6 +666,7 @@ int main(void)
 		BOTH_WITH(test_written_before_restart),
 		BOTH_WITH(test_none_in_use),
 		BOTH_WITH(test_failing),
+		BOTH_WITH(test_failing_abort),
 		BOTH_WITH(test_drain_records),
 		BOTH_WITH(test_drain_list),
 		BOTH_WITH(test_drain_prune),
