@@ -395,6 +395,7 @@ static int abort_new(struct txn *t, const struct ns_move *m)
 		.volume = m->to_volume,
 		.state = INSTANCE(FILLING),
 	};
+	struct ns_backing_stat s;
 	struct instance from;
 	struct tnode *n;
 	int rc;
@@ -412,6 +413,9 @@ static int abort_new(struct txn *t, const struct ns_move *m)
 			return rc;
 		from.state = INSTANCE(VALID);
 		txn_put_instance(t, m->ino, &from);
+		if (!t->ns->ops->stat(t->ns->ctx, m->from_volume, m->ino,
+				      m->version, m->from, &s))
+			n->i.blocks = s.blocks;
 		retier(t, n, m->to_volume, m->from_volume);
 	}
 	instance_drop(t, m->ino, &to);

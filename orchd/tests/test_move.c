@@ -258,16 +258,22 @@ static void test_written_where_it_goes(void **state)
 
 static void test_taken_back(void **state)
 {
-	uint64_t ino = new_file("a");
+	uint64_t ino = new_file("a"), blocks;
 	struct ns_job j = new_job(ino);
 	struct ns_move m = begun(&j, ino);
 
 	(void)state;
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(do_getattr(e, ino), 0);
+	blocks = e->rep.attr.blocks;
+	assert_int_equal(ns_move_valid(e->ns, &m, blocks + 8), 0);
+	assert_int_equal(do_getattr(e, ino), 0);
+	assert_int_equal(e->rep.attr.blocks, blocks + 8);
 	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
 	ns_move_unwatch(e->ns, ino);
 	assert_string_equal(places(ino), "1 valid");
 	assert_int_equal(deletions(), 1);
+	assert_int_equal(do_getattr(e, ino), 0);
+	assert_int_equal(e->rep.attr.blocks, blocks);
 }
 
 static void test_deleted(void **state)
