@@ -141,11 +141,22 @@ static int batch_record(struct mover_job *j)
 	return rc;
 }
 
-/* Nothing kept the target while they were fenced. */
-static bool target_gone(const struct mover_job *j)
+/*
+ * Nothing kept the target while they were fenced. A drain of it that has found
+ * it empty mustn't get files any more.
+ */
+static bool target_gone(struct mover_job *j)
 {
-	return j->to->removing ||
-	       served_volume(j->sv, j->to->rec.id) != j->to;
+	const struct volume *v = j->to;
+	bool gone = v->removing || v->rec.draining ||
+		    served_volume(j->sv, v->rec.id) != v;
+
+	/* a drain finds another one with its next walk */
+	if (gone && !j->rec.drain)
+		job_fail(j, "volume %s is being %s", v->rec.name,
+			 v->rec.draining && !v->removing ? "drained" :
+							   "removed");
+	return gone;
 }
 
 /* All of them have been fenced, or cannot be. */
@@ -158,9 +169,6 @@ void batch_fenced(struct mover_job *j)
 		return;
 	batch_drop(j, false);
 	gone = j->nr && target_gone(j);
-	/* a drain finds another one with its next walk */
-	if (gone && !j->rec.drain)
-		job_fail(j, "volume %s is being removed", j->to->rec.name);
 	if (j->phase != JOB_UNWIND && j->nr && !gone)
 		rc = batch_record(j);
 	if (rc)

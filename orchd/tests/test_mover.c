@@ -792,10 +792,26 @@ static void test_drain_refused(void **state)
 	stop(sv);
 }
 
-/* A job whose first file is fenced when its target begins to be removed. */
+/* A job whose first file is fenced when its target is @gone. */
+struct too_late {
+	struct begin b;
+	bool (*gone)(struct volume *v, bool on);
+};
+
+static bool is_removed(struct volume *v, bool on)
+{
+	return v->removing = on;
+}
+
+static bool is_drained(struct volume *v, bool on)
+{
+	return v->rec.draining = on;
+}
+
 static void fenced_too_late(struct served *sv, void *arg)
 {
-	struct begin *b = arg;
+	struct too_late *t = arg;
+	struct begin *b = &t->b;
 	struct ns_move m = { .ino = inos[0], .to_volume = 2 };
 	struct volume *v = served_volume(sv, 2);
 	struct mover_job *j;
@@ -815,38 +831,68 @@ static void fenced_too_late(struct served *sv, void *arg)
 	assert_int_equal(ns_move_watch(sv->ns, &f->m), 0);
 	f->fenced = true;
 	j->fencing = 1;
-	v->removing = true;
+	t->gone(v, true);
 	batch_fenced(j);
 	assert_int_equal(j->nr, 0);
 	no_instance(sv, &volume);
-	v->removing = false;
+	t->gone(v, false);
 	if (b->want.drain)
 		j->phase = JOB_QUEUED;
 }
 
+static void job_too_late(struct served *sv, bool (*gone)(struct volume *, bool),
+			 const char *text)
+{
+	struct too_late t = {
+		.b.want = { .volume = 2, .ino = inos[0] }, .gone = gone,
+	};
+	struct ns_job j;
+
+	strcpy(t.b.want.label, "it");
+	in_ns(sv, fenced_too_late, &t);
+	j = wait_for(sv, t.b.id, false);
+	assert_int_equal(j.state, NS_JOB_FAILED);
+	assert_non_null(strstr(j.text, text));
+	expect_all_on(sv, 1);
+}
+
+static void drain_too_late(struct served *sv,
+			   bool (*gone)(struct volume *, bool))
+{
+	struct too_late t = {
+		.b.want = { .volume = 1, .drain = true }, .gone = gone,
+	};
+	struct ns_job j;
+
+	strcpy(t.b.want.label, "drain");
+	in_ns(sv, fenced_too_late, &t);
+	j = wait_for(sv, t.b.id, false);
+	assert_int_equal(j.state, NS_JOB_DONE);
+	assert_int_equal(j.moved, FILES);
+	expect_all_on(sv, 2);
+}
+
 static void test_target_removed(void **state)
 {
-	struct begin b = { .want = { .volume = 2 } };
 	struct served *sv;
-	struct ns_job j;
 	uint64_t d;
 
 	(void)state;
 	sv = start_with_tree(&d);
-	b.want.ino = inos[0];
-	strcpy(b.want.label, "it");
-	in_ns(sv, fenced_too_late, &b);
-	j = wait_for(sv, b.id, false);
-	assert_int_equal(j.state, NS_JOB_FAILED);
-	assert_non_null(strstr(j.text, "volume v2 is being removed"));
-	expect_all_on(sv, 1);
-	b.want = (struct ns_job){ .volume = 1, .drain = true };
-	strcpy(b.want.label, "drain");
-	in_ns(sv, fenced_too_late, &b);
-	j = wait_for(sv, b.id, false);
-	assert_int_equal(j.state, NS_JOB_DONE);
-	assert_int_equal(j.moved, FILES);
-	expect_all_on(sv, 2);
+	job_too_late(sv, is_removed, "volume v2 is being removed");
+	drain_too_late(sv, is_removed);
+	stop(sv);
+}
+
+static void test_target_drained(void **state)
+{
+	struct served *sv;
+	uint64_t d;
+
+	(void)state;
+	sv = start_with_tree(&d);
+	job_too_late(sv, is_drained, "volume v2 is being drained");
+	drain_too_late(sv, is_drained);
 	stop(sv);
 }
 
@@ -1386,6 +1432,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_drain_refused, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_target_removed, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_target_drained, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
