@@ -56,6 +56,7 @@ struct mover_file {
 	struct mover_run *runs;		/* of bytes, holes left out */
 	size_t nr_runs, max_runs;
 	uint64_t copied, blocks;
+	struct ns_owner owner;		/* of the copy */
 	off_t flushed[2];		/* written back up to; begun up to */
 	mode_t mode;			/* of the source's file */
 	uint32_t sum;

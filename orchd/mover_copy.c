@@ -245,10 +245,12 @@ static int copy_owner(struct mover_file *f, const struct stat *st)
 {
 	struct fsxattr x, y;
 
+	f->owner = (struct ns_owner){ .uid = st->st_uid, .gid = st->st_gid };
 	if (fchown(f->dst, st->st_uid, st->st_gid) < 0)
 		return -errno;
 	if (ioctl(f->src, FS_IOC_FSGETXATTR, &x) < 0 || !x.fsx_projid)
 		return 0;
+	f->owner.projid = x.fsx_projid;
 	if (ioctl(f->dst, FS_IOC_FSGETXATTR, &y) < 0)
 		return errno == ENOTTY ? 0 : -errno;
 	y.fsx_projid = x.fsx_projid;

@@ -368,7 +368,7 @@ void file_copied(struct mover_file *f)
 		return;
 	}
 	file_move(f, MOVE_VERIFY);
-	rc = ns_move_valid(sv->ns, &f->m, f->blocks);
+	rc = ns_move_valid(sv->ns, &f->m, f->blocks, &f->owner);
 	if (rc) {
 		if (rc == -EBUSY)
 			file_say(f, "opened for writing meanwhile");

@@ -54,32 +54,37 @@ static void apply(struct inode *i, const struct op_req *rq)
 
 #define SET_OWNER	(ORCHFS_SET_UID | ORCHFS_SET_GID | ORCHFS_SET_PROJID)
 
-/* Backing files belong to whom their space is accounted to. */
-static int own_instances(struct ns *ns, const struct inode *i,
-			 const struct op_req *rq)
+static struct ns_owner owner_of(const struct inode *i, bool project)
 {
-	const struct ns_owner o = {
-		.uid = i->uid,
-		.gid = i->gid,
-		.projid = i->projid,
-		.project = rq->valid & ORCHFS_SET_PROJID,
+	return (struct ns_owner) {
+		.uid = i->uid, .gid = i->gid, .projid = i->projid,
+		.project = project,
 	};
+}
+
+/*
+ * Backing files belong to whom their space is accounted to. That of a copy
+ * which is being filled is looked at by ns_move_valid().
+ */
+static int own_instances(struct ns *ns, uint64_t ino, const struct ns_owner *o,
+			 bool back)
+{
 	struct instance n;
 	struct scan s;
 	struct key k;
 	int rc;
 
-	rc = scan_begin(ns, &s, key_num(&k, 'N', i->ino));
+	rc = scan_begin(ns, &s, key_num(&k, 'N', ino));
 	if (rc)
 		return rc;
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
 		rc = record_unpack_instance(ns->scratch, scan_key(&s),
 					    scan_value(&s), &n);
-		if (!rc)
-			rc = ns->ops->own(ns->ctx, n.volume, i->ino,
-					  n.version, n.instance, &o);
+		if (!rc && n.state != INSTANCE(FILLING))
+			rc = ns->ops->own(ns->ctx, n.volume, ino, n.version,
+					  n.instance, o);
 		/* a damaged file can still be given away */
-		if (rc == -ENOENT || rc == -EIO)
+		if (rc == -ENOENT || rc == -EIO || back)
 			rc = 0;
 	}
 	return scan_end(&s, rc);
@@ -110,6 +115,38 @@ static int reply_dirty(struct txn *t, const struct op_req *rq,
 	return 0;
 }
 
+static int setattr_commit(struct txn *t, const struct op_req *rq,
+			  struct tnode *n, struct op_reply *rep)
+{
+	int rc;
+
+	if (rq->valid & (ORCHFS_SET_MTIME | SET_OWNER) &&
+	    live_dirty(t->ns, n->i.ino))
+		rc = reply_dirty(t, rq, n, rep);
+	else
+		rc = inode_reply(t->ns, &n->i, rep);
+	if (!rc)
+		rc = slot_store(t, rq, rep);
+	return rc ? rc : txn_commit(t, &rep->txn);
+}
+
+/* All of it or nothing: the files, and the record. */
+static int setattr_owner(struct txn *t, const struct op_req *rq,
+			 struct tnode *n, struct op_reply *rep)
+{
+	const bool project = rq->valid & ORCHFS_SET_PROJID;
+	const struct ns_owner before = owner_of(&n->old, project);
+	const struct ns_owner after = owner_of(&n->i, project);
+	int rc;
+
+	rc = own_instances(t->ns, rq->node, &after, false);
+	if (!rc)
+		rc = setattr_commit(t, rq, n, rep);
+	if (rc)
+		own_instances(t->ns, rq->node, &before, true);
+	return rc;
+}
+
 static int do_setattr(struct txn *t, const struct op_req *rq,
 		      struct op_reply *rep)
 {
@@ -128,17 +165,8 @@ static int do_setattr(struct txn *t, const struct op_req *rq,
 	n->i.change = t->seq;
 	n->dirty = true;
 	if (S_ISREG(n->i.mode) && rq->valid & SET_OWNER)
-		rc = own_instances(t->ns, &n->i, rq);
-	if (rc)
-		return rc;
-	if (rq->valid & (ORCHFS_SET_MTIME | SET_OWNER) &&
-	    live_dirty(t->ns, n->i.ino))
-		rc = reply_dirty(t, rq, n, rep);
-	else
-		rc = inode_reply(t->ns, &n->i, rep);
-	if (!rc)
-		rc = slot_store(t, rq, rep);
-	return rc ? rc : txn_commit(t, &rep->txn);
+		return setattr_owner(t, rq, n, rep);
+	return setattr_commit(t, rq, n, rep);
 }
 
 int ns_op_setattr(struct ns *ns, const struct op_req *rq, struct op_reply *rep)

@@ -321,7 +321,24 @@ int ns_move_begin(struct ns *ns, struct ns_move *const *m, size_t nr,
 	return txn_commit(&t, txn);
 }
 
-int ns_move_valid(struct ns *ns, struct ns_move *m, uint64_t blocks)
+/* Who the source belonged to when it was read may have given it away. */
+static int own_copy(struct ns *ns, const struct ns_move *m,
+		    const struct inode *i, const struct ns_owner *has)
+{
+	const struct ns_owner o = {
+		.uid = i->uid, .gid = i->gid, .projid = i->projid,
+		.project = i->projid != has->projid,
+	};
+	int rc;
+
+	if (o.uid == has->uid && o.gid == has->gid && !o.project)
+		return 0;
+	rc = ns->ops->own(ns->ctx, m->to_volume, m->ino, m->version, m->to, &o);
+	return rc == -ENOENT ? -EIO : rc;
+}
+
+int ns_move_valid(struct ns *ns, struct ns_move *m, uint64_t blocks,
+		  const struct ns_owner *owner)
 {
 	struct instance from, to;
 	struct ns_move after = *m;
@@ -341,6 +358,8 @@ int ns_move_valid(struct ns *ns, struct ns_move *m, uint64_t blocks)
 	if (!rc && (ns_move_written(ns, m->ino) || from.dirty ||
 		    from.state != INSTANCE(VALID)))
 		rc = -EBUSY;
+	if (!rc)
+		rc = own_copy(ns, m, &n->i, owner);
 	if (rc) {
 		txn_abort(&t);
 		return rc;

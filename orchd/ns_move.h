@@ -130,10 +130,13 @@ bool ns_move_in_use(struct ns *ns, const struct ns_move *m, bool new);
 int ns_move_begin(struct ns *ns, struct ns_move *const *m, size_t nr,
 		  uint64_t *txn);
 /**
- * ns_move_valid() - verify to switch. @blocks: of the new backing file.
- * Return: 0; -EBUSY: written meanwhile; -ENOENT: deleted.
+ * ns_move_valid() - verify to switch. @blocks, @owner: of the new backing file,
+ * which gets the inode's owner where that is another one by now.
+ * Return: 0; -EBUSY: written meanwhile; -ENOENT: deleted; -EDQUOT and others
+ * when it can't belong to that owner.
  */
-int ns_move_valid(struct ns *ns, struct ns_move *m, uint64_t blocks);
+int ns_move_valid(struct ns *ns, struct ns_move *m, uint64_t blocks,
+		  const struct ns_owner *owner);
 /** ns_move_retire() - switch to done; @j is written, too. */
 int ns_move_retire(struct ns *ns, const struct ns_move *m,
 		   const struct ns_job *j);

@@ -27,6 +27,24 @@ static int stat_any(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 	return 0;
 }
 
+static struct {
+	unsigned int calls;
+	int error;
+	struct ns_owner last;
+} slow_owner;
+
+static int own_any(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
+		   uint64_t instance, const struct ns_owner *owner)
+{
+	if (volume == FAST)
+		return fake_ops->own(ctx, volume, ino, version, instance,
+				     owner);
+	slow_owner.calls++;
+	if (!slow_owner.error)
+		slow_owner.last = *owner;
+	return slow_owner.error;
+}
+
 static int setup(void **state)
 {
 	struct ns_volume *v = calloc(1, sizeof(*v));
@@ -41,6 +59,8 @@ static int setup(void **state)
 	fake_ops = e->ns->ops;
 	ops = *fake_ops;
 	ops.stat = stat_any;
+	ops.own = own_any;
+	memset(&slow_owner, 0, sizeof(slow_owner));
 	e->ns->ops = &ops;
 	assert_int_equal(ns_reserve(e->ns, "instance", 100, &next_instance),
 			 0);
@@ -131,6 +151,17 @@ static struct ns_move begun(const struct ns_job *j, uint64_t ino)
 	return m;
 }
 
+/* The copy was given to whom the file belongs. */
+static int valid(struct ns_move *m, uint64_t blocks)
+{
+	const struct fake_file *f = fake_find(e, m->ino);
+	const struct ns_owner o = {
+		.uid = f->uid, .gid = f->gid, .projid = f->projid,
+	};
+
+	return ns_move_valid(e->ns, m, blocks, &o);
+}
+
 static void test_forward(void **state)
 {
 	uint64_t ino = new_file("a");
@@ -142,7 +173,7 @@ static void test_forward(void **state)
 	assert_int_equal(grant(ino, false, &volume), 0);
 	assert_int_equal(volume, FAST);
 	env_check(e);
-	assert_int_equal(ns_move_valid(e->ns, &m, 16), 0);
+	assert_int_equal(valid(&m, 16), 0);
 	assert_string_equal(places(ino), "1 retiring, 2 valid");
 	env_check(e);
 	/* it is in use on the first one, so that is what is granted */
@@ -195,7 +226,7 @@ static void test_written_while_copied(void **state)
 	assert_int_equal(grant(ino, true, &volume), 0);
 	assert_int_equal(volume, FAST);
 	assert_true(ns_move_written(e->ns, ino));
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), -EBUSY);
+	assert_int_equal(valid(&m, 8), -EBUSY);
 	strcpy(m.text, "opened for writing meanwhile");
 	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
 	ns_move_unwatch(e->ns, ino);
@@ -212,7 +243,7 @@ static void test_written_where_in_use(void **state)
 
 	(void)state;
 	assert_int_equal(grant(ino, false, &volume), 0);
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(valid(&m, 8), 0);
 	ns_move_swapped(e->ns, &m, true, 0, -EBUSY);
 	assert_int_equal(grant(ino, true, &volume), 0);
 	assert_int_equal(volume, FAST);
@@ -251,7 +282,7 @@ static void test_written_where_it_goes(void **state)
 	struct ns_move m = begun(&j, ino);
 
 	(void)state;
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(valid(&m, 8), 0);
 	ns_move_swapped(e->ns, &m, true, 0, -ENOENT);
 	ends_where_it_goes(ino, &m, &j);
 }
@@ -265,7 +296,7 @@ static void test_taken_back(void **state)
 	(void)state;
 	assert_int_equal(do_getattr(e, ino), 0);
 	blocks = e->rep.attr.blocks;
-	assert_int_equal(ns_move_valid(e->ns, &m, blocks + 8), 0);
+	assert_int_equal(valid(&m, blocks + 8), 0);
 	assert_int_equal(do_getattr(e, ino), 0);
 	assert_int_equal(e->rep.attr.blocks, blocks + 8);
 	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
@@ -288,7 +319,7 @@ static void test_deleted(void **state)
 	assert_int_equal(ns_move_stat(e->ns, ino, &x), -ENOENT);
 	assert_int_equal(do_forget(e, ino), 0);
 	assert_int_equal(deletions(), 2);
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), -ENOENT);
+	assert_int_equal(valid(&m, 8), -ENOENT);
 	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
 	ns_move_unwatch(e->ns, ino);
 	/* its file may have been made after the first one was carried out */
@@ -316,7 +347,7 @@ static void test_restart(void **state)
 	uint32_t volume;
 	int n = 0;
 
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(valid(&m, 8), 0);
 	if (strcmp(*state, "memory")) {
 		env_restart(e, false);
 		e->ns->ops = &ops;
@@ -348,7 +379,7 @@ static void test_written_after_restart(void **state)
 	struct ns_move m = begun(&j, ino);
 	uint32_t volume;
 
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(valid(&m, 8), 0);
 	if (strcmp(*state, "memory")) {
 		env_restart(e, false);
 		e->ns->ops = &ops;
@@ -389,8 +420,8 @@ static void test_written_before_restart(void **state)
 	struct ns_move ma = begun(&j, a), mb = begun(&j, b);
 	uint32_t volume;
 
-	assert_int_equal(ns_move_valid(e->ns, &ma, 8), 0);
-	assert_int_equal(ns_move_valid(e->ns, &mb, 8), 0);
+	assert_int_equal(valid(&ma, 8), 0);
+	assert_int_equal(valid(&mb, 8), 0);
 	ns_move_swapped(e->ns, &ma, true, 0, -EBUSY);
 	ns_move_swapped(e->ns, &mb, true, 0, 0);
 	assert_int_equal(grant(a, true, &volume), 0);
@@ -419,7 +450,7 @@ static void test_none_in_use(void **state)
 	struct ns_move m = begun(&j, ino);
 	uint32_t volume;
 
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(valid(&m, 8), 0);
 	found_again(*state, &m);
 	assert_false(ns_move_known(e->ns, &m));
 	ns_move_swapped(e->ns, &m, true, 0, -EIO);
@@ -456,11 +487,11 @@ static void test_failing(void **state)
 	assert_string_equal(places(ino), "1 valid");
 	assert_int_equal(ns_move_begin(e->ns, &p, 1, &txn), 0);
 	env_fail(e, 0, -ENOSPC);
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), -ENOSPC);
+	assert_int_equal(valid(&m, 8), -ENOSPC);
 	env_heal(e);
 	assert_string_equal(places(ino), "1 valid, 2 filling");
 	assert_int_equal(m.step, NS_MOVE_COPY);
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(valid(&m, 8), 0);
 	env_fail(e, 0, -ENOSPC);
 	assert_int_equal(ns_move_retire(e->ns, &m, &j), -ENOSPC);
 	env_heal(e);
@@ -478,7 +509,7 @@ static void test_failing_abort(void **state)
 	struct ns_move m = begun(&j, ino), found = { 0 };
 
 	(void)state;
-	assert_int_equal(ns_move_valid(e->ns, &m, 8), 0);
+	assert_int_equal(valid(&m, 8), 0);
 	strcpy(m.text, "left");
 	env_fail(e, 0, -ENOSPC);
 	assert_int_equal(ns_move_abort(e->ns, &m, &j), -ENOSPC);
@@ -491,6 +522,82 @@ static void test_failing_abort(void **state)
 	assert_int_equal(deletions(), 1);
 	assert_int_equal(ns_job_moves(e->ns, j.id, 10, copy_move, &found), 0);
 	assert_int_equal(found.step, NS_MOVE_LEFT);
+}
+
+static int give_to(uint64_t ino, uint32_t uid)
+{
+	struct op_req rq = env_req(e, K(SETATTR), 3);
+
+	rq.node = ino;
+	rq.valid = ORCHFS_SET_UID;
+	rq.attr.uid = uid;
+	return env_run(e, &rq);
+}
+
+static uint32_t recorded_uid(uint64_t ino)
+{
+	assert_int_equal(do_getattr(e, ino), 0);
+	return e->rep.attr.uid;
+}
+
+/* A copy that is being filled belongs to whom the file did belong to. */
+static void test_owner_while_copied(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	const struct ns_owner was = { .uid = fake_find(e, ino)->uid };
+
+	(void)state;
+	slow_owner.error = -EDQUOT;
+	assert_int_equal(give_to(ino, 77), 0);
+	assert_int_equal(slow_owner.calls, 0);
+	assert_int_equal(fake_find(e, ino)->uid, 77);
+	assert_int_equal(ns_move_valid(e->ns, &m, 8, &was), -EDQUOT);
+	assert_string_equal(places(ino), "1 valid, 2 filling");
+	slow_owner.error = 0;
+	assert_int_equal(ns_move_valid(e->ns, &m, 8, &was), 0);
+	assert_int_equal(slow_owner.calls, 2);
+	assert_int_equal(slow_owner.last.uid, 77);
+	assert_false(slow_owner.last.project);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+	/* nothing to do where it is the same */
+	m = begun(&j, ino);
+	assert_int_equal(valid(&m, 8), 0);
+	assert_int_equal(slow_owner.calls, 2);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
+}
+
+/* Who can't have one of the two files gets neither. */
+static void test_owner_at_switch(void **state)
+{
+	uint64_t ino = new_file("a");
+	struct ns_job j = new_job(ino);
+	struct ns_move m = begun(&j, ino);
+	const struct fake_file *file = fake_find(e, ino);
+	const uint32_t was = file->uid;
+
+	(void)state;
+	assert_int_equal(valid(&m, 8), 0);
+	slow_owner.error = -EDQUOT;
+	assert_int_equal(give_to(ino, 77), -EDQUOT);
+	assert_int_equal(file->uid, was);
+	assert_int_equal(recorded_uid(ino), was);
+	slow_owner.error = 0;
+	env_fail(e, 0, -ENOSPC);
+	assert_int_equal(give_to(ino, 77), -ENOSPC);
+	env_heal(e);
+	assert_int_equal(file->uid, was);
+	assert_int_equal(slow_owner.last.uid, was);
+	assert_int_equal(recorded_uid(ino), was);
+	assert_int_equal(give_to(ino, 77), 0);
+	assert_int_equal(file->uid, 77);
+	assert_int_equal(slow_owner.last.uid, 77);
+	assert_int_equal(recorded_uid(ino), 77);
+	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
+	ns_move_unwatch(e->ns, ino);
 }
 
 static struct ns_job new_drain(uint32_t volume)
@@ -593,7 +700,7 @@ static void test_drain_list(void **state)
 	j = new_job(ino[3]);
 	m = begun(&j, ino[3]);
 	at = begun(&j, ino[4]);
-	assert_int_equal(ns_move_valid(e->ns, &at, 8), 0);
+	assert_int_equal(valid(&at, 8), 0);
 	/* one more that has no name any more */
 	assert_int_equal(do_unlink(e, ROOT, "f5", 0), 0);
 	assert_int_equal(listed(FAST, 1000, 64, all), DRAIN_FILES);
@@ -673,6 +780,8 @@ int main(void)
 		BOTH_WITH(test_none_in_use),
 		BOTH_WITH(test_failing),
 		BOTH_WITH(test_failing_abort),
+		BOTH_WITH(test_owner_while_copied),
+		BOTH_WITH(test_owner_at_switch),
 		BOTH_WITH(test_drain_records),
 		BOTH_WITH(test_drain_list),
 		BOTH_WITH(test_drain_prune),
