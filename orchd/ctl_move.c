@@ -52,6 +52,18 @@ static const char *job_step(const struct mover_job *j)
 	return move_states[j->waiting ? MOVE_SWITCH : MOVE_PLAN].name;
 }
 
+/* Why it failed, or what it waits for. */
+static const char *job_text(struct ctl_call *c, const struct mover_job *j)
+{
+	char text[64];
+
+	if (j->phase != JOB_QUEUED || jobs_running(j->sv) < MOVER_RUNNING)
+		return j->rec.text[0] ? j->rec.text : j->text;
+	snprintf(text, sizeof(text), "waits for its turn: %d jobs run at a "
+		 "time", MOVER_RUNNING);
+	return ctl_strdup(c, text);
+}
+
 static Orchfs__Control__JobInfo *job_info(struct ctl_call *c,
 					  struct mover_job *j)
 {
@@ -67,7 +79,7 @@ static Orchfs__Control__JobInfo *job_info(struct ctl_call *c,
 	i->volume = ctl_strdup(c, v ? v->rec.name : "(gone)");
 	i->state = ctl_strdup(c, job_state(j));
 	i->step = ctl_strdup(c, job_step(j));
-	i->text = ctl_strdup(c, j->rec.text[0] ? j->rec.text : j->text);
+	i->text = ctl_strdup(c, job_text(c, j));
 	i->files = j->files;
 	i->total = j->total;
 	i->moved = j->rec.moved;

@@ -460,19 +460,28 @@ void mover_free_dead(struct mover *mv)
 	}
 }
 
-static void jobs_begin(struct served *sv)
+unsigned int jobs_running(const struct served *sv)
 {
 	unsigned int running = 0;
-	struct mover_job *j;
+	const struct mover_job *j;
 
 	/* a drain may wait for files that are open for days */
-	for (j = sv->mover->jobs; j; j = j->next) {
-		/* takes back what was done, which needs no turn */
-		if (j->phase == JOB_QUEUED && j->rec.cancel)
-			job_unwind(j, NS_JOB_CANCELLED);
+	for (j = sv->mover->jobs; j; j = j->next)
 		running += j->phase != JOB_ENDED && j->phase != JOB_QUEUED &&
 			   !(j->rec.drain && j->phase == JOB_WAIT);
-	}
+	return running;
+}
+
+static void jobs_begin(struct served *sv)
+{
+	unsigned int running;
+	struct mover_job *j;
+
+	/* takes back what was done, which needs no turn */
+	for (j = sv->mover->jobs; j; j = j->next)
+		if (j->phase == JOB_QUEUED && j->rec.cancel)
+			job_unwind(j, NS_JOB_CANCELLED);
+	running = jobs_running(sv);
 	for (j = sv->mover->jobs; j && running < MOVER_RUNNING; j = j->next) {
 		if (j->phase != JOB_QUEUED ||
 		    worker_start(&j->worker, "orchd-move") < 0)

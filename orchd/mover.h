@@ -180,6 +180,8 @@ bool drain_ended(struct mover_job *j);
 /** job_leave() - a file that isn't begun stays where it is, and why */
 void job_leave(struct mover_job *j, uint64_t ino, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/** jobs_running() - MOVER_RUNNING of them, and the next one waits */
+unsigned int jobs_running(const struct served *sv);
 void mover_tick(struct served *sv);	/* each second */
 void mover_kick(struct served *sv);	/* something may go on */
 void mover_free_dead(struct mover *mv);

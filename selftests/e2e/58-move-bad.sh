@@ -98,7 +98,14 @@ for step in begun half frozen queued; do
 		wait_until 30 "bytes" at_least 1 job "$n" reading
 		fsfreeze -f /mnt/slow
 		;;
-	queued) is "$(job "$n" state)" queued "state of a fifth job" ;;
+	queued)
+		is "$(job "$n" state)" queued "state of a fifth job"
+		watch_out=/tmp/watch.$$
+		orchctl jobs watch "$n" >/dev/null 2>"$watch_out" &
+		watcher=$!
+		wait_until 20 "why it waits to be told" eval \
+			'grep -q "job $n: waits for its turn: 4 jobs" "$watch_out"'
+		;;
 	esac
 	if [ $step = frozen ]; then
 		orchctl jobs cancel "$n" >/dev/null &
@@ -111,6 +118,9 @@ for step in begun half frozen queued; do
 	fi
 	as_before "$n" large
 done
+wait "$watcher" && fail "a job that is cancelled counts as done"
+is "$(grep -c "waits for" "$watch_out")" 1 "times that it is told why it waits"
+rm "$watch_out"
 for i in {1..4}; do
 	soon 30 orchctl jobs cancel "${running[i - 1]}" >/dev/null
 	as_before "${running[i - 1]}" four/$i

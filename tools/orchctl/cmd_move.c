@@ -191,18 +191,20 @@ static int job_get(const char *ns, uint64_t id, uint64_t seen, uint32_t wait,
 	return rc ? RC_FAILED : RC_OK;
 }
 
-/* What a drain waits for, when that is news. */
-static void drain_waits(const char *ns, const job_info *j, char **told)
+/* What a job waits for, when that is news; a drain's files are a part of it. */
+static void tell_waits(const char *ns, const job_info *j, char **told)
 {
 	ctl_response *resp;
 
-	if (strcmp(j->state, "waiting") || (*told && !strcmp(*told, j->text)) ||
-	    job_get(ns, j->id, 0, 0, true, &resp))
+	if ((strcmp(j->state, "waiting") && strcmp(j->state, "queued")) ||
+	    !*j->text || (*told && !strcmp(*told, j->text)))
 		return;
 	free(*told);
 	*told = xasprintf("%s", j->text);
 	fprintf(stderr, "%sjob %" PRIu64 ": %s\n",
 		isatty(STDERR_FILENO) ? "\r\033[K" : "", j->id, j->text);
+	if (!j->drain || job_get(ns, j->id, 0, 0, true, &resp))
+		return;
 	files_print(stderr, resp->job);
 	conn_free(resp);
 }
@@ -227,13 +229,13 @@ static int job_wait(const char *ns, uint64_t id, bool to_the_end,
 		if (rc || !resp->job)
 			break;
 		seen = resp->changes;
-		if (resp->job->drain && !opts.json)
-			drain_waits(ns, resp->job, &told);
-		if (show)
-			progress_print(resp->job);
 		end = has_ended(resp->job) ||
 		      (!to_the_end && resp->job->waiting &&
 		       !strcmp(resp->job->state, "waiting"));
+		if (!end && !opts.json)
+			tell_waits(ns, resp->job, &told);
+		if (show)
+			progress_print(resp->job);
 	}
 	if (show)
 		fprintf(stderr, "\r\033[K");
