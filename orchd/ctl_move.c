@@ -269,7 +269,7 @@ static int cancel_run(struct served *sv, struct job *job)
 	return rc ? rc : get_run(sv, job);
 }
 
-/* The number that a person is told is durable. */
+/* What a person is told is durable: that it begins, or is given up. */
 int ctl_move(struct ctl_call *c)
 {
 	const Orchfs__Control__Move *q = c->req->move;
@@ -404,6 +404,8 @@ int ctl_job_cancel(struct ctl_call *c)
 	rc = ctl_served(c, c->req->job_cancel->ns, &sv);
 	if (!rc) {
 		rc = run(c, sv, m, cancel_run);
+		if (!rc)
+			rc = sync_wait(sv, atomic_load(&sv->last_txn));
 		served_release(sv);
 	}
 	job_put(&m->j);

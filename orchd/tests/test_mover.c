@@ -1397,6 +1397,43 @@ static void test_meanwhile(void **state)
 	stop(sv);
 }
 
+/* In a process of its own: what is registered once stays so. */
+static bool cancel_lasts(void)
+{
+	Orchfs__Control__JobRef ref = ORCHFS__CONTROL__JOB_REF__INIT;
+	Orchfs__Control__Request req = ORCHFS__CONTROL__REQUEST__INIT;
+	struct ctl_call c = { .req = &req, .a = arena_new(), .fd = -1 };
+	struct served *sv = start();
+	struct begin b;
+	uint64_t d, before;
+
+	in_ns(sv, make_tree, &d);
+	served_register(sv);
+	b = move_to(sv, d, 2, 4096);
+	wait_for(sv, b.id, true);
+	ref.ns = "";
+	ref.id = b.id;
+	req.job_cancel = &ref;
+	before = atomic_load(&sv->last_txn);
+	return !ctl_job_cancel(&c) && store_durable(sv->st) > before;
+}
+
+/* A power cut forgets no cancel that was confirmed. */
+static void test_cancel_durable(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	make_namespace(0);
+	pid = fork();
+	if (!pid)
+		_exit(cancel_lasts() ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_no_room(void **state)
 {
 	struct served *sv;
@@ -1446,6 +1483,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copy_lost, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_meanwhile, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_cancel_durable, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
 	};
