@@ -494,6 +494,11 @@ static int remove_begin(struct served *sv, struct job *job)
 	return 0;
 }
 
+#define REMOVE_S	60
+
+/* What a removal waits for. */
+enum { REMOVE_MAKES = 1, REMOVE_UNLINKS };
+
 /* Deletions of its files and a batch of its pool may still be under way. */
 static int remove_quiet(struct served *sv, struct job *job)
 {
@@ -504,11 +509,12 @@ static int remove_quiet(struct served *sv, struct job *job)
 
 	deleter_kick(sv);
 	if (j->volume->pool_busy)
-		return 1;
+		return REMOVE_MAKES;
 	while ((n = ns_deletions(sv->ns, after, d, 64)) > 0) {
 		for (int i = 0; i < n; i++)
 			if (d[i].volume == j->volume->rec.id)
-				return volume_online(j->volume) ? 1 : 0;
+				return volume_online(j->volume) ?
+					REMOVE_UNLINKS : 0;
 		after = d[n - 1].seq;
 	}
 	return n;
@@ -543,13 +549,20 @@ static int remove_abandon(struct served *sv, struct job *job)
 
 static int remove_wait(struct volume_job *j, struct served *sv)
 {
-	uint64_t end = now_ms() + 60000;
+	uint64_t end = now_ms() + REMOVE_S * 1000;
 	struct timespec t;
 	int rc;
 
 	while ((rc = run(j, sv, remove_quiet)) > 0) {
-		if (now_ms() > end)
+		if (now_ms() > end) {
+			snprintf(j->c->message, VOLUME_WHY, rc == REMOVE_MAKES ?
+				 "volume %s: its drive has been making files "
+				 "for %d seconds: check it, then try again" :
+				 "volume %s: some of its files could not be "
+				 "unlinked within %d seconds: see orchd's log, "
+				 "then try again", j->rec.name, REMOVE_S);
 			return -ETIMEDOUT;
+		}
 		clock_gettime(CLOCK_MONOTONIC, &t);
 		t.tv_nsec += 100000000;
 		if (t.tv_nsec >= 1000000000) {
