@@ -138,6 +138,33 @@ const char *orchfs_mirror_kind_name(uint32_t value)
 	return names[value];
 }
 
+const char *orchfs_reason_name(uint32_t value)
+{
+	static const char *const names[] = {
+		[ORCHFS_REASON_CLOSED] = "closed",
+		[ORCHFS_REASON_SOCKET] = "socket",
+		[ORCHFS_REASON_DROPPED] = "dropped",
+		[ORCHFS_REASON_LAPSED] = "lapsed",
+		[ORCHFS_REASON_ENDED] = "ended",
+		[ORCHFS_REASON_MEMORY] = "memory",
+		[ORCHFS_REASON_MAGIC] = "magic",
+		[ORCHFS_REASON_HEADER_CRC] = "header-crc",
+		[ORCHFS_REASON_VERSION] = "version",
+		[ORCHFS_REASON_OPCODE] = "opcode",
+		[ORCHFS_REASON_FLAGS] = "flags",
+		[ORCHFS_REASON_FIELD] = "field",
+		[ORCHFS_REASON_OFFSET] = "offset",
+		[ORCHFS_REASON_LENGTH] = "length",
+		[ORCHFS_REASON_ORDER] = "order",
+		[ORCHFS_REASON_TAG] = "tag",
+		[ORCHFS_REASON_TOO_MANY] = "too-many",
+	};
+
+	if (value >= sizeof(names) / sizeof(names[0]))
+		return NULL;
+	return names[value];
+}
+
 const char *orchfs_cmd_name(uint32_t value)
 {
 	static const char *const names[] = {

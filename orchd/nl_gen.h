@@ -22,6 +22,7 @@ extern const struct nla_policy orchfs_note_nl_policy[ORCHFS_A_NOTE_MAX + 1];
 /* Names as in the specification; NULL for an unknown value. */
 const char *orchfs_kind_name(uint32_t value);
 const char *orchfs_mirror_kind_name(uint32_t value);
+const char *orchfs_reason_name(uint32_t value);
 const char *orchfs_cmd_name(uint32_t value);
 const char *orchfs_req_flag_name(uint32_t flag);
 

@@ -16,6 +16,7 @@
 #define ORCHFS_ATTR_LEN	128
 #define ORCHFS_TIME_LEN	16
 #define ORCHFS_STATFS_LEN	64
+#define ORCHFS_KEY_LEN	32
 
 /**
  * enum orchfs_kind - What a request asks for, and what a notice tells.
@@ -98,6 +99,41 @@ enum orchfs_req_flag {
 
 enum orchfs_mirror_kind {
 	ORCHFS_MIRROR_KIND_LOCAL = 1,
+};
+
+/**
+ * enum orchfs_reason - Why a connection of the data server ended.
+ * @ORCHFS_REASON_CLOSED: The peer closed it, between two PDUs.
+ * @ORCHFS_REASON_SOCKET: The socket failed, or was closed in the middle of
+ * a PDU.
+ * @ORCHFS_REASON_DROPPED: By serve-drop.
+ * @ORCHFS_REASON_LAPSED: No daemon came for a lease time.
+ * @ORCHFS_REASON_ENDED: The network namespace or the module ended.
+ * @ORCHFS_REASON_MEMORY: There was none for a request.
+ * @ORCHFS_REASON_VERSION: Of the header, or no common one in HELLO.
+ * @ORCHFS_REASON_FIELD: One that must be 0, or status of a reply, isn't.
+ * @ORCHFS_REASON_ORDER: No HELLO at first, or a second one.
+ * @ORCHFS_REASON_TAG: A tag that is in flight was used again.
+ * @ORCHFS_REASON_TOO_MANY: More requests in flight than the limit.
+ */
+enum orchfs_reason {
+	ORCHFS_REASON_CLOSED = 1,
+	ORCHFS_REASON_SOCKET,
+	ORCHFS_REASON_DROPPED,
+	ORCHFS_REASON_LAPSED,
+	ORCHFS_REASON_ENDED,
+	ORCHFS_REASON_MEMORY,
+	ORCHFS_REASON_MAGIC,
+	ORCHFS_REASON_HEADER_CRC,
+	ORCHFS_REASON_VERSION,
+	ORCHFS_REASON_OPCODE,
+	ORCHFS_REASON_FLAGS,
+	ORCHFS_REASON_FIELD,
+	ORCHFS_REASON_OFFSET,
+	ORCHFS_REASON_LENGTH,
+	ORCHFS_REASON_ORDER,
+	ORCHFS_REASON_TAG,
+	ORCHFS_REASON_TOO_MANY,
 };
 
 enum {
