@@ -1,0 +1,971 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Connections between daemons: frames, who is refused and why, signs of life,
+ * deadlines, flow control. Both ends run in one loop; time is the test's own.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <openssl/err.h>
+
+#include "fault.h"
+#include "log.h"
+#include "peer_conn.h"
+
+#define TURN_MS	20000	/* then what is waited for doesn't come */
+
+static const uint8_t uuid[16] = "namespace-uuid--";
+
+/* A test's clock. */
+static uint64_t now = 1000000;
+
+static uint64_t test_clock(void)
+{
+	return now;
+}
+
+/* --- frames --- */
+
+static uint8_t *some_frame(size_t *len)
+{
+	Orchfs__Peer__NodeRef ref = ORCHFS__PEER__NODE_REF__INIT;
+	peer_frame f = PEER_FRAME_INIT(NODE_SHOW);
+
+	ref.node = "a-node";
+	f.id = 77;
+	f.node_show = &ref;
+	return frame_pack(&f, len);
+}
+
+/* Whole, in two parts cut at every byte, and byte by byte. */
+static void test_frame_parts(void **state)
+{
+	struct frame_in in = { .max = PEER_FRAME_MAX };
+	peer_frame *f = NULL;
+	size_t len, n, size;
+	const uint8_t *p;
+	uint8_t *buf;
+
+	(void)state;
+	buf = some_frame(&len);
+	for (size_t cut = 0; cut <= len; cut++) {
+		p = buf;
+		n = cut;
+		if (cut < len)
+			assert_int_equal(frame_feed(&in, &p, &n, &f, &size),
+					 0);
+		assert_int_equal(n, cut < len ? 0 : cut);
+		n = len - (size_t)(p - buf);
+		assert_int_equal(frame_feed(&in, &p, &n, &f, &size), 1);
+		assert_int_equal(n, 0);
+		assert_int_equal(size, len - 4);
+		assert_int_equal(f->id, 77);
+		assert_string_equal(f->node_show->node, "a-node");
+		frame_free(f);
+	}
+	p = buf;
+	for (size_t i = 0; i < len; i++) {
+		n = 1;
+		assert_int_equal(frame_feed(&in, &p, &n, &f, &size),
+				 i == len - 1);
+	}
+	frame_free(f);
+	free(buf);
+}
+
+static void test_frame_bad(void **state)
+{
+	static const uint32_t lengths[] = {
+		PEER_FRAME_NEW + 1, PEER_FRAME_MAX, 1U << 31, UINT32_MAX,
+	};
+	struct frame_in in = { .max = PEER_FRAME_NEW };
+	uint8_t buf[64];
+	peer_frame *f;
+	const uint8_t *p;
+	size_t n, size, good = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		for (int b = 0; b < 4; b++)
+			buf[b] = lengths[i] >> 8 * b & 0xff;
+		p = buf;
+		n = 4;
+		assert_int_equal(frame_feed(&in, &p, &n, &f, &size),
+				 -EMSGSIZE);
+		frame_in_free(&in);
+	}
+	srandom(4);
+	for (int i = 0; i < 20000; i++) {
+		int rc;
+
+		for (size_t b = 0; b < sizeof(buf); b++)
+			buf[b] = (uint8_t)random();
+		buf[0] = (uint8_t)(random() % 48);
+		buf[1] = buf[2] = buf[3] = 0;
+		p = buf;
+		n = sizeof(buf);
+		rc = frame_feed(&in, &p, &n, &f, &size);
+		assert_true(rc == 1 || rc == -EBADMSG);
+		if (rc == 1) {
+			frame_free(f);
+			good++;
+		}
+	}
+	assert_in_range(good, 1, 19999);
+}
+
+/* --- two ends --- */
+
+struct end {
+	struct peer_set set;
+	unsigned int ups, closes, requests, away;
+	int rc;			/* of the last close */
+	char why[PEER_WHY];
+	int admit;		/* what to say */
+	bool mute;		/* answer nothing */
+	uint64_t conn;		/* of the last request */
+	uint64_t ids[2 * PEER_REQUESTS_MAX];
+	size_t sizes[2 * PEER_REQUESTS_MAX];
+};
+
+static struct {
+	struct loop loop;
+	struct loop_source listen;
+	struct address address;
+	EVP_PKEY *ca_key, *key;
+	X509 *ca;
+	struct end server, client;
+} w;
+
+static int end_admit(struct peer_set *s, struct peer_conn *c, char *why,
+		     size_t len)
+{
+	struct end *e = s->ctx;
+
+	(void)c;
+	snprintf(why, len, "told to refuse");
+	return e->admit;
+}
+
+static void end_up(struct peer_set *s, struct peer_conn *c)
+{
+	(void)c;
+	((struct end *)s->ctx)->ups++;
+}
+
+static void answer(struct end *e, unsigned int i)
+{
+	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
+	peer_frame f = PEER_FRAME_INIT(DONE);
+
+	f.done = &empty;
+	peer_answer(&e->set, e->conn, e->ids[i], e->sizes[i], &f);
+}
+
+static void end_request(struct peer_set *s, struct peer_conn *c,
+			peer_frame *f, size_t size)
+{
+	struct end *e = s->ctx;
+
+	assert_true(e->requests < 2 * PEER_REQUESTS_MAX);
+	e->conn = c->id;
+	e->ids[e->requests] = f->id;
+	e->sizes[e->requests] = size;
+	e->requests++;
+	frame_free(f);
+	if (!e->mute)
+		answer(e, e->requests - 1);
+}
+
+static void end_closed(struct peer_set *s, struct peer_conn *c, int rc)
+{
+	struct end *e = s->ctx;
+
+	e->closes++;
+	e->rc = rc;
+	snprintf(e->why, sizeof(e->why), "%s", c->why);
+}
+
+static void end_away(struct peer_set *s, const char *address, const char *why)
+{
+	struct end *e = s->ctx;
+
+	(void)address;
+	e->away++;
+	snprintf(e->why, sizeof(e->why), "%s", why);
+}
+
+static const struct peer_ops end_ops = {
+	.admit = end_admit,
+	.up = end_up,
+	.request = end_request,
+	.closed = end_closed,
+	.turned_away = end_away,
+};
+
+static void accept_event(struct loop_source *s, uint32_t events)
+{
+	struct address a = { .len = sizeof(a.sa) };
+	int fd = accept4(s->fd, (struct sockaddr *)&a.sa, &a.len,
+			 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	assert_true(fd >= 0);
+	peer_accept(&w.server.set, fd, &a);
+}
+
+/* Of node @node, signed by @ca, for @seconds. */
+static struct peer_tls *credentials(X509 *ca, EVP_PKEY *ca_key, uint32_t node,
+				    const uint8_t id[16], long seconds)
+{
+	struct pki_issue i = {
+		.ca = ca, .ca_key = ca_key, .key = w.key, .uuid = id,
+		.node = node, .name = "n", .now = pki_time(),
+		.seconds = seconds,
+	};
+	struct ns_serial serial;
+	X509 *x = pki_issue(&i, &serial);
+	struct peer_tls *t = peer_tls_new(w.key, x, ca, NULL);
+
+	assert_non_null(t);
+	X509_free(x);
+	return t;
+}
+
+static void end_init(struct end *e, uint32_t node)
+{
+	memset(e, 0, sizeof(*e));
+	e->set.loop = &w.loop;
+	e->set.ops = &end_ops;
+	e->set.ctx = e;
+	e->set.self = (struct peer_self){
+		.version_min = 1, .version_max = 1, .node = node,
+		.boot_id = "boot", .epoch = 1, .authority = 1,
+	};
+	memcpy(e->set.self.uuid, uuid, 16);
+	if (node)
+		e->set.tls = credentials(w.ca, w.ca_key, node, uuid, PKI_YEAR);
+}
+
+static int setup(void **state)
+{
+	struct sockaddr_in *in = (void *)&w.address.sa;
+
+	(void)state;
+	peer_clock = test_clock;
+	w.ca_key = pki_key_new();
+	w.key = pki_key_new();
+	w.ca = pki_ca_new(w.ca_key, "t", pki_time());
+	assert_int_equal(loop_init(&w.loop), 0);
+	assert_int_equal(address_parse("127.0.0.1:1", &w.address), 0);
+	in->sin_port = 0;
+	w.listen.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC |
+			     SOCK_NONBLOCK, 0);
+	w.listen.fn = accept_event;
+	assert_int_equal(bind(w.listen.fd, (void *)in, w.address.len), 0);
+	assert_int_equal(listen(w.listen.fd, 128), 0);
+	assert_int_equal(getsockname(w.listen.fd, (void *)in,
+				     &w.address.len), 0);
+	assert_int_equal(loop_add(&w.loop, &w.listen, EPOLLIN), 0);
+	end_init(&w.server, 1);
+	end_init(&w.client, 2);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	peer_set_free(&w.client.set);
+	peer_set_free(&w.server.set);
+	peer_tls_put(w.client.set.tls);
+	peer_tls_put(w.server.set.tls);
+	close(w.listen.fd);
+	loop_destroy(&w.loop);
+	EVP_PKEY_free(w.ca_key);
+	EVP_PKEY_free(w.key);
+	X509_free(w.ca);
+	unsetenv("ORCHD_FAULT");
+	fault_init();
+	return 0;
+}
+
+/* Turn the loop until *n is at least @want. */
+static void until(const unsigned int *n, unsigned int want)
+{
+	while (*n < want)
+		assert_int_equal(loop_turn(&w.loop, TURN_MS), 1);
+}
+
+/* What is under way is done. */
+static void settle(void)
+{
+	while (loop_turn(&w.loop, 20) == 1)
+		;
+}
+
+static void dial(void)
+{
+	assert_int_equal(peer_dial(&w.client.set, &w.address, NULL), 0);
+}
+
+static struct peer_conn *up(void)
+{
+	dial();
+	until(&w.client.ups, 1);
+	until(&w.server.ups, 1);
+	return peer_of_node(&w.client.set, 1);
+}
+
+static void refused_by(struct end *e, int rc, const char *text)
+{
+	until(&e->closes, 1);
+	if (e->rc != rc || !strstr(e->why, text))
+		print_error("refused with %d: %s\n", e->rc, e->why);
+	assert_int_equal(e->rc, rc);
+	assert_non_null(strstr(e->why, text));
+	assert_int_equal(e->ups, 0);
+}
+
+static void test_up(void **state)
+{
+	struct peer_conn *c;
+
+	(void)state;
+	c = up();
+	assert_non_null(c);
+	assert_int_equal(c->hello.epoch, 1);
+	c = peer_of_node(&w.server.set, 2);
+	assert_non_null(c);
+	assert_string_equal(c->hello.boot_id, "boot");
+	assert_int_equal(w.server.set.nr_up, 1);
+	assert_int_equal(w.server.set.nr_new, 0);
+	peer_end(c, -EKEYREVOKED, "node 2 was removed");
+	until(&w.client.closes, 1);
+	assert_int_equal(w.client.rc, -EKEYREVOKED);
+	assert_string_equal(w.client.why, "node 2 was removed");
+	assert_int_equal(w.server.set.nr_up, 0);
+	settle();
+	assert_null(w.server.set.conns);
+}
+
+/* --- who is refused --- */
+
+static void new_client(struct peer_tls *t)
+{
+	peer_tls_put(w.client.set.tls);
+	w.client.set.tls = t;
+}
+
+static void test_stranger(void **state)
+{
+	EVP_PKEY *key = pki_key_new();
+	X509 *ca = pki_ca_new(key, "t", pki_time());
+	struct pki_issue i = {
+		.ca = ca, .ca_key = key, .key = w.key, .uuid = uuid,
+		.node = 2, .name = "n", .now = pki_time(), .seconds = 1000,
+	};
+	struct ns_serial serial;
+	X509 *x = pki_issue(&i, &serial);
+
+	(void)state;
+	/* it believes the server, and has another CA's certificate */
+	new_client(NULL);
+	w.client.set.tls = peer_tls_new(w.key, x, w.ca, NULL);
+	assert_non_null(w.client.set.tls);
+	dial();
+	refused_by(&w.server, -EKEYREJECTED, "of another cluster");
+	refused_by(&w.client, -EKEYREJECTED, "certificate is of another");
+	X509_free(x);
+	X509_free(ca);
+	EVP_PKEY_free(key);
+}
+
+/* A server of another cluster is not believed either. */
+static void test_false_server(void **state)
+{
+	EVP_PKEY *key = pki_key_new();
+	X509 *ca = pki_ca_new(key, "t", pki_time());
+
+	(void)state;
+	new_client(credentials(ca, key, 2, uuid, 1000));
+	dial();
+	refused_by(&w.client, -EKEYREJECTED, "of another cluster");
+	until(&w.server.closes, 1);
+	assert_int_equal(w.server.ups, 0);
+	X509_free(ca);
+	EVP_PKEY_free(key);
+}
+
+static void test_expired(void **state)
+{
+	(void)state;
+	new_client(credentials(w.ca, w.ca_key, 2, uuid, -60));
+	dial();
+	refused_by(&w.server, -EKEYEXPIRED, "has expired");
+	refused_by(&w.client, -EKEYEXPIRED, "has expired");
+}
+
+/* By the daemon's clock, which a test moves. */
+static void test_clock_ahead(void **state)
+{
+	(void)state;
+	setenv("ORCHD_FAULT", "clock-days:364", 1);
+	fault_init();
+	up();
+	setenv("ORCHD_FAULT", "clock-days:366", 1);
+	fault_init();
+	w.client.ups = w.server.ups = 0;
+	dial();
+	refused_by(&w.client, -EKEYEXPIRED, "its certificate has expired");
+}
+
+static void test_not_yet(void **state)
+{
+	(void)state;
+	setenv("ORCHD_FAULT", "clock-days:-10", 1);
+	fault_init();
+	dial();
+	refused_by(&w.client, -EKEYEXPIRED, "not valid yet");
+}
+
+static void test_other_namespace(void **state)
+{
+	(void)state;
+	new_client(credentials(w.ca, w.ca_key, 2,
+			       (const uint8_t *)"another-namespac", 1000));
+	dial();
+	refused_by(&w.server, -EKEYREJECTED, "no node of this namespace");
+}
+
+static void test_false_hello(void **state)
+{
+	(void)state;
+	w.client.set.self.node = 3;
+	dial();
+	refused_by(&w.server, -EKEYREJECTED, "calls itself node 3");
+	until(&w.client.closes, 1);
+	assert_int_equal(w.client.rc, -EKEYREJECTED);
+	assert_non_null(strstr(w.client.why, "calls itself node 3"));
+}
+
+static void test_not_admitted(void **state)
+{
+	(void)state;
+	w.server.admit = -EKEYREVOKED;
+	dial();
+	refused_by(&w.server, -EKEYREVOKED, "told to refuse");
+	until(&w.client.closes, 1);
+	assert_int_equal(w.client.rc, -EKEYREVOKED);
+	assert_string_equal(w.client.why, "told to refuse");
+}
+
+static void test_versions(void **state)
+{
+	(void)state;
+	w.client.set.self.version_min = 2;
+	w.client.set.self.version_max = 3;
+	dial();
+	until(&w.client.closes, 1);
+	until(&w.server.closes, 1);
+	assert_int_equal(w.server.ups + w.client.ups, 0);
+	assert_int_equal(w.client.rc, -EPROTONOSUPPORT);
+	assert_int_equal(w.server.rc, -EPROTONOSUPPORT);
+	assert_non_null(strstr(w.server.why, "upgrade orchd"));
+}
+
+/* Without a certificate one may ask to join, and nothing else. */
+static void joiner(const uint8_t sha256[32])
+{
+	new_client(peer_tls_new(NULL, NULL, NULL, sha256));
+	w.client.set.self.node = 0;
+	dial();
+}
+
+static void no_done(struct peer_wait *wait, int rc, const char *why,
+		    const peer_frame *f)
+{
+	(void)wait;
+	(void)rc;
+	(void)why;
+	(void)f;
+}
+
+static void test_join_only(void **state)
+{
+	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
+	Orchfs__Peer__Join join = ORCHFS__PEER__JOIN__INIT;
+	peer_frame list = PEER_FRAME_INIT(NODE_LIST);
+	peer_frame f = PEER_FRAME_INIT(JOIN);
+	struct peer_wait a = { .done = no_done }, b = { .done = no_done };
+	uint8_t sha256[32];
+	struct peer_conn *c;
+
+	(void)state;
+	pki_fingerprint(w.ca, sha256);
+	joiner(sha256);
+	until(&w.client.ups, 1);
+	until(&w.server.ups, 1);
+	assert_int_equal(w.server.set.nr_up, 0);
+	assert_int_equal(w.server.set.nr_new, 1);
+	c = w.client.set.conns;
+	assert_int_equal(c->node, 1);
+	f.join = &join;
+	assert_int_equal(peer_ask(c, &f, 1000, &a), 0);
+	until(&w.server.requests, 1);
+	list.node_list = &empty;
+	assert_int_equal(peer_ask(c, &list, 1000, &b), 0);
+	until(&w.server.closes, 1);
+	assert_int_equal(w.server.rc, -EACCES);
+	until(&w.client.closes, 1);
+	assert_int_equal(w.client.rc, -EACCES);
+}
+
+static void test_join_false_ca(void **state)
+{
+	uint8_t sha256[32];
+
+	(void)state;
+	pki_fingerprint(w.ca, sha256);
+	sha256[31] ^= 1;
+	joiner(sha256);
+	refused_by(&w.client, -EKEYREJECTED, "of another cluster");
+}
+
+/* --- what is no orchd --- */
+
+static int raw(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (void *)&w.address.sa, w.address.len), 0);
+	return fd;
+}
+
+static void says(const void *p, size_t len, int rc, const char *text)
+{
+	int fd = raw();
+
+	assert_int_equal(send(fd, p, len, MSG_NOSIGNAL), len);
+	shutdown(fd, SHUT_WR);
+	refused_by(&w.server, rc, text);
+	w.server.closes = 0;
+	settle();
+	close(fd);
+	settle();
+	assert_null(w.server.set.conns);
+}
+
+static void test_plaintext(void **state)
+{
+	char noise[300];
+
+	(void)state;
+	says("GET / HTTP/1.1\r\n\r\n", 18, -EPROTO, "speaks HTTP");
+	says("hello, is there anybody in there?\n", 34, -EPROTO,
+	     "does not speak TLS");
+	says("\x08\0\0\0\x22\x06\x08\x01\x10\x01\x20\x02", 12, -EPROTO,
+	     "does not speak TLS");
+	memset(noise, 0xff, sizeof(noise));
+	says(noise, sizeof(noise), -EPROTO, "does not speak TLS");
+	says("", 0, -ECONNRESET, "was closed");
+	says("\x16\x03\x01", 3, -ECONNRESET, "was closed");
+	/* the server is as it was */
+	up();
+}
+
+struct raw_tls {
+	SSL_CTX *ctx;
+	SSL *ssl;
+	int fd;
+};
+
+static struct raw_tls raw_tls(int version, const char *alpn)
+{
+	struct raw_tls r = { SSL_CTX_new(TLS_client_method()), NULL, raw() };
+
+	SSL_CTX_set_max_proto_version(r.ctx, version);
+	if (alpn)
+		SSL_CTX_set_alpn_protos(r.ctx, (const void *)alpn,
+					(unsigned int)strlen(alpn));
+	r.ssl = SSL_new(r.ctx);
+	SSL_set_fd(r.ssl, r.fd);
+	SSL_set_connect_state(r.ssl);
+	return r;
+}
+
+/* Until the handshake has ended on both sides, in one thread. */
+static int raw_handshake(struct raw_tls *r)
+{
+	const struct timeval t = { .tv_usec = 20000 };
+	int n;
+
+	setsockopt(r->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	do {
+		n = SSL_do_handshake(r->ssl);
+		settle();
+	} while (n != 1 && SSL_get_error(r->ssl, n) == SSL_ERROR_WANT_READ);
+	return n;
+}
+
+static void raw_free(struct raw_tls *r)
+{
+	ERR_clear_error();
+	SSL_free(r->ssl);
+	SSL_CTX_free(r->ctx);
+	close(r->fd);
+	settle();
+}
+
+static void test_old_tls(void **state)
+{
+	struct raw_tls r = raw_tls(TLS1_2_VERSION, "\x08" PEER_ALPN);
+
+	(void)state;
+	assert_int_not_equal(raw_handshake(&r), 1);
+	refused_by(&w.server, -EPROTO, "does not speak TLS 1.3");
+	raw_free(&r);
+}
+
+static void test_alpn(void **state)
+{
+	struct raw_tls r = raw_tls(TLS1_3_VERSION, "\x08http/1.1");
+
+	(void)state;
+	assert_int_not_equal(raw_handshake(&r), 1);
+	refused_by(&w.server, -EPROTO, "does not speak orchfs/1");
+	raw_free(&r);
+	w.server.closes = 0;
+	r = raw_tls(TLS1_3_VERSION, NULL);
+	raw_handshake(&r);
+	refused_by(&w.server, -EPROTO, "does not speak orchfs/1");
+	raw_free(&r);
+}
+
+/* Whatever comes through TLS of somebody without a certificate. */
+static void tls_says(const void *p, size_t len, int rc, const char *text)
+{
+	struct raw_tls r = raw_tls(TLS1_3_VERSION, "\x08" PEER_ALPN);
+	size_t n;
+
+	assert_int_equal(raw_handshake(&r), 1);
+	assert_int_equal(SSL_write_ex(r.ssl, p, len, &n), 1);
+	refused_by(&w.server, rc, text);
+	raw_free(&r);
+	w.server.closes = 0;
+	assert_int_equal(w.server.set.nr_new, 0);
+}
+
+static void test_bad_messages(void **state)
+{
+	uint8_t big[4] = { 1, 0x40, 0, 0 };	/* 16 KiB and 1 */
+
+	(void)state;
+	tls_says(big, 4, -EMSGSIZE, "longer than 16384");
+	tls_says("\4\0\0\0zzzz", 8, -EBADMSG, "malformed");
+	tls_says("\2\0\0\0\x08\1", 6, -EBADMSG, "no hello");
+	tls_says("\4\0\0\0\x1a\x02\x08\1", 8, -EPROTONOSUPPORT, "upgrade");
+}
+
+/* --- bounds and deadlines --- */
+
+static void test_too_many(void **state)
+{
+	int fd[PEER_NEW_ADDRESS_MAX + 1];
+
+	(void)state;
+	for (int i = 0; i <= PEER_NEW_ADDRESS_MAX; i++)
+		fd[i] = raw();
+	until(&w.server.away, 1);
+	assert_non_null(strstr(w.server.why, "of this address"));
+	assert_int_equal(w.server.set.nr_new, PEER_NEW_ADDRESS_MAX);
+	/* they say nothing, and make room */
+	now += PEER_HELLO_MS - 1;
+	peer_tick(&w.server.set);
+	assert_int_equal(w.server.closes, 0);
+	now += 1;
+	peer_tick(&w.server.set);
+	assert_int_equal(w.server.closes, PEER_NEW_ADDRESS_MAX);
+	assert_int_equal(w.server.rc, -ETIMEDOUT);
+	for (int i = 0; i <= PEER_NEW_ADDRESS_MAX; i++)
+		close(fd[i]);
+	settle();
+	up();
+}
+
+static void test_ping(void **state)
+{
+	struct peer_conn *c;
+
+	(void)state;
+	c = up();
+	for (int i = 0; i < 20; i++) {
+		now += PEER_PING_MS;
+		peer_tick(&w.client.set);
+		settle();
+		assert_int_equal(c->heard, now);
+	}
+	assert_int_equal(w.client.closes + w.server.closes, 0);
+}
+
+static void test_silence(void **state)
+{
+	struct peer_conn *c;
+
+	(void)state;
+	c = up();
+	/* the other end is gone without a word */
+	loop_del(&w.loop, &peer_of_node(&w.server.set, 2)->source);
+	now += PEER_DEAD_MS - 1;
+	peer_tick(&w.client.set);
+	settle();
+	assert_int_equal(w.client.closes, 0);
+	now += 1;
+	peer_tick(&w.client.set);
+	assert_int_equal(w.client.closes, 1);
+	assert_int_equal(w.client.rc, -ETIMEDOUT);
+	assert_string_equal(c->why, "nothing was heard of it for 15 seconds");
+	/* it doesn't wait for ever for the other to read */
+	now += PEER_LINGER_MS;
+	peer_tick(&w.client.set);
+	assert_null(w.client.set.conns);
+}
+
+static void test_half_frame(void **state)
+{
+	struct peer_conn *c;
+	size_t n;
+
+	(void)state;
+	c = up();
+	assert_int_equal(SSL_write_ex(c->ssl, "\0\x40\0\0", 4, &n), 1);
+	settle();
+	for (int i = 1; i < PEER_FRAME_MS / 1000; i++) {
+		now += 1000;
+		peer_tick(&w.server.set);
+		settle();	/* pings are answered: it isn't silent */
+		assert_int_equal(w.server.closes, 0);
+	}
+	now += 1000;
+	peer_tick(&w.server.set);
+	assert_int_equal(w.server.closes, 1);
+	assert_non_null(strstr(w.server.why, "completely within 10"));
+}
+
+struct ask {
+	struct peer_wait wait;
+	unsigned int done;
+	int rc;
+	char why[PEER_WHY];
+};
+
+static void ask_done(struct peer_wait *wait, int rc, const char *why,
+		     const peer_frame *f)
+{
+	struct ask *a = (struct ask *)wait;
+
+	a->done++;
+	a->rc = rc;
+	snprintf(a->why, sizeof(a->why), "%s", why);
+	assert_true((rc < 0) == !f);
+}
+
+static int ask(struct peer_conn *c, struct ask *a, const char *text)
+{
+	Orchfs__Peer__NodeRef ref = ORCHFS__PEER__NODE_REF__INIT;
+	peer_frame f = PEER_FRAME_INIT(NODE_SHOW);
+
+	*a = (struct ask){ .wait.done = ask_done };
+	ref.node = (char *)text;
+	f.node_show = &ref;
+	return peer_ask(c, &f, 3000, &a->wait);
+}
+
+static void test_deadline(void **state)
+{
+	struct peer_conn *c;
+	struct ask a, b;
+
+	(void)state;
+	c = up();
+	w.server.mute = true;
+	assert_int_equal(ask(c, &a, "x"), 0);
+	until(&w.server.requests, 1);
+	now += 2999;
+	peer_tick(&w.client.set);
+	assert_int_equal(a.done, 0);
+	now += 1;
+	peer_tick(&w.client.set);
+	assert_int_equal(a.done, 1);
+	assert_int_equal(a.rc, -ETIMEDOUT);
+	/* its answer comes late and is dropped, the link goes on */
+	answer(&w.server, 0);
+	settle();
+	assert_int_equal(a.done, 1);
+	w.server.mute = false;
+	assert_int_equal(ask(c, &b, "y"), 0);
+	until(&b.done, 1);
+	assert_int_equal(b.rc, 0);
+	assert_int_equal(w.client.closes + w.server.closes, 0);
+}
+
+/* Who waits is told when the link is lost. */
+static void test_lost(void **state)
+{
+	struct peer_conn *c;
+	struct ask a;
+
+	(void)state;
+	c = up();
+	w.server.mute = true;
+	assert_int_equal(ask(c, &a, "x"), 0);
+	until(&w.server.requests, 1);
+	peer_set_free(&w.server.set);
+	until(&a.done, 1);
+	assert_int_equal(a.rc, -ESHUTDOWN);
+	assert_string_equal(a.why, "orchd stops");
+	assert_int_equal(ask(c, &a, "x"), -ENOTCONN);
+}
+
+/* An answer that nobody asked for ends the link. */
+static void test_unasked(void **state)
+{
+	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
+	peer_frame f = PEER_FRAME_INIT(DONE);
+	struct peer_conn *c;
+
+	(void)state;
+	up();
+	c = peer_of_node(&w.server.set, 2);
+	f.id = 1;
+	f.done = &empty;
+	assert_int_equal(conn_send(c, &f), 0);
+	conn_watch(c);
+	until(&w.client.closes, 1);
+	assert_int_equal(w.client.rc, -EBADMSG);
+	assert_non_null(strstr(w.client.why, "what was not asked"));
+}
+
+static void test_flow(void **state)
+{
+	static struct ask asks[PEER_REQUESTS_MAX + 1];
+	struct peer_conn *c;
+
+	(void)state;
+	c = up();
+	w.server.mute = true;
+	for (int i = 0; i < PEER_REQUESTS_MAX; i++)
+		assert_int_equal(ask(c, &asks[i], "x"), 0);
+	assert_int_equal(ask(c, &asks[PEER_REQUESTS_MAX], "x"), -EAGAIN);
+	until(&w.server.requests, PEER_REQUESTS_MAX);
+	answer(&w.server, 5);
+	until(&asks[5].done, 1);
+	assert_int_equal(ask(c, &asks[PEER_REQUESTS_MAX], "x"), 0);
+	until(&w.server.requests, PEER_REQUESTS_MAX + 1);
+	assert_int_equal(w.server.closes, 0);
+	/* one that doesn't keep to it is dropped with the reason */
+	c->asked_max++;
+	assert_int_equal(ask(c, &asks[5], "x"), 0);
+	until(&w.server.closes, 1);
+	assert_int_equal(w.server.rc, -E2BIG);
+	until(&w.client.closes, 1);
+	assert_int_equal(w.client.rc, -E2BIG);
+	assert_non_null(strstr(w.client.why, "more requests than 64"));
+	for (int i = 0; i < PEER_REQUESTS_MAX; i++)
+		assert_int_equal(asks[i].done, 1);
+}
+
+static void test_flow_bytes(void **state)
+{
+	const size_t len = PEER_FRAME_MAX - 1024;
+	char *text = malloc(len + 1);
+	static struct ask asks[6];
+	struct peer_conn *c;
+	int rc, n = 0;
+
+	(void)state;
+	memset(text, 'x', len);
+	text[len] = 0;
+	c = up();
+	w.server.mute = true;
+	while (!(rc = ask(c, &asks[n], text)))
+		assert_true(++n < 6);
+	assert_int_equal(rc, -EAGAIN);
+	assert_int_equal(n, PEER_BYTES_MAX / len);
+	until(&w.server.requests, (unsigned int)n);
+	c->asked_bytes_max *= 2;
+	assert_int_equal(ask(c, &asks[n], text), 0);
+	until(&w.server.closes, 1);
+	assert_int_equal(w.server.rc, -E2BIG);
+	free(text);
+}
+
+/* More than a frame may hold isn't sent at all. */
+static void test_too_long(void **state)
+{
+	char *text = malloc(PEER_FRAME_MAX + 1);
+	struct peer_conn *c;
+	struct ask a;
+
+	(void)state;
+	memset(text, 'x', PEER_FRAME_MAX);
+	text[PEER_FRAME_MAX] = 0;
+	c = up();
+	assert_int_equal(ask(c, &a, text), -EMSGSIZE);
+	assert_int_equal(ask(c, &a, "x"), 0);
+	until(&a.done, 1);
+	assert_int_equal(a.rc, 0);
+	free(text);
+}
+
+#define world(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_frame_parts),
+		cmocka_unit_test(test_frame_bad),
+		world(test_up),
+		world(test_stranger),
+		world(test_false_server),
+		world(test_expired),
+		world(test_clock_ahead),
+		world(test_not_yet),
+		world(test_other_namespace),
+		world(test_false_hello),
+		world(test_not_admitted),
+		world(test_versions),
+		world(test_join_only),
+		world(test_join_false_ca),
+		world(test_plaintext),
+		world(test_old_tls),
+		world(test_alpn),
+		world(test_bad_messages),
+		world(test_too_many),
+		world(test_ping),
+		world(test_silence),
+		world(test_half_frame),
+		world(test_deadline),
+		world(test_lost),
+		world(test_unasked),
+		world(test_flow),
+		world(test_flow_bytes),
+		world(test_too_long),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	log_init(LOG_CRIT);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
