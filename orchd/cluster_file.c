@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/pem.h>
@@ -140,4 +141,30 @@ int pki_read(const char *dir, const char *name, EVP_PKEY **key, X509 **cert)
 	if (cert)
 		*cert = x;
 	return 0;
+}
+
+int cluster_keep(const char *from, const char *to)
+{
+	static const char *const names[] = { "ca.key", "ca.crt", "node.pem" };
+	char src[4200], dst[4200];
+	size_t len;
+	void *p;
+	int rc = 0;
+
+	snprintf(src, sizeof(src), "%.4096s/cluster", from);
+	snprintf(dst, sizeof(dst), "%.4096s/cluster", to);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		rc = file_read(src, names[i], &p, &len);
+		if (rc < 0)
+			break;
+		if (mkdir(dst, 0700) < 0 && errno != EEXIST)
+			rc = -errno;
+		if (!rc)
+			rc = file_write(dst, names[i], p, len);
+		OPENSSL_cleanse(p, len);
+		free(p);
+		if (rc < 0)
+			return rc;
+	}
+	return rc == -ENOENT ? 0 : rc;
 }

@@ -73,4 +73,10 @@ int file_write(const char *dir, const char *name, const void *p, size_t len);
 /** file_read() - malloced, at most 64 KiB: else -EFBIG. */
 int file_read(const char *dir, const char *name, void **p, size_t *len);
 
+/**
+ * cluster_keep() - another store takes the place of @from: copy an authority's
+ * keys to @to. Return: 0, also where there are none, or -errno.
+ */
+int cluster_keep(const char *from, const char *to);
+
 #endif

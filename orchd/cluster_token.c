@@ -205,6 +205,13 @@ void address_text(const struct address *a, char out[NS_NODE_ADDRESS])
 			 host, port);
 }
 
+void address_host(const struct address *a, char out[NS_NODE_ADDRESS])
+{
+	if (getnameinfo((const struct sockaddr *)&a->sa, a->len, out,
+			NS_NODE_ADDRESS, NULL, 0, NI_NUMERICHOST))
+		strcpy(out, "?");
+}
+
 int address_any(const struct address *a)
 {
 	const struct sockaddr_in6 *in6 = (const void *)&a->sa;

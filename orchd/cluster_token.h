@@ -47,6 +47,8 @@ struct address {
 int address_parse(const char *text, struct address *a);
 /** address_text() - with the port, as address_parse() takes it. */
 void address_text(const struct address *a, char out[NS_NODE_ADDRESS]);
+/** address_host() - without the port */
+void address_host(const struct address *a, char out[NS_NODE_ADDRESS]);
 /** address_any() - one that no other node can connect to: 0.0.0.0, :: */
 int address_any(const struct address *a);
 

@@ -85,8 +85,26 @@ int ctl_frame_length(const uint8_t head[4]);
 int ctl_run(struct ctl_call *c);
 /** ctl_served() - by name, "" for the only one; held: served_release(). */
 int ctl_served(struct ctl_call *c, const char *name, struct served **out);
+/** ctl_only() - the only namespace, not held. */
+int ctl_only(struct ctl_call *c, struct served **out);
 char *ctl_strdup(struct ctl_call *c, const char *s);
 void remove_tree(const char *path);
+
+/** ctl_load_wait() - until it serves, or a text why not. */
+int ctl_load_wait(struct ctl_call *c, struct served *sv);
+
+/* ctl_cluster.c */
+int ctl_cluster_init(struct ctl_call *c);
+int ctl_node_invite(struct ctl_call *c);
+int ctl_node_join(struct ctl_call *c);
+int ctl_node_list(struct ctl_call *c);
+int ctl_node_show(struct ctl_call *c);
+int ctl_node_remove(struct ctl_call *c);
+/** ctl_cluster_info() - of status; NULL where it is no cluster's. */
+Orchfs__Control__ClusterInfo *ctl_cluster_info(struct ctl_call *c,
+					       struct served *sv);
+/** ctl_say_agent() - a command that needs the store, at an agent. */
+int ctl_say_agent(struct ctl_call *c, struct served *sv);
 
 /* ctl_move.c */
 int ctl_move(struct ctl_call *c);

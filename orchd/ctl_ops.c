@@ -57,7 +57,7 @@ static int say(struct ctl_call *c, int rc, const char *text)
 	return rc;
 }
 
-static int find_only(struct ctl_call *c, struct served **out)
+int ctl_only(struct ctl_call *c, struct served **out)
 {
 	struct served *sv, *one = NULL;
 	int n = 0;
@@ -97,7 +97,7 @@ int ctl_served(struct ctl_call *c, const char *name, struct served **out)
 			return -ENOENT;
 		}
 	} else {
-		rc = find_only(c, &sv);
+		rc = ctl_only(c, &sv);
 		if (rc < 0)
 			return rc;
 	}
@@ -106,6 +106,8 @@ int ctl_served(struct ctl_call *c, const char *name, struct served **out)
 		return 0;
 	}
 	s = served_get_state(sv, problem, sizeof(problem));
+	if (s == SERVED_AGENT)
+		return ctl_say_agent(c, sv);
 	if (s == SERVED_STARTING)
 		return say(c, -EAGAIN, "the namespace is starting: try again");
 	if (s == SERVED_REFUSED)
@@ -185,6 +187,7 @@ static Orchfs__Control__NamespaceStatus *status_ns(struct ctl_call *c,
 		status_counts(c, sv, n);
 		served_release(sv);
 	}
+	n->cluster = ctl_cluster_info(c, sv);
 	n->txn = atomic_load(&sv->last_txn);
 	n->requests = atomic_load(&sv->requests);
 	n->resent = atomic_load(&sv->resent);
@@ -568,7 +571,7 @@ static void link_into_state(struct ctl_call *c, struct served *sv)
 			 strerror(errno));
 }
 
-static int load_wait(struct ctl_call *c, struct served *sv)
+int ctl_load_wait(struct ctl_call *c, struct served *sv)
 {
 	char problem[VOLUME_WHY];
 
@@ -615,7 +618,7 @@ static int op_load(struct ctl_call *c)
 	if (!rc)
 		rc = served_start(sv);
 	pthread_mutex_unlock(&one);
-	return rc < 0 ? rc : load_wait(c, sv);
+	return rc < 0 ? rc : ctl_load_wait(c, sv);
 }
 
 static int op_stop(struct ctl_call *c)
@@ -646,6 +649,12 @@ static const struct {
 	{ ORCHFS__CONTROL__REQUEST__OP_GIVE_BACK, ctl_give_back },
 	{ ORCHFS__CONTROL__REQUEST__OP_UPGRADE, ctl_upgrade },
 	{ ORCHFS__CONTROL__REQUEST__OP_MOVE, ctl_move },
+	{ ORCHFS__CONTROL__REQUEST__OP_CLUSTER_INIT, ctl_cluster_init },
+	{ ORCHFS__CONTROL__REQUEST__OP_NODE_INVITE, ctl_node_invite },
+	{ ORCHFS__CONTROL__REQUEST__OP_NODE_JOIN, ctl_node_join },
+	{ ORCHFS__CONTROL__REQUEST__OP_NODE_LIST, ctl_node_list },
+	{ ORCHFS__CONTROL__REQUEST__OP_NODE_SHOW, ctl_node_show },
+	{ ORCHFS__CONTROL__REQUEST__OP_NODE_REMOVE, ctl_node_remove },
 	{ ORCHFS__CONTROL__REQUEST__OP_JOB_LIST, ctl_job_list },
 	{ ORCHFS__CONTROL__REQUEST__OP_JOB_GET, ctl_job_get },
 	{ ORCHFS__CONTROL__REQUEST__OP_JOB_CANCEL, ctl_job_cancel },

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "backup.h"
+#include "cluster.h"
 #include "config.h"
 #include "ctl.h"
 #include "fault.h"
@@ -75,10 +76,14 @@ static void report_ready(void)
 	for (sv = served_first(); sv; sv = served_next(sv)) {
 		if (!served_settled(sv))
 			return;
-		if (served_get_state(sv, NULL, 0) == SERVED_SERVING)
+		switch (served_get_state(sv, NULL, 0)) {
+		case SERVED_SERVING:
+		case SERVED_AGENT:
 			serving++;
-		else
+			break;
+		default:
 			problems++;
+		}
 	}
 	if (daemon_state.taking) {
 		taken_over(&daemon_state);
@@ -216,7 +221,7 @@ static int serve_one(const char *dir)
 	if (!realpath(dir, real))
 		return -errno;
 	sv = served_find_dir(real);
-	if (!is_store(real) ||
+	if ((!is_store(real) && !cluster_is_agent(real)) ||
 	    (sv && served_get_state(sv, NULL, 0) != SERVED_REFUSED))
 		return 0;
 	sv = served_new(real);

@@ -96,7 +96,7 @@ struct peer_conn {
 	unsigned int owed;		/* answers */
 	size_t owed_bytes;
 	char why[PEER_WHY];		/* it is closed */
-	void *data;			/* the dialler's */
+	bool was_up;			/* the owner's */
 };
 
 /* All but request are told in any order of events, in the set's thread. */
@@ -135,7 +135,7 @@ void peer_set_free(struct peer_set *s);
 /** peer_accept() - @fd is connected and becomes the set's, whatever happens */
 void peer_accept(struct peer_set *s, int fd, const struct address *a);
 /** peer_dial() - -errno, or its end is told by closed() */
-int peer_dial(struct peer_set *s, const struct address *a, void *data);
+int peer_dial(struct peer_set *s, const struct address *a);
 /** peer_tick() - deadlines; at least twice a second */
 void peer_tick(struct peer_set *s);
 struct peer_conn *peer_find(struct peer_set *s, uint64_t id);

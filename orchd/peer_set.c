@@ -93,7 +93,7 @@ void peer_accept(struct peer_set *s, int fd, const struct address *a)
 	close(fd);
 }
 
-int peer_dial(struct peer_set *s, const struct address *a, void *data)
+int peer_dial(struct peer_set *s, const struct address *a)
 {
 	struct peer_conn *c;
 	int fd, one = 1;
@@ -115,7 +115,6 @@ int peer_dial(struct peer_set *s, const struct address *a, void *data)
 		close(fd);
 		return -ENOMEM;
 	}
-	c->data = data;
 	conn_watch(c);
 	return 0;
 }

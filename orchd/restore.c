@@ -15,6 +15,7 @@
 #include <rocksdb/c.h>
 
 #include "backup.h"
+#include "cluster_pki.h"
 #include "marker.h"
 #include "ns.h"
 #include "proto/store.pb-c.h"
@@ -324,6 +325,12 @@ int backup_restore(int fd, const char *name, const char *dir, char *why,
 	rc = store_place_begin(&p, dir, true, why, len);
 	if (!rc)
 		rc = backup_read(fd, name, NULL, p.tmp, why, len);
+	if (!rc) {
+		rc = cluster_keep(p.dir, p.tmp);
+		if (rc < 0)
+			snprintf(why, len, "%.300s/cluster: %s", p.dir,
+				 strerror(-rc));
+	}
 	if (!rc)
 		rc = store_place_commit(&p, aside, why, len);
 	if (!rc && *aside)

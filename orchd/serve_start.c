@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cluster.h"
 #include "ctl.h"
 #include "export.h"
 #include "log.h"
@@ -31,7 +32,7 @@ static int refuse(struct served *sv, int rc, const char *fmt, const char *arg)
 	return rc;
 }
 
-static int read_boot_id(char id[64])
+int read_boot_id(char id[64])
 {
 	int fd = open("/proc/sys/kernel/random/boot_id",
 		      O_RDONLY | O_CLOEXEC);
@@ -398,15 +399,14 @@ static void tell_lost(struct served *sv)
 
 int serve_open(struct served *sv)
 {
-	char boot_id[64];
 	uint64_t last = 0;
 	int rc;
 
-	rc = read_boot_id(boot_id);
+	rc = read_boot_id(sv->boot_id);
 	if (rc < 0)
 		return refuse(sv, rc, "%s: the kernel's boot id: %s",
 			      strerror(-rc));
-	rc = open_store(sv, boot_id, &last);
+	rc = open_store(sv, sv->boot_id, &last);
 	if (rc < 0)
 		return rc;
 	drop_checkpoints(sv);
@@ -453,6 +453,7 @@ void serve_own(struct served *sv)
 	}
 	served_txn(sv);
 	sv->need_attach = true;
+	cluster_start(sv);
 }
 
 static void final_markers(struct served *sv)
@@ -493,6 +494,7 @@ void serve_close(struct served *sv)
 	if (!refused)
 		served_set_state(sv, SERVED_STOPPING, "");
 	served_wait_users(sv);
+	cluster_stop(sv);
 	mover_stop(sv);
 	exporter_stop(sv);
 	deleter_stop(sv);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "cluster.h"
 #include "export.h"
 #include "log.h"
 #include "mover.h"
@@ -136,6 +137,7 @@ const char *served_state_name(enum served_state s)
 		[SERVED_SERVING] = "serving",
 		[SERVED_REFUSED] = "refused",
 		[SERVED_STOPPING] = "stopping",
+		[SERVED_AGENT] = "agent",
 	};
 
 	return names[s];
@@ -283,11 +285,69 @@ static void thread_teardown(struct served *sv)
 	loop_destroy(&sv->loop);
 }
 
+static void agent_begin(struct served *sv)
+{
+	cluster_start(sv);
+	served_set_state(sv, SERVED_AGENT, "");
+}
+
+static int agent_open(struct served *sv)
+{
+	char why[VOLUME_WHY] = "";
+	int rc;
+
+	rc = loop_init(&sv->loop);
+	sv->queue_source.fd = sv->queue.efd;
+	sv->queue_source.fn = queue_event;
+	if (!rc)
+		rc = loop_add(&sv->loop, &sv->queue_source, EPOLLIN);
+	if (!rc)
+		rc = read_boot_id(sv->boot_id);
+	if (!rc)
+		rc = cluster_agent(sv, why, sizeof(why));
+	if (rc < 0)
+		served_set_state(sv, SERVED_REFUSED, *why ? why :
+				 strerror(-rc));
+	return rc;
+}
+
+/* A namespace whose store is another node's: no engine, no kernel. */
+static void agent_main(struct served *sv)
+{
+	int rc = agent_open(sv);
+
+	if (!rc && sv->held_back)
+		served_set_state(sv, SERVED_WAITING, "until all namespaces "
+				 "are taken over");
+	else if (!rc)
+		agent_begin(sv);
+	while (!rc && !sv->stopping) {
+		rc = loop_turn(&sv->loop, -1);
+		rc = rc > 0 ? 0 : rc;
+	}
+	if (served_get_state(sv, NULL, 0) != SERVED_REFUSED)
+		served_set_state(sv, SERVED_STOPPING, "");
+	served_wait_users(sv);
+	cluster_stop(sv);
+	pthread_mutex_lock(&sv->lock);
+	sv->claimed = false;
+	pthread_mutex_unlock(&sv->lock);
+	if (served_get_state(sv, NULL, 0) != SERVED_REFUSED)
+		served_set_state(sv, SERVED_REFUSED, "stopped");
+	work_close(&sv->queue);
+	work_run(&sv->queue);
+	loop_destroy(&sv->loop);
+}
+
 static void *served_main(void *arg)
 {
 	struct served *sv = arg;
 	int rc;
 
+	if (sv->agent) {
+		agent_main(sv);
+		return NULL;
+	}
 	rc = thread_setup(sv);
 	if (!rc)
 		rc = serve_open(sv);
@@ -337,6 +397,7 @@ struct served *served_new(const char *dir)
 	sv->family_source.fd = -1;
 	sv->waiters_tail = &sv->waiters;
 	sv->held_back = hold_back;
+	sv->agent = cluster_is_agent(dir);
 	sv->parked_tail = &sv->parked;
 	sv->recent = calloc(RECENT_MAX, sizeof(*sv->recent));
 	if (!sv->recent || work_queue_init(&sv->queue) < 0) {
@@ -394,10 +455,13 @@ static void release_run(struct work *w)
 	struct served *sv = s->sv;
 
 	free(s);
-	if (!sv->ns || sv->stopping)
+	if ((!sv->ns && !sv->cluster) || sv->stopping)
 		return;
 	sv->held_back = false;
-	serve_own(sv);
+	if (sv->agent)
+		agent_begin(sv);
+	else
+		serve_own(sv);
 }
 
 void served_release_all(void)
@@ -419,9 +483,14 @@ void served_release_all(void)
 
 void served_join(struct served *sv)
 {
+	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+
+	/* a control thread may want to, and then the main thread */
+	pthread_mutex_lock(&one);
 	if (sv->thread_started)
 		pthread_join(sv->thread, NULL);
 	sv->thread_started = false;
+	pthread_mutex_unlock(&one);
 }
 
 void served_free(struct served *sv)
@@ -432,18 +501,30 @@ void served_free(struct served *sv)
 	free(sv);
 }
 
-int served_hold(struct served *sv)
+static int hold(struct served *sv, bool agent)
 {
 	int rc = -ESHUTDOWN;
 
 	pthread_mutex_lock(&sv->lock);
-	if (sv->ns && !sv->closing &&
-	    (sv->state == SERVED_SERVING || sv->state == SERVED_WAITING)) {
+	if (!sv->closing &&
+	    ((sv->ns && (sv->state == SERVED_SERVING ||
+			 sv->state == SERVED_WAITING)) ||
+	     (agent && sv->state == SERVED_AGENT))) {
 		sv->users++;
 		rc = 0;
 	}
 	pthread_mutex_unlock(&sv->lock);
 	return rc;
+}
+
+int served_hold(struct served *sv)
+{
+	return hold(sv, false);
+}
+
+int served_hold_cluster(struct served *sv)
+{
+	return hold(sv, true);
 }
 
 void served_release(struct served *sv)

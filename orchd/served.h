@@ -23,6 +23,7 @@ enum served_state {
 	SERVED_SERVING,
 	SERVED_REFUSED,		/* the thread has ended */
 	SERVED_STOPPING,
+	SERVED_AGENT,		/* of an authority; there is no store */
 };
 
 struct served;
@@ -163,6 +164,9 @@ struct served {
 	struct readmit readmit;
 	struct mover *mover;		/* mover.h */
 	struct exporter exporter;
+	bool agent;			/* does not change */
+	char boot_id[64];
+	struct cluster *cluster;	/* changes under lock; cluster.h */
 	uint64_t start_txn;		/* last of the store when it was opened */
 	uint64_t damaged;		/* backing files missing */
 
@@ -224,6 +228,11 @@ int served_call(struct served *sv, struct job *j, int timeout_ms);
  * served_closing() if it takes long. Return: 0 or -ESHUTDOWN.
  */
 int served_hold(struct served *sv);
+/**
+ * served_hold_cluster() - the same for its part in a cluster; an agent, which
+ * has no store, can be held by this alone.
+ */
+int served_hold_cluster(struct served *sv);
 void served_release(struct served *sv);
 bool served_closing(struct served *sv);
 void served_wait_users(struct served *sv);
@@ -254,6 +263,7 @@ int served_claim(struct served *sv, const char *name, const uint8_t uuid[16]);
 void served_on_settled(struct work_queue *q, void (*fn)(struct work *));
 
 /* serve_start.c, sweep.c: before requests */
+int read_boot_id(char id[64]);
 int serve_open(struct served *sv);
 /** serve_own() - no other daemon will need the store again: attach */
 void serve_own(struct served *sv);

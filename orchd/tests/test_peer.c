@@ -318,7 +318,7 @@ static void settle(void)
 
 static void dial(void)
 {
-	assert_int_equal(peer_dial(&w.client.set, &w.address, NULL), 0);
+	assert_int_equal(peer_dial(&w.client.set, &w.address), 0);
 }
 
 static struct peer_conn *up(void)

@@ -215,17 +215,30 @@ static int verdict(const struct fsck *f)
 	return f->repaired ? RC_REPAIRED : RC_OK;
 }
 
+/* Nothing to check, but the store of another node. */
+static int no_store(const char *dir, int err)
+{
+	char *agent = xasprintf("%s/cluster/agent", dir);
+	bool is_agent = !access(agent, F_OK);
+
+	free(agent);
+	if (is_agent)
+		return fail(RC_FAILED, "%s: this node is an agent and has no store: run fsck on the authority, which orchctl status names",
+			    dir);
+	return fail(RC_FAILED, "%s is no store (%s): name one with --store, or make one with 'orchctl init'",
+		    dir, strerror(err));
+}
+
 static int check_store(const char *dir, bool repair, struct json_object *out)
 {
 	struct fsck f = { .store = dir, .repair = repair };
 	char *db = xasprintf("%s/db/CURRENT", dir);
 	bool there = !access(db, F_OK);
-	int lock, rc;
+	int lock, rc, err = errno;
 
 	free(db);
 	if (!there)
-		return fail(RC_FAILED, "%s is no store (%s): name one with --store, or make one with 'orchctl init'",
-			    dir, strerror(errno));
+		return no_store(dir, err);
 	lock = lock_unserved(dir, repair, &rc);
 	if (rc)
 		return fail(rc, "the daemon cannot say whether it serves %s: try again",

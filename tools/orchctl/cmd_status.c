@@ -39,6 +39,9 @@ static struct json_object *ns_json(const ns_status *n)
 	json_object_object_add(o, "requests", json_uint(n->requests));
 	json_object_object_add(o, "resent", json_uint(n->resent));
 	json_object_object_add(o, "replayed", json_uint(n->replayed));
+	if (n->cluster)
+		json_object_object_add(o, "cluster",
+				       cluster_json(n->cluster));
 	return o;
 }
 
@@ -48,6 +51,10 @@ static void ns_print(const ns_status *n)
 	       uuid_text(n->uuid.data, n->uuid.len));
 	printf("state       %s%s%s\n", n->state, *n->problem ? ": " : "",
 	       n->problem);
+	if (n->cluster)
+		cluster_print(n->cluster);
+	if (n->cluster && n->cluster->agent)
+		return;
 	printf("store       %s\n", n->store);
 	printf("mounts      %u\n", n->mounts);
 	printf("inodes      about %" PRIu64 ", %" PRIu64 " orphans, %" PRIu64

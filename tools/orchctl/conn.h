@@ -7,6 +7,11 @@
 
 typedef Orchfs__Control__Request ctl_request;
 typedef Orchfs__Control__Response ctl_response;
+typedef Orchfs__Control__ClusterInfo cluster_info;
+
+/* cmd_cluster.c: of a namespace's status */
+struct json_object *cluster_json(const cluster_info *c);
+void cluster_print(const cluster_info *c);
 
 /** conn_open() - Return: fd, or -(exit code) after a message. */
 int conn_open(void);

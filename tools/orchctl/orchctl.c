@@ -54,6 +54,26 @@ static const struct command commands[] = {
 	{ "jobs", "watch", "JOB", "wait for the end of a job",
 	  "Also for files that are mapped. Exits as 'orchctl move' does.\n",
 	  1, 1, cmd_jobs_watch },
+	{ "cluster", "init", "NAME", "make a namespace that several nodes share",
+	  "Makes the namespace if it is not there, a certificate authority and this node's\n"
+	  "certificate. From then on the daemon listens for other nodes at --listen.\n"
+	  "Keep a copy of STORE/cluster: a backup does not have the keys.\n",
+	  1, 1, cmd_cluster_init },
+	{ "node", "invite", "", "print a token with which one node can join",
+	  "Whoever has the token can join until it is used or has expired.\n",
+	  0, 0, cmd_node_invite },
+	{ "node", "join", "TOKEN", "make this machine a node of a cluster",
+	  "The daemon makes a key, which stays on this machine, and keeps a connection to\n"
+	  "the cluster's authority from then on.\n",
+	  1, 1, cmd_node_join },
+	{ "node", "list", "", "list the nodes of a cluster", NULL,
+	  0, 0, cmd_node_list },
+	{ "node", "show", "NODE", "show one node", "NODE is a name or a number.\n",
+	  1, 1, cmd_node_show },
+	{ "node", "remove", "NODE", "take a node out of the cluster",
+	  "NODE is a name or a number. Its certificate is refused from then on and its\n"
+	  "connection is closed at once. The number is not used again.\n",
+	  1, 1, cmd_node_remove },
 	{ "mounts", NULL, "", "show the namespaces that the kernel knows",
 	  "Asks the kernel, so it works without a daemon.\n",
 	  0, 0, cmd_mounts },

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A namespace's cluster: from its files to links, and its beginning. */
+#include "cluster.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "arena.h"
+#include "config.h"
+#include "ctl.h"
+#include "log.h"
+#include "peer.h"
+
+#define CA_KEY		"ca.key"
+#define CA_CRT		"ca.crt"
+#define NODE_PEM	"node.pem"
+
+static struct cluster *cluster_new(struct served *sv)
+{
+	struct cluster *cl = calloc(1, sizeof(*cl));
+
+	if (!cl)
+		return NULL;
+	pthread_mutex_init(&cl->lock, NULL);
+	cl->sv = sv;
+	snprintf(cl->dir, sizeof(cl->dir), "%s/" CLUSTER_DIR, sv->dir);
+	return cl;
+}
+
+static void cluster_free(struct cluster *cl)
+{
+	if (!cl)
+		return;
+	EVP_PKEY_free(cl->ca_key);
+	EVP_PKEY_free(cl->key);
+	X509_free(cl->ca);
+	X509_free(cl->cert);
+	free(cl->nodes);
+	pthread_mutex_destroy(&cl->lock);
+	free(cl);
+}
+
+void cluster_set_problem(struct cluster *cl, const char *text)
+{
+	bool news;
+
+	pthread_mutex_lock(&cl->lock);
+	news = strcmp(cl->problem, text) != 0;
+	snprintf(cl->problem, sizeof(cl->problem), "%s", text);
+	pthread_mutex_unlock(&cl->lock);
+	if (news && *text)
+		log_warn(cl->ns, "cluster: %s", text);
+}
+
+void cluster_authority_text(struct cluster *cl, char *out, size_t len)
+{
+	snprintf(out, len, "node %u (%s%s%s)", cl->authority,
+		 cl->authority_name, cl->nr_addresses ? ", at " : "",
+		 cl->nr_addresses ? cl->address[0] : "");
+}
+
+static int read_file(struct cluster *cl, const char *name, EVP_PKEY **key,
+		     X509 **cert, char *why, size_t len)
+{
+	int rc = pki_read(cl->dir, name, key, cert);
+
+	if (rc < 0)
+		snprintf(why, len, "%.300s/%s: %s: put a copy of it back, or "
+			 "%s", cl->dir, name, rc == -EUCLEAN ? "damaged" :
+			 strerror(-rc), cl->agent ? "join again with a new "
+			 "token (orchctl node invite)" : "begin the cluster "
+			 "anew on a new namespace");
+	return rc;
+}
+
+/* Keys and certificates; they must be this node's. */
+static int read_keys(struct cluster *cl, char *why, size_t len)
+{
+	uint32_t node;
+	int rc;
+
+	rc = read_file(cl, CA_CRT, NULL, &cl->ca, why, len);
+	if (!rc)
+		rc = read_file(cl, NODE_PEM, &cl->key, &cl->cert, why, len);
+	if (!rc && !cl->agent)
+		rc = read_file(cl, CA_KEY, &cl->ca_key, NULL, why, len);
+	if (rc < 0)
+		return rc;
+	if (!pki_identity(cl->cert, cl->uuid, &node) && node == cl->node)
+		return 0;
+	snprintf(why, len, "%.300s/" NODE_PEM " is of another node: put the "
+		 "right one back", cl->dir);
+	return -EKEYREJECTED;
+}
+
+/* The authority: who it is, from the store. */
+static int from_store(struct cluster *cl, struct ns *ns, char *why, size_t len)
+{
+	const struct ns_cluster *c = ns_cluster(ns);
+	const struct ns_node *nodes;
+	uint8_t sha256[32];
+	size_t nr;
+	int rc;
+
+	strcpy(cl->ns, ns_name(ns));
+	memcpy(cl->uuid, ns_uuid(ns), 16);
+	cl->incarnation = ns_incarnation(ns);
+	cl->node = cl->authority = c->authority;
+	cl->epoch = c->epoch;
+	nodes = ns_nodes(ns, &nr);
+	cl->nodes = calloc(nr + 1, sizeof(*nodes));
+	if (!cl->nodes)
+		return -ENOMEM;
+	memcpy(cl->nodes, nodes, nr * sizeof(*nodes));
+	cl->nr_nodes = nr;
+	for (size_t i = 0; i < nr; i++) {
+		if (nodes[i].number != c->authority)
+			continue;
+		strcpy(cl->name, nodes[i].name);
+		strcpy(cl->authority_name, nodes[i].name);
+		strcpy(cl->address[0], nodes[i].address);
+		cl->nr_addresses = 1;
+	}
+	if (!cl->nr_addresses) {
+		snprintf(why, len, "the authority has no record: run orchctl "
+			 "fsck");
+		return -EUCLEAN;
+	}
+	rc = read_keys(cl, why, len);
+	if (rc < 0)
+		return rc;
+	pki_fingerprint(cl->ca, sha256);
+	if (!memcmp(sha256, c->ca_sha256, 32))
+		return 0;
+	snprintf(why, len, "%.300s/" CA_CRT " is of another cluster: put the "
+		 "right one back", cl->dir);
+	return -EKEYREJECTED;
+}
+
+static void start(struct served *sv, struct cluster *cl)
+{
+	int rc;
+
+	memcpy(cl->boot_id, sv->boot_id, sizeof(cl->boot_id));
+	rc = peer_start(cl, &cl->peer);
+	if (rc < 0)
+		cluster_set_problem(cl, strerror(-rc));
+}
+
+void cluster_start(struct served *sv)
+{
+	char why[VOLUME_WHY] = "";
+	struct cluster *cl = sv->cluster;
+	int rc;
+
+	if (!sv->agent) {
+		if (!ns_cluster(sv->ns))
+			return;
+		cl = cluster_new(sv);
+		if (!cl) {
+			log_err(sv->name, "cluster: out of memory");
+			return;
+		}
+		rc = from_store(cl, sv->ns, why, sizeof(why));
+		if (rc < 0)
+			cluster_set_problem(cl, *why ? why : strerror(-rc));
+		else
+			start(sv, cl);
+		pthread_mutex_lock(&sv->lock);
+		sv->cluster = cl;
+		pthread_mutex_unlock(&sv->lock);
+	} else {
+		start(sv, cl);
+	}
+}
+
+void cluster_stop(struct served *sv)
+{
+	struct cluster *cl;
+
+	pthread_mutex_lock(&sv->lock);
+	cl = sv->cluster;
+	sv->cluster = NULL;
+	pthread_mutex_unlock(&sv->lock);
+	if (cl && cl->peer)
+		peer_stop(cl->peer);
+	cluster_free(cl);
+}
+
+int cluster_agent(struct served *sv, char *why, size_t len)
+{
+	struct cluster *cl = cluster_new(sv);
+	struct agent_file a;
+	int rc;
+
+	if (!cl)
+		return -ENOMEM;
+	rc = agent_file_read(cl->dir, &a);
+	if (rc < 0) {
+		snprintf(why, len, "%.300s/agent: %s: move the directory away "
+			 "and join again with a new token", cl->dir,
+			 rc == -EUCLEAN ? "damaged" : strerror(-rc));
+		cluster_free(cl);
+		return rc;
+	}
+	cl->agent = true;
+	strcpy(cl->ns, a.ns);
+	memcpy(cl->uuid, a.uuid, 16);
+	cl->node = a.node;
+	strcpy(cl->name, a.name);
+	cl->authority = a.authority;
+	strcpy(cl->authority_name, a.authority_name);
+	memcpy(cl->address, a.address, sizeof(cl->address));
+	cl->nr_addresses = a.nr_addresses;
+	cl->epoch = a.epoch;
+	rc = read_keys(cl, why, len);
+	if (!rc && served_claim(sv, cl->ns, cl->uuid) < 0) {
+		rc = -EEXIST;
+		snprintf(why, len, "%.300s is an agent's part of namespace "
+			 "%s, which is served from another directory: remove "
+			 "one of the two", sv->dir, cl->ns);
+	}
+	if (rc < 0) {
+		cluster_free(cl);
+		return rc;
+	}
+	pthread_mutex_lock(&sv->lock);
+	sv->cluster = cl;
+	pthread_mutex_unlock(&sv->lock);
+	return 0;
+}
+
+/* Before anything is made: can it listen there at all? */
+static int try_address(const struct address *a, char *why, size_t len)
+{
+	char text[NS_NODE_ADDRESS];
+	int one = 1, fd, rc = 0;
+
+	address_text(a, text);
+	if (address_any(a)) {
+		snprintf(why, len, "%s: name one address of this machine, by "
+			 "which the other nodes reach it", text);
+		return -EINVAL;
+	}
+	fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (const struct sockaddr *)&a->sa, a->len) < 0)
+		rc = -errno;
+	close(fd);
+	if (rc < 0)
+		snprintf(why, len, "cannot listen at %s: %s: use an address "
+			 "of this machine and a free port", text,
+			 strerror(-rc));
+	return rc;
+}
+
+struct begin {
+	uint8_t ca_sha256[32];
+	struct ns_node first;
+	EVP_PKEY *ca_key, *key;
+	X509 *ca, *cert;
+};
+
+static int make_keys(struct begin *b, const char *ns, const uint8_t uuid[16])
+{
+	struct pki_issue i = {
+		.uuid = uuid, .node = b->first.number, .name = b->first.name,
+		.now = pki_time(), .seconds = PKI_YEAR,
+	};
+
+	b->ca_key = pki_key_new();
+	b->key = pki_key_new();
+	if (!b->ca_key || !b->key)
+		return -ENOMEM;
+	b->ca = pki_ca_new(b->ca_key, ns, i.now);
+	if (!b->ca)
+		return -ENOMEM;
+	i.ca = b->ca;
+	i.ca_key = b->ca_key;
+	i.key = b->key;
+	b->cert = pki_issue(&i, &b->first.serial);
+	pki_fingerprint(b->ca, b->ca_sha256);
+	return b->cert ? 0 : -ENOMEM;
+}
+
+/* A directory that is there is of an attempt that was cut short. */
+static int write_keys(const struct begin *b, const char *dir)
+{
+	int rc;
+
+	remove_tree(dir);
+	if (mkdir(dir, 0700) < 0)
+		return -errno;
+	rc = pki_write(dir, CA_KEY, b->ca_key, NULL);
+	if (!rc)
+		rc = pki_write(dir, CA_CRT, NULL, b->ca);
+	return rc ? rc : pki_write(dir, NODE_PEM, b->key, b->cert);
+}
+
+struct begin_job {
+	struct job j;
+	struct begin *b;
+	int rc;
+};
+
+/* In the namespace thread: it is a cluster's from here on. */
+static int begin_run(struct served *sv, struct job *j)
+{
+	struct begin_job *bj = container_of(j, struct begin_job, j);
+	char dir[4200];
+	int rc;
+
+	if (ns_cluster(sv->ns))
+		return -EEXIST;
+	snprintf(dir, sizeof(dir), "%s/" CLUSTER_DIR, sv->dir);
+	rc = write_keys(bj->b, dir);
+	if (!rc)
+		rc = ns_cluster_begin(sv->ns, bj->b->ca_sha256,
+				      &bj->b->first);
+	if (!rc)
+		rc = store_barrier(sv->st);
+	if (!rc)
+		cluster_start(sv);
+	return rc;
+}
+
+int cluster_init(struct served *sv, const char *listen, const char *name,
+		 char *why, size_t len)
+{
+	struct begin b = { .first.number = 1 };
+	struct begin_job *j;
+	struct address a;
+	int rc;
+
+	if (address_parse(listen, &a) < 0) {
+		snprintf(why, len, "\"%.100s\" is no address: use one like "
+			 "10.0.0.1, 10.0.0.1:7420 or [fd00::1]:7420", listen);
+		return -EINVAL;
+	}
+	rc = try_address(&a, why, len);
+	if (rc < 0)
+		return rc;
+	snprintf(b.first.name, sizeof(b.first.name), "%s", name);
+	address_text(&a, b.first.address);
+	b.first.joined.sec = pki_time();
+	rc = make_keys(&b, sv->name, sv->uuid);
+	j = rc ? NULL : job_new(sizeof(*j), begin_run);
+	if (j) {
+		j->b = &b;
+		rc = served_call(sv, &j->j, 0);
+		job_put(&j->j);
+	} else if (!rc) {
+		rc = -ENOMEM;
+	}
+	EVP_PKEY_free(b.ca_key);
+	EVP_PKEY_free(b.key);
+	X509_free(b.ca);
+	X509_free(b.cert);
+	if (rc == -EEXIST)
+		snprintf(why, len, "the namespace is a cluster's already: "
+			 "orchctl node list");
+	else if (rc < 0)
+		snprintf(why, len, "the cluster was not made: %s",
+			 strerror(-rc));
+	return rc;
+}
+
+/* Here: what another node would get over its link. */
+static int ask_here(struct cluster *cl, struct arena *a, const peer_frame *f,
+		    peer_frame **out, char *why, size_t len)
+{
+	peer_frame *r = arena_zalloc(a, sizeof(*r));
+	bool recheck = false;
+	int rc;
+
+	if (!r)
+		return -ENOMEM;
+	orchfs__peer__frame__init(r);
+	rc = cluster_op(cl, a, cl->node, "", f, r, &recheck, why, len);
+	if (recheck)
+		peer_recheck(cl->peer);
+	*out = r;
+	return rc;
+}
+
+static void *in_arena(void *a, size_t n)
+{
+	return arena_alloc(a, n);
+}
+
+static void not_alone(void *a, void *p)
+{
+	(void)a;
+	(void)p;
+}
+
+int cluster_ask(struct cluster *cl, struct arena *a, peer_frame *f,
+		peer_frame **out, char *why, size_t len)
+{
+	ProtobufCAllocator alloc = { in_arena, not_alone, a };
+	peer_frame *r;
+	uint8_t *buf;
+	size_t n;
+	int rc;
+
+	if (!cl->peer) {
+		pthread_mutex_lock(&cl->lock);
+		snprintf(why, len, "%.500s", cl->problem);
+		pthread_mutex_unlock(&cl->lock);
+		return -ENOTCONN;
+	}
+	if (!cl->agent)
+		return ask_here(cl, a, f, out, why, len);
+	rc = peer_call(cl->peer, f, CLUSTER_ASK_MS, &r, why, len);
+	if (rc < 0)
+		return rc;
+	n = orchfs__peer__frame__get_packed_size(r);
+	buf = arena_alloc(a, n);
+	if (buf)
+		orchfs__peer__frame__pack(r, buf);
+	frame_free(r);
+	*out = buf ? orchfs__peer__frame__unpack(&alloc, n, buf) : NULL;
+	return *out ? 0 : -ENOMEM;
+}

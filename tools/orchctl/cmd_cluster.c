@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+/* orchctl cluster init; node invite, join, list, show, remove */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <json-c/json.h>
+
+#include "orchctl.h"
+#include "adopt.h"
+#include "conn.h"
+
+typedef Orchfs__Control__NodeInfo node_info;
+
+static struct json_object *json_text(const char *s)
+{
+	return json_bytes(s, strlen(s));
+}
+
+struct json_object *cluster_json(const cluster_info *c)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "node", json_uint(c->node));
+	json_object_object_add(o, "name", json_text(c->name));
+	json_object_object_add(o, "role", json_text(c->agent ? "agent" :
+						    "authority"));
+	json_object_object_add(o, "authority", json_uint(c->authority));
+	json_object_object_add(o, "authority_name",
+			       json_text(c->authority_name));
+	json_object_object_add(o, "address", json_text(c->address));
+	json_object_object_add(o, "epoch", json_uint(c->epoch));
+	json_object_object_add(o, "certificate_expires",
+			       json_object_new_int64(c->expires));
+	json_object_object_add(o, "problem", json_text(c->problem));
+	if (c->agent) {
+		json_object_object_add(o, "connected",
+				json_object_new_boolean(c->connected));
+		json_object_object_add(o, "since",
+				       json_object_new_int64(c->since));
+	} else {
+		json_object_object_add(o, "nodes", json_uint(c->nodes));
+		json_object_object_add(o, "nodes_connected",
+				       json_uint(c->nodes_connected));
+	}
+	return o;
+}
+
+/* "2026-11-22 09:10:00", in a static buffer. */
+static const char *time_text(int64_t s)
+{
+	static char bufs[2][32];
+	static unsigned int next;
+	char *buf = bufs[next++ % 2];
+	time_t t = s;
+	struct tm tm;
+
+	if (!s || !localtime_r(&t, &tm) ||
+	    !strftime(buf, sizeof(bufs[0]), "%Y-%m-%d %H:%M:%S", &tm))
+		return "-";
+	return buf;
+}
+
+void cluster_print(const cluster_info *c)
+{
+	if (!c->agent) {
+		printf("cluster     node %" PRIu32 " (%s), the authority, at %s\n",
+		       c->node, c->name, c->address);
+		printf("nodes       %" PRIu32 ", %" PRIu32 " of the others connected\n",
+		       c->nodes, c->nodes_connected);
+	} else {
+		printf("cluster     node %" PRIu32 " (%s), agent of node %"
+		       PRIu32 " (%s) at %s\n", c->node, c->name,
+		       c->authority, c->authority_name, c->address);
+		printf("authority   %s%s%s\n", c->connected ? "connected" :
+		       "unreachable", c->since ? " since " : "",
+		       c->since ? time_text(c->since) : "");
+	}
+	if (*c->problem)
+		printf("problem     %s\n", c->problem);
+}
+
+/* A namespace that the daemon has already needs no store. */
+static int have_namespace(const char *name, bool *have)
+{
+	Orchfs__Control__Empty empty = ORCHFS__CONTROL__EMPTY__INIT;
+	ctl_response *resp;
+	size_t i;
+	int rc;
+
+	CTL_REQUEST(req, STATUS);
+	req.status = &empty;
+	*have = false;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	for (i = 0; resp->daemon && i < resp->daemon->n_ns; i++)
+		if (!strcmp(resp->daemon->ns[i]->name, name))
+			*have = true;
+	conn_free(resp);
+	return RC_OK;
+}
+
+static int make_namespace(const char *name)
+{
+	bool loaded;
+	char *dir;
+	int rc;
+
+	rc = adopt_prepare(name, NULL);
+	if (rc)
+		return rc;
+	dir = store_dir(name, NULL);
+	rc = run_orchd("--init", name, dir, -1);
+	if (!rc)
+		rc = adopt_store(name, dir, &loaded);
+	free(dir);
+	return rc;
+}
+
+int cmd_cluster_init(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__ClusterInit msg = ORCHFS__CONTROL__CLUSTER_INIT__INIT;
+	const char *listen = NULL, *node = "";
+	const struct opt extra[] = {
+		{ "listen", "ADDRESS[:PORT]", OPT_STRING,
+		  "where other nodes reach this one (port 7420)", &listen },
+		{ "node", "NAME", OPT_STRING,
+		  "name of this node (the host's)", &node },
+		{ 0 }
+	};
+	ctl_response *resp;
+	bool have;
+	int rc;
+
+	CTL_REQUEST(req, CLUSTER_INIT);
+	argv = args_parse(cmd, extra, &argc, argv);
+	if (!listen)
+		return fail(RC_USAGE, "--listen is missing: name the address by which the other nodes reach this one");
+	rc = have_namespace(argv[0], &have);
+	if (!rc && !have)
+		rc = make_namespace(argv[0]);
+	if (rc)
+		return rc;
+	msg.ns = argv[0];
+	msg.listen = (char *)listen;
+	msg.node = (char *)node;
+	req.cluster_init = &msg;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (resp->cluster && opts.json) {
+		print_json(cluster_json(resp->cluster));
+	} else if (resp->cluster) {
+		cluster_print(resp->cluster);
+		printf("next: orchctl node invite --namespace %s\n"
+		       "then, on another machine: orchctl node join TOKEN\n",
+		       argv[0]);
+	}
+	conn_free(resp);
+	return RC_OK;
+}
+
+/* "90", "30m", "2h", "7d" */
+static int parse_time(const char *s, uint32_t *out)
+{
+	static const struct {
+		char unit;
+		uint64_t seconds;
+	} units[] = {
+		{ 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 },
+	};
+	uint64_t v, factor = 1;
+	char *end;
+	size_t i;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	v = strtoull(s, &end, 10);
+	if (*end) {
+		for (i = 0; i < 4 && units[i].unit != *end; i++)
+			;
+		if (i == 4 || end[1])
+			return -EINVAL;
+		factor = units[i].seconds;
+	}
+	if (!v || v > UINT32_MAX / factor)
+		return -EINVAL;
+	*out = (uint32_t)(v * factor);
+	return 0;
+}
+
+int cmd_node_invite(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__NodeInvite msg = ORCHFS__CONTROL__NODE_INVITE__INIT;
+	const char *valid = NULL;
+	const struct opt extra[] = {
+		{ "valid", "TIME", OPT_STRING,
+		  "how long, like 30m, 2h, 7d (1d)", &valid },
+		{ 0 }
+	};
+	struct json_object *o;
+	ctl_response *resp;
+	int rc;
+
+	CTL_REQUEST(req, NODE_INVITE);
+	args_parse(cmd, extra, &argc, argv);
+	if (valid && parse_time(valid, &msg.valid))
+		return fail(RC_USAGE, "--valid: '%s' is not a time like 30m, 2h or 7d",
+			    valid);
+	msg.ns = (char *)opts.ns;
+	req.node_invite = &msg;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (opts.json) {
+		o = json_object_new_object();
+		json_object_object_add(o, "namespace", json_text(resp->ns));
+		json_object_object_add(o, "token", json_text(resp->token));
+		json_object_object_add(o, "expires",
+				       json_object_new_int64(resp->expires));
+		print_json(o);
+	} else {
+		printf("%s\n", resp->token);
+		fprintf(stderr, "valid for one node, until %s\n"
+			"next, on that machine: orchctl node join TOKEN\n",
+			time_text(resp->expires));
+	}
+	conn_free(resp);
+	return RC_OK;
+}
+
+int cmd_node_join(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__NodeJoin msg = ORCHFS__CONTROL__NODE_JOIN__INIT;
+	const char *node = "", *listen = "";
+	const struct opt extra[] = {
+		{ "node", "NAME", OPT_STRING,
+		  "name of this node (the host's)", &node },
+		{ "listen", "ADDRESS", OPT_STRING,
+		  "where other nodes reach this one (the one it connects from)",
+		  &listen },
+		{ 0 }
+	};
+	struct json_object *o;
+	ctl_response *resp;
+	int rc;
+
+	CTL_REQUEST(req, NODE_JOIN);
+	argv = args_parse(cmd, extra, &argc, argv);
+	msg.token = argv[0];
+	msg.node = (char *)node;
+	msg.listen = (char *)listen;
+	req.node_join = &msg;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (resp->cluster && opts.json) {
+		o = cluster_json(resp->cluster);
+		json_object_object_add(o, "namespace", json_text(resp->ns));
+		print_json(o);
+	} else if (resp->cluster) {
+		printf("namespace   %s\n", resp->ns);
+		printf("cluster     node %" PRIu32 " (%s), agent of node %"
+		       PRIu32 " (%s) at %s\n", resp->cluster->node,
+		       resp->cluster->name, resp->cluster->authority,
+		       resp->cluster->authority_name, resp->cluster->address);
+	}
+	conn_free(resp);
+	return RC_OK;
+}
+
+static struct json_object *node_json(const node_info *n)
+{
+	struct json_object *o = json_object_new_object();
+	char serial[48] = "";
+	size_t i;
+
+	for (i = 0; i < n->serial.len && i < 20; i++)
+		sprintf(serial + 2 * i, "%02x", n->serial.data[i]);
+	json_object_object_add(o, "number", json_uint(n->number));
+	json_object_object_add(o, "name", json_text(n->name));
+	json_object_object_add(o, "address", json_text(n->address));
+	json_object_object_add(o, "state", json_text(n->state));
+	json_object_object_add(o, "since", json_object_new_int64(n->since));
+	json_object_object_add(o, "joined", json_object_new_int64(n->joined));
+	json_object_object_add(o, "serial", json_text(serial));
+	return o;
+}
+
+static void node_print(const node_info *n)
+{
+	size_t i;
+
+	printf("node        %" PRIu32 " (%s)\n", n->number, n->name);
+	printf("address     %s\n", n->address);
+	printf("state       %s%s%s\n", n->state, n->since ? " since " : "",
+	       n->since ? time_text(n->since) : "");
+	printf("joined      %s\n", time_text(n->joined));
+	printf("certificate ");
+	for (i = 0; i < n->serial.len; i++)
+		printf("%02x", n->serial.data[i]);
+	printf("\n");
+}
+
+int cmd_node_list(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__NamespaceRef ref = ORCHFS__CONTROL__NAMESPACE_REF__INIT;
+	const Orchfs__Control__NodeList *l;
+	struct json_object *a;
+	ctl_response *resp;
+	size_t i;
+	int rc;
+
+	CTL_REQUEST(req, NODE_LIST);
+	args_parse(cmd, NULL, &argc, argv);
+	ref.name = (char *)opts.ns;
+	req.node_list = &ref;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	l = resp->nodes;
+	if (opts.json) {
+		a = json_object_new_array();
+		for (i = 0; l && i < l->n_node; i++)
+			json_object_array_add(a, node_json(l->node[i]));
+		print_json(a);
+	} else {
+		printf("%6s  %-20s %-11s %-19s  %s\n", "NUMBER", "NAME",
+		       "STATE", "SINCE", "ADDRESS");
+		for (i = 0; l && i < l->n_node; i++)
+			printf("%6" PRIu32 "  %-20s %-11s %-19s  %s\n",
+			       l->node[i]->number, l->node[i]->name,
+			       l->node[i]->state,
+			       time_text(l->node[i]->since),
+			       l->node[i]->address);
+	}
+	conn_free(resp);
+	return RC_OK;
+}
+
+int cmd_node_show(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__NodeRef ref = ORCHFS__CONTROL__NODE_REF__INIT;
+	ctl_response *resp;
+	size_t i;
+	int rc;
+
+	CTL_REQUEST(req, NODE_SHOW);
+	argv = args_parse(cmd, NULL, &argc, argv);
+	ref.ns = (char *)opts.ns;
+	ref.node = argv[0];
+	req.node_show = &ref;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	for (i = 0; resp->nodes && i < resp->nodes->n_node; i++) {
+		if (opts.json)
+			print_json(node_json(resp->nodes->node[i]));
+		else
+			node_print(resp->nodes->node[i]);
+	}
+	conn_free(resp);
+	return RC_OK;
+}
+
+int cmd_node_remove(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__NodeRef ref = ORCHFS__CONTROL__NODE_REF__INIT;
+	ctl_response *resp;
+	int rc;
+
+	CTL_REQUEST(req, NODE_REMOVE);
+	argv = args_parse(cmd, NULL, &argc, argv);
+	ref.ns = (char *)opts.ns;
+	ref.node = argv[0];
+	req.node_remove = &ref;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (opts.json)
+		print_done();
+	else if (resp->nodes && resp->nodes->n_node)
+		printf("node %" PRIu32 " (%s) is removed: its certificate is refused from now on\n",
+		       resp->nodes->node[0]->number,
+		       resp->nodes->node[0]->name);
+	conn_free(resp);
+	return RC_OK;
+}
