@@ -91,7 +91,7 @@ try 1 "Usage:" "$mount" -q orch "$dir"
 "$orchctl" --help | sed -n 's/^  \([a-z][a-z ]*[a-z]\).*/\1/p' |
 while read -r area verb rest; do
 	case "$area" in
-	volume | jobs) echo "$area $verb" ;;
+	volume | jobs | cluster | node) echo "$area $verb" ;;
 	*) echo "$area" ;;
 	esac
 done >"$dir/commands"
