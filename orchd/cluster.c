@@ -15,6 +15,7 @@
 #include "ctl.h"
 #include "log.h"
 #include "peer.h"
+#include "peer_conn.h"
 
 #define CA_KEY		"ca.key"
 #define CA_CRT		"ca.crt"
@@ -209,6 +210,7 @@ int cluster_agent(struct served *sv, char *why, size_t len)
 		return rc;
 	}
 	cl->agent = true;
+	cl->incarnation = peer_now();	/* of this boot */
 	strcpy(cl->ns, a.ns);
 	memcpy(cl->uuid, a.uuid, 16);
 	cl->node = a.node;

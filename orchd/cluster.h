@@ -90,6 +90,8 @@ int cluster_do(struct cluster *cl, int (*fn)(struct ns *ns, void *arg),
 int cluster_op(struct cluster *cl, struct arena *a, uint32_t node,
 	       const char *address, const peer_frame *f, peer_frame *out,
 	       bool *recheck, char *why, size_t len);
+/** cluster_keep_epoch() - an agent's: what it has seen is not forgotten. */
+int cluster_keep_epoch(struct cluster *cl, uint64_t epoch);
 /** cluster_renew() - this node's certificate, where it is due. */
 void cluster_renew(struct cluster *cl);
 

@@ -73,6 +73,18 @@ static int decode(const Orchfs__Peer__AgentFile *m, struct agent_file *a)
 	return 0;
 }
 
+int cluster_keep_epoch(struct cluster *cl, uint64_t epoch)
+{
+	struct agent_file a;
+	int rc;
+
+	rc = agent_file_read(cl->dir, &a);
+	if (rc < 0 || a.epoch >= epoch)
+		return rc;
+	a.epoch = epoch;
+	return agent_file_write(cl->dir, &a);
+}
+
 int agent_file_read(const char *dir, struct agent_file *a)
 {
 	const size_t head = strlen(HEAD);

@@ -203,6 +203,43 @@ static int peer_admit(struct peer_set *s, struct peer_conn *c, char *why,
 	return c->node ? admit_node(cl, c, why, len) : 0;
 }
 
+struct epoch_note {
+	struct work w;
+	struct peer *p;
+	uint64_t epoch;
+};
+
+static void epoch_run(struct work *w)
+{
+	struct epoch_note *n = container_of(w, struct epoch_note, w);
+	int rc = cluster_keep_epoch(n->p->cl, n->epoch);
+
+	if (rc < 0)
+		log_warn(n->p->cl->ns, "%s/agent: %s", n->p->cl->dir,
+			 strerror(-rc));
+	free(n);
+}
+
+/* One of an earlier epoch is refused from now on. */
+static void see_epoch(struct peer *p, uint64_t epoch)
+{
+	struct epoch_note *n;
+	bool news;
+
+	pthread_mutex_lock(&p->cl->lock);
+	news = epoch > p->cl->epoch;
+	if (news)
+		p->cl->epoch = epoch;
+	pthread_mutex_unlock(&p->cl->lock);
+	n = news ? calloc(1, sizeof(*n)) : NULL;
+	if (!n)
+		return;
+	n->w.run = epoch_run;
+	n->p = p;
+	n->epoch = epoch;
+	work_post(&p->ops.q, &n->w);
+}
+
 static void peer_up(struct peer_set *s, struct peer_conn *c)
 {
 	struct peer *p = of(s);
@@ -220,6 +257,7 @@ static void peer_up(struct peer_set *s, struct peer_conn *c)
 	if (p->cl->agent) {
 		p->up_at = peer_now();
 		p->renew_at = 0;
+		see_epoch(p, c->hello.epoch);
 		log_info(p->cl->ns, "connected to node %u at %s", c->node,
 			 c->address_text);
 	} else {

@@ -209,6 +209,7 @@ void conn_end(struct peer_conn *c, int rc)
 		s->nr_up--;
 	else
 		s->nr_new--;
+	s->owed_bytes -= c->owed_bytes;
 	c->state = PEER_CLOSING;
 	c->deadline = rc == -ECONNRESET ? 0 : peer_now() + PEER_LINGER_MS;
 	shutdown(c->source.fd, SHUT_WR);
@@ -370,7 +371,20 @@ static int hear_request(struct peer_conn *c, peer_frame *f, size_t size)
 	c->last_request = f->id;
 	c->owed++;
 	c->owed_bytes += size;
+	c->set->owed_bytes += size;
 	return 1;
+}
+
+/* All peers together have sent more than there may be: not now. */
+static void decline(struct peer_conn *c, const peer_frame *f, size_t size)
+{
+	Orchfs__Peer__Failure m = ORCHFS__PEER__FAILURE__INIT;
+	peer_frame out = PEER_FRAME_INIT(FAILURE);
+
+	m.status = -EBUSY;
+	m.text = "the authority has too much to do: try again";
+	out.failure = &m;
+	peer_answer(c->set, c->id, f->id, size, &out);
 }
 
 static int hear_answer(struct peer_conn *c, const peer_frame *f)
@@ -425,6 +439,10 @@ static int hear(struct peer_conn *c, peer_frame *f, size_t size)
 	} else if (body != PEER_BODY(PONG)) {
 		rc = because(c, -EBADMSG, "it has sent what is no message "
 			     "here (%d)", body);
+	}
+	if (rc == 1 && c->set->owed_bytes > PEER_ALL_MAX) {
+		decline(c, f, size);
+		rc = 0;
 	}
 	if (rc == 1) {
 		c->set->ops->request(c->set, c, f, size);

@@ -15,6 +15,7 @@
 #define PEER_VERSION		1
 #define PEER_REQUESTS_MAX	64
 #define PEER_BYTES_MAX		(4U << 20)
+#define PEER_ALL_MAX		(64U << 20)	/* of all peers */
 #define PEER_NEW_MAX		64	/* not authenticated */
 #define PEER_NEW_ADDRESS_MAX	8	/* of these from one address */
 #define PEER_UP_MAX		1200
@@ -123,6 +124,7 @@ struct peer_set {
 	struct peer_self self;
 	struct peer_conn *conns;
 	unsigned int nr_new, nr_up;
+	size_t owed_bytes;		/* requests not answered */
 	uint64_t next_id;
 };
 

@@ -176,6 +176,7 @@ void peer_answer(struct peer_set *s, uint64_t id, uint64_t request,
 		return;
 	c->owed--;
 	c->owed_bytes -= size;
+	s->owed_bytes -= size;
 	f->id = request;
 	/* without memory it is never answered: who asked has a deadline */
 	if (!conn_send(c, f))

@@ -909,7 +909,28 @@ static void test_flow_bytes(void **state)
 	assert_int_equal(ask(c, &asks[n], text), 0);
 	until(&w.server.closes, 1);
 	assert_int_equal(w.server.rc, -E2BIG);
+	assert_int_equal(w.server.set.owed_bytes, 0);
 	free(text);
+}
+
+/* All peers together: what is too much is declined, the link goes on. */
+static void test_flow_all(void **state)
+{
+	struct peer_conn *c;
+	struct ask a;
+
+	(void)state;
+	c = up();
+	w.server.set.owed_bytes += PEER_ALL_MAX;
+	assert_int_equal(ask(c, &a, "x"), 0);
+	until(&a.done, 1);
+	assert_int_equal(a.rc, -EBUSY);
+	assert_int_equal(w.server.requests, 0);
+	w.server.set.owed_bytes -= PEER_ALL_MAX;
+	assert_int_equal(ask(c, &a, "x"), 0);
+	until(&a.done, 1);
+	assert_int_equal(a.rc, 0);
+	assert_int_equal(w.server.set.owed_bytes, 0);
 }
 
 /* More than a frame may hold isn't sent at all. */
@@ -962,6 +983,7 @@ int main(void)
 		world(test_unasked),
 		world(test_flow),
 		world(test_flow_bytes),
+		world(test_flow_all),
 		world(test_too_long),
 	};
 
