@@ -18,6 +18,7 @@
 #define MOVER_BATCH_BYTES	(32ULL << 20)
 #define MOVER_LEFT		1000	/* files a job tells of */
 #define MOVER_WALKS		3
+#define MOVER_AHEAD		512	/* entries that a walk reads at once */
 #define MOVER_DRAIN_MS		3000
 #define MOVER_RETRY_MS		1000
 #define MOVER_TRIES		3
@@ -72,7 +73,7 @@ struct mover_walk {
 		uint64_t dir, cookie;
 	} *stack;
 	size_t depth, max;
-	struct ns_move_entry ahead[64];	/* of the last place */
+	struct ns_move_entry *ahead;	/* of the last place; MOVER_AHEAD */
 	size_t pos, nr;
 	bool begun;
 	/* a drain's: inodes in order of number */
@@ -187,6 +188,8 @@ void mover_kick(struct served *sv);	/* something may go on */
 void mover_free_dead(struct mover *mv);
 
 /* mover_walk.c */
+/** walk_room() - memory for what is read ahead. Return: 0 or -ENOMEM. */
+int walk_room(struct mover_walk *w);
 void walk_restart(struct mover_walk *w);
 void walk_free(struct mover_walk *w);
 /**

@@ -10,9 +10,6 @@
 
 #include "mover.h"
 
-#define ENTRIES	(sizeof(((struct mover_walk *)0)->ahead) / \
-		 sizeof(struct ns_move_entry))
-
 struct mover_job *mover_drain_of(struct served *sv, uint32_t volume)
 {
 	struct mover_job *j, *found = NULL;
@@ -157,8 +154,11 @@ int drain_next(struct mover_job *j, unsigned int *budget,
 			return 0;
 		if (!*budget)
 			return -EAGAIN;
-		n = ns_drain_list(j->sv->ns, j->rec.volume, &w->after, budget,
-				  w->ahead, ENTRIES);
+		/* each scan of all instances sorts what the memtable holds */
+		n = walk_room(w);
+		if (!n)
+			n = ns_drain_list(j->sv->ns, j->rec.volume, &w->after,
+					  budget, w->ahead, MOVER_AHEAD);
 		if (n < 0)
 			return n;
 		w->pos = 0;

@@ -10,9 +10,6 @@
 
 #include "mover.h"
 
-#define ENTRIES	(sizeof(((struct mover_walk *)0)->ahead) / \
-		 sizeof(struct ns_move_entry))
-
 void walk_restart(struct mover_walk *w)
 {
 	w->depth = 0;
@@ -24,7 +21,15 @@ void walk_restart(struct mover_walk *w)
 void walk_free(struct mover_walk *w)
 {
 	free(w->stack);
+	free(w->ahead);
 	*w = (struct mover_walk){ 0 };
+}
+
+int walk_room(struct mover_walk *w)
+{
+	if (!w->ahead)
+		w->ahead = malloc(MOVER_AHEAD * sizeof(*w->ahead));
+	return w->ahead ? 0 : -ENOMEM;
 }
 
 static int push(struct mover_walk *w, uint64_t dir)
@@ -59,11 +64,14 @@ static int read_ahead(struct mover_job *j, unsigned int *budget)
 {
 	struct mover_walk *w = &j->walk;
 	struct mover_place *p = &w->stack[w->depth - 1];
-	size_t max = *budget < ENTRIES ? *budget : ENTRIES;
+	size_t max = *budget < MOVER_AHEAD ? *budget : MOVER_AHEAD;
 	int n;
 
 	if (w->pos < w->nr)
 		return 0;
+	n = walk_room(w);
+	if (n)
+		return n;
 	w->pos = w->nr = 0;
 	n = ns_move_list(j->sv->ns, p->dir, p->cookie, w->ahead, max);
 	if (n <= 0) {
