@@ -317,7 +317,9 @@ static int orchfs_open_begin(struct orchfs_making *m, struct file *file,
 {
 	u32 rflags = ORCHFS_REQ_FLAG_LAYOUT;
 
-	if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC))
+	/* where the VFS will refuse writing, nobody is to count as a writer */
+	if (((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)) &&
+	    !__mnt_is_readonly(file->f_path.mnt))
 		rflags |= ORCHFS_REQ_FLAG_WRITE;
 	if (flags & O_CREAT) {
 		if (flags & O_EXCL)

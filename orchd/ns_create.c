@@ -78,8 +78,9 @@ static int open_existing(struct ns *ns, struct creation *c, uint64_t ino)
 		return rc == -ENOENT ? -EUCLEAN : rc;
 	rc = inode_reply(ns, &i, c->rep);
 	if (!rc && wants(c->rq, ORCHFS_REQ_FLAG_LAYOUT))
-		rc = layout_grant(ns, &i, wants(c->rq, ORCHFS_REQ_FLAG_WRITE),
-				  c->rep);
+		rc = layout_grant_early(ns, &i,
+					wants(c->rq, ORCHFS_REQ_FLAG_WRITE),
+					c->rep);
 	c->rep->flags |= ORCHFS_REQ_FLAG_EXISTING;
 	return rc;
 }

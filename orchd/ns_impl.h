@@ -264,6 +264,8 @@ uint32_t inode_generation(const struct ns *ns, uint64_t ino);
 /* ns_layout.c */
 int layout_grant(struct ns *ns, const struct inode *i, bool write,
 		 struct op_reply *rep);
+int layout_grant_early(struct ns *ns, const struct inode *i, bool write,
+		       struct op_reply *rep);
 
 /* ns_xattr.c: put xattrs on an inode of the transaction */
 int xattrs_put(struct txn *t, struct tnode *n, const struct op_xattr *x,

@@ -103,6 +103,22 @@ void ns_layout_unsent(struct ns *ns, uint64_t ino, const struct op_layout *lay)
 	}
 }
 
+/*
+ * With a look-up, before the kernel has judged whether the caller may. A grant
+ * for writing counts as a writer, so where that hurts nothing is granted, and
+ * the kernel asks for it when it has judged.
+ */
+int layout_grant_early(struct ns *ns, const struct inode *i, bool write,
+		       struct op_reply *rep)
+{
+	const struct live *l = live_find(ns, i->ino);
+
+	if (write && ((l && l->moving) ||
+		      i->flags & ORCHFS_ATTR_IMMUTABLE))
+		return 0;
+	return layout_grant(ns, i, write, rep);
+}
+
 int ns_grant(struct ns *ns, uint64_t ino, bool write, struct op_layout *out)
 {
 	struct op_reply rep = { 0 };

@@ -108,6 +108,6 @@ int ns_op_lookup(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
 	if (rc || !(rq->flags & ORCHFS_REQ_FLAG_LAYOUT))
 		return rc;
 	/* A damaged file can still be looked at and removed. */
-	rc = layout_grant(ns, &i, rq->flags & ORCHFS_REQ_FLAG_WRITE, rep);
+	rc = layout_grant_early(ns, &i, rq->flags & ORCHFS_REQ_FLAG_WRITE, rep);
 	return rc == -EIO ? 0 : rc;
 }

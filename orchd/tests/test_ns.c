@@ -562,10 +562,23 @@ static uint64_t in_project(uint32_t projid)
 	return d;
 }
 
+/* Does it bring a layout? */
+static bool lookup_to_write(uint64_t dir, const char *name)
+{
+	struct op_req rq = env_req(&e, K(LOOKUP), 0);
+
+	rq.node = dir;
+	rq.name = (struct op_name){ name, strlen(name) };
+	rq.flags = F(LAYOUT) | F(WRITE);
+	assert_int_equal(env_run(&e, &rq), 0);
+	return e.rep.has_layout;
+}
+
 /* What chattr sets, and what of it is inherited. */
 static void test_flags(void **state)
 {
 	uint64_t p, q, d, f;
+	struct op_req rq;
 
 	begin(state);
 	p = in_project(7);
@@ -578,6 +591,21 @@ static void test_flags(void **state)
 	assert_int_equal(e.rep.attr.projid, 7);
 	assert_int_equal(e.rep.attr.flags & ORCHFS_ATTR_SETTABLE,
 			 ORCHFS_ATTR_NODUMP);
+	/* a look-up makes nobody a writer who will be refused */
+	assert_true(lookup_to_write(d, "f"));
+	rq = env_req(&e, K(SETATTR), 3);
+	rq.node = f;
+	rq.valid = ORCHFS_SET_FLAGS;
+	rq.attr.flags = ORCHFS_ATTR_IMMUTABLE | ORCHFS_ATTR_NO_CAP;
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_false(lookup_to_write(d, "f"));
+	assert_int_equal(do_open(&e, f, true), 0);
+	do_return(&e, f, e.rep.layout.generation);
+	rq = env_req(&e, K(SETATTR), 3);
+	rq.node = f;
+	rq.valid = ORCHFS_SET_FLAGS;
+	rq.attr.flags = ORCHFS_ATTR_NODUMP | ORCHFS_ATTR_NO_CAP;
+	assert_int_equal(env_run(&e, &rq), 0);
 	assert_int_equal(do_rename(&e, d, "f", q, "f", 0), -EXDEV);
 	assert_int_equal(do_link(&e, f, q, "f"), -EXDEV);
 	assert_int_equal(do_rename(&e, d, "f", p, "f", 0), 0);
