@@ -108,7 +108,13 @@ int orchfs_truncate(struct inode *inode, const struct iattr *iattr)
 		.ia_size = iattr->ia_size,
 	};
 
-	return backing_setattr(inode, &ia, true);
+	int ret = backing_setattr(inode, &ia, true);
+
+	if (!ret && IS_SYNC(inode))
+		ret = orchfs_commit_times(inode);
+	if (!ret && IS_SYNC(inode))
+		ret = orchfs_durable_names(inode, false);
+	return ret;
 }
 
 /*
