@@ -52,7 +52,7 @@ static int file_mirror_mode(struct orchfs_file *of)
 	}
 	of->file->f_mode |= orchfs_layout_first(lay)->f_mode &
 			    (FMODE_NOWAIT | FMODE_CAN_ODIRECT);
-	of->wb_inode = lay->inode;
+	of->wb_instance = lay->instance;
 	of->wb_since = filemap_sample_wb_err(lay->inode->i_mapping);
 	orchfs_layout_put(lay);
 	return 0;

@@ -35,8 +35,8 @@ struct orchfs_backing {
  * @backings: all of them; more than one only after swaps (oi->files_lock)
  * @node: on orchfs_open_inode.files once there is a backing file
  * @lock: opening backing files
- * @wb_since: errors of the instance @wb_inode up to here were there at open
- * @wb_inode: identifies that instance; never looked into
+ * @wb_since: errors of the instance @wb_instance up to here were there at open
+ * @wb_instance: its number; 0: none
  * @wb_err: error of a backing file that was closed after a swap
  */
 struct orchfs_file {
@@ -47,7 +47,7 @@ struct orchfs_file {
 	struct list_head node;
 	struct mutex lock;
 	errseq_t wb_since;
-	const void *wb_inode;
+	u64 wb_instance;
 	int wb_err;
 };
 

@@ -116,6 +116,7 @@ static struct orchfs_backing *backing_reuse(struct orchfs_file *of,
 
 /* Another backing file of this opener may have seen fewer errors. */
 static void backing_inherit_errors_locked(struct orchfs_file *of,
+					  const struct orchfs_layout *lay,
 					  struct file *file)
 {
 	struct inode *inode = file_inode(file);
@@ -123,9 +124,9 @@ static void backing_inherit_errors_locked(struct orchfs_file *of,
 
 	lockdep_assert_held(&of->oi->files_lock);
 
-	if (of->wb_inode == inode)
+	if (of->wb_instance == lay->instance)
 		file->f_wb_err = of->wb_since;
-	of->wb_inode = NULL;
+	of->wb_instance = 0;
 	list_for_each_entry(b, &of->backings, node)
 		if (file_inode(b->file) == inode)
 			file->f_wb_err = b->file->f_wb_err;
@@ -154,7 +155,7 @@ static struct orchfs_backing *backing_open(struct orchfs_file *of,
 	b->layout = orchfs_layout_get(lay);
 	spin_lock(&of->oi->files_lock);
 	/* Errors that happened since the open are this opener's too. */
-	backing_inherit_errors_locked(of, file);
+	backing_inherit_errors_locked(of, lay, file);
 	list_add(&b->node, &of->backings);
 	if (list_empty(&of->node))
 		list_add(&of->node, &of->oi->files);
@@ -247,15 +248,12 @@ static void backing_sweep_locked(struct orchfs_file *of,
 
 	lockdep_assert_held(&of->oi->files_lock);
 
-	/* another inode may get the address of one that isn't held any more */
-	if (of->wb_inode != lay->inode)
-		of->wb_inode = NULL;
 	list_for_each_entry_safe(b, next, &of->backings, node) {
 		if (backing_suits(of->file, b->file, lay))
 			continue;
 		if (file_inode(b->file) == lay->inode) {
 			/* the next one goes on from there */
-			of->wb_inode = lay->inode;
+			of->wb_instance = lay->instance;
 			of->wb_since = READ_ONCE(b->file->f_wb_err);
 		} else {
 			err = file_check_and_advance_wb_err(b->file);
@@ -348,6 +346,8 @@ static void aio_write_written(struct orchfs_aio *aio, long res)
 	if (res > 0)
 		orchfs_attr_written(file_inode(aio->outer->ki_filp),
 				    file_inode(aio->iocb.ki_filp));
+	else if (res != -EAGAIN)
+		orchfs_contents_changed(file_inode(aio->outer->ki_filp));
 }
 
 static void aio_read_done(struct kiocb *iocb, long res)
@@ -377,7 +377,7 @@ static void aio_write_done(struct kiocb *iocb, long res)
 	}
 	if (in_task())
 		aio_write_written(aio, res);
-	else if (res > 0)
+	else
 		orchfs_contents_changed(file_inode(aio->outer->ki_filp));
 	aio_finish_write(aio, res);
 }
@@ -523,6 +523,9 @@ ssize_t orchfs_local_write(struct orchfs_file *of, struct kiocb *iocb,
 		if (ret > 0)
 			orchfs_attr_written(file_inode(of->file),
 					    file_inode(io.file));
+		else if (ret != -EAGAIN)
+			/* it may have failed after it had changed pages */
+			orchfs_contents_changed(file_inode(of->file));
 	}
 	orchfs_io_end(&io);
 	return ret;
