@@ -159,6 +159,14 @@ err_gate_exit:
 	return ret;
 }
 
+/**
+ * orchfs_layout_flush_swaps() - wait for works that hold a channel
+ */
+void orchfs_layout_flush_swaps(void)
+{
+	flush_workqueue(orchfs_swap_wq);
+}
+
 /* Until no layout that was put still pins a backing file. */
 static void layout_flush_dead(void)
 {
@@ -251,13 +259,13 @@ static struct orchfs_layout *layout_replace_locked(struct orchfs_inode *ii,
 
 /*
  * A mapped area can't be redirected or stopped, nor a writable one be made
- * read-only.
+ * read-only. May sleep.
  */
 static bool layout_pinned(const struct orchfs_layout *old,
 			  const struct orchfs_layout *new)
 {
 	if (old->instance != new->instance)
-		return orchfs_layout_mapped(old);
+		return orchfs_layout_mapped_sure(old);
 	return old->inode && old->writable && !new->writable &&
 	       mapping_writably_mapped(old->inode->i_mapping);
 }
@@ -367,6 +375,46 @@ static void layout_raise_floor(struct super_block *sb, u64 generation)
 }
 
 /*
+ * The last news of a mapping that has ended are taken over before the layout
+ * goes: the times of another instance count as seen. Without an open file no
+ * mapping is made.
+ */
+static bool layout_may_go(struct inode *inode, const struct orchfs_layout *old,
+			  const struct orchfs_layout *new)
+{
+	if (!old)
+		return true;
+	orchfs_attr_from_backing(inode);
+	return !layout_pinned(old, new);
+}
+
+/*
+ * With i_lock held and the layout, which doesn't change then, in @out (a
+ * reference): whether it could be replaced.
+ */
+static bool layout_look(struct inode *inode, const struct orchfs_layout *new,
+			struct orchfs_layout **out)
+	__acquires(&inode->i_lock)
+{
+	struct orchfs_layout *old, *now;
+	bool may;
+
+	for (;;) {
+		old = orchfs_layout_of(inode);
+		may = layout_may_go(inode, old, new);
+		spin_lock(&inode->i_lock);
+		now = layout_locked(ORCHFS_I(inode));
+		if (now == old)
+			break;
+		spin_unlock(&inode->i_lock);
+		if (old)
+			orchfs_layout_put(old);
+	}
+	*out = old;
+	return may;
+}
+
+/*
  * The open inode, with a user added; or NULL after the layout was replaced,
  * as nobody uses it. Consumes nothing.
  */
@@ -374,28 +422,25 @@ static struct orchfs_open_inode *
 layout_use_or_replace(struct inode *inode, struct orchfs_layout *lay, int *ret)
 {
 	struct orchfs_inode *ii = ORCHFS_I(inode);
+	struct orchfs_layout *old, *held = NULL;
 	struct orchfs_open_inode *oi;
-	struct orchfs_layout *old = NULL;
+	bool may;
 
 	*ret = 0;
-	spin_lock(&inode->i_lock);
+	may = layout_look(inode, lay, &old);
 	oi = ii->open;
-	if (oi) {
+	if (oi)
 		oi->users++;
-	} else {
-		old = layout_locked(ii);
-		if (old ? old->generation >= lay->generation :
-			  lay->generation < layout_floor(inode->i_sb)) {
-			*ret = -ESTALE;
-			old = NULL;
-		} else if (old && layout_pinned(old, lay)) {
-			*ret = -EBUSY;
-			old = NULL;
-		} else {
-			old = layout_replace_locked(ii, orchfs_layout_get(lay));
-		}
-	}
+	else if (old ? old->generation >= lay->generation :
+		       lay->generation < layout_floor(inode->i_sb))
+		*ret = -ESTALE;
+	else if (!may)
+		*ret = -EBUSY;
+	else
+		held = layout_replace_locked(ii, orchfs_layout_get(lay));
 	spin_unlock(&inode->i_lock);
+	if (held)
+		orchfs_layout_put(held);
 	if (old)
 		orchfs_layout_put(old);
 	return oi;

@@ -94,6 +94,7 @@ orchfs_layout_first(const struct orchfs_layout *lay)
 struct orchfs_layout *orchfs_layout_get(struct orchfs_layout *lay);
 bool orchfs_layout_tryget(struct orchfs_layout *lay);
 bool orchfs_layout_mapped(const struct orchfs_layout *lay);
+bool orchfs_layout_mapped_sure(const struct orchfs_layout *lay);
 
 enum {
 	ORCHFS_GATE_EMPTY = 1,

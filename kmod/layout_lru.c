@@ -103,6 +103,18 @@ static void layout_tell(struct inode *inode, u64 generation)
 	orchfs_note_queue(orchfs_channel_of(inode), note);
 }
 
+static bool layout_still_mapped(struct inode *inode)
+{
+	struct orchfs_layout *lay = orchfs_layout_of(inode);
+	bool mapped;
+
+	if (!lay)
+		return false;
+	mapped = orchfs_layout_mapped_sure(lay);
+	orchfs_layout_put(lay);
+	return mapped;
+}
+
 /*
  * Drop the layout if nobody uses it. A mapping outlives the file that made it
  * and keeps its layout, as the instance must stay where it is. At eviction no
@@ -116,6 +128,8 @@ static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 	u64 generation;
 	bool told;
 
+	if (why != ORCHFS_TRACE_LAYOUT_EVICT && layout_still_mapped(inode))
+		return false;
 	told = orchfs_attr_from_backing(inode);
 	spin_lock(&inode->i_lock);
 	lay = rcu_dereference_protected(ii->layout,

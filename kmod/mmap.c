@@ -19,12 +19,30 @@
  * @lay: any layout
  *
  * An area that is being extended is out of the tree for a moment, but a shared
- * one that may be written stays counted.
+ * one that may be written stays counted: see orchfs_layout_mapped_sure().
  */
 bool orchfs_layout_mapped(const struct orchfs_layout *lay)
 {
 	return lay->inode && (mapping_mapped(lay->inode->i_mapping) ||
 			      mapping_writably_mapped(lay->inode->i_mapping));
+}
+
+/**
+ * orchfs_layout_mapped_sure() - the same, of areas that change their size too
+ * @lay: any layout
+ *
+ * May sleep. Whoever takes an area out for a moment holds the lock meanwhile.
+ */
+bool orchfs_layout_mapped_sure(const struct orchfs_layout *lay)
+{
+	bool mapped;
+
+	if (!lay->inode)
+		return false;
+	i_mmap_lock_read(lay->inode->i_mapping);
+	mapped = orchfs_layout_mapped(lay);
+	i_mmap_unlock_read(lay->inode->i_mapping);
+	return mapped;
 }
 
 /**

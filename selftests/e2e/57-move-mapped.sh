@@ -42,6 +42,35 @@ for how in open closed; do
 	is "$(head -c 5 mapped.$how)" bbbba "content"
 done
 
+note "the time of a store after the close comes along"
+mkdir stored
+cat >/tmp/stored.py <<'EOP'
+import ctypes, mmap, os, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                      ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+fd = os.open("stored/f", os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, 8192)
+a = libc.mmap(None, 8192, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED,
+              fd, 0)
+assert a and a != 2 ** 64 - 1
+os.close(fd)
+os.stat("stored/f")
+begin = time.clock_gettime(time.CLOCK_REALTIME)
+while time.clock_gettime(5) <= begin:  # the coarse clock
+    pass
+ctypes.memset(a, 1, 1)
+assert not libc.munmap(a, 8192)
+print(begin)
+EOP
+begin=$(python3 -I /tmp/stored.py)
+orchctl move stored slow >/dev/null
+python3 -I -c 'import os, sys
+got = os.stat("stored/f").st_mtime
+assert got >= float(sys.argv[1]), (got, sys.argv)' "$begin"
+
 note "what is mapped goes when it is unmapped"
 cat >hold.py <<'EOP'
 import mmap, os, sys
