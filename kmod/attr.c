@@ -48,7 +48,7 @@ int orchfs_inode_revalidate(struct inode *inode)
 		ret = -ESTALE;
 	if (!ret)
 		orchfs_inode_update(inode, &res.attr, 0, 0, &stamp);
-	else if (ret == -ESTALE)
+	else if (ret == -ESTALE && res.answered)
 		orchfs_inode_mark_stale(inode);
 	orchfs_result_free(&res);
 	return ret;

@@ -156,7 +156,7 @@ orchfs_attach_choose(struct orchfs_net *on, const u8 *uuid, const char *name,
 	}
 	if (found && strcmp(found->name, name)) {
 		NL_SET_ERR_MSG_FMT(extack,
-				   "namespace is mounted under the name %.40s",
+				   "namespace is mounted under the name %.40s: serve it by that name, or unmount it",
 				   found->name);
 		return ERR_PTR(-EINVAL);
 	}
@@ -167,7 +167,7 @@ orchfs_attach_choose(struct orchfs_net *on, const u8 *uuid, const char *name,
 	}
 	if (named) {
 		NL_SET_ERR_MSG(extack,
-			       "another namespace of this name is served or mounted here");
+			       "another namespace of this name is served or mounted here: unmount it and stop its daemon, or give one of them another name");
 		return ERR_PTR(-EBUSY);
 	}
 	return found;
@@ -558,7 +558,8 @@ static void __net_exit orchfs_net_exit(struct net *net)
 		orchfs_channel_detach(ch, READ_ONCE(ch->portid));
 		orchfs_channel_put(ch);
 	}
-	/* Works hold references. */
+	/* Works hold references; those of swaps queue nothing on the other. */
+	orchfs_layout_flush_swaps();
 	flush_workqueue(orchfs_channel_wq);
 	WARN_ON_ONCE(!list_empty(&on->channels));
 	mutex_destroy(&on->lock);

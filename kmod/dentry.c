@@ -98,9 +98,10 @@ static int orchfs_revalidate_upcall(struct inode *dir, struct dentry *dentry)
 	trace_orchfs_namei(ORCHFS_TRACE_REVALIDATE, dir, &name.name, ret);
 	release_dentry_name_snapshot(&name);
 
+	/* 0 ends what is mounted below: only where the daemon has said so */
 	if (ret == -ENOENT) {
 		ret = !inode;
-	} else if (ret == -ESTALE || ret == -ENOTDIR) {
+	} else if ((ret == -ESTALE || ret == -ENOTDIR) && res.answered) {
 		ret = 0;
 	} else if (!ret) {
 		ret = inode && inode->i_ino == res.attr.ino &&
@@ -243,6 +244,7 @@ void orchfs_super_invalidate(struct super_block *sb, u64 node,
 		return;
 	}
 
-	if (orchfs_super_mark(sb, node, !name))
+	if (orchfs_super_mark(sb, node, name ? ORCHFS_MARK_NAMES :
+				       ORCHFS_MARK_ATTR))
 		orchfs_prune_queue(ORCHFS_SB(sb), node);
 }

@@ -33,7 +33,7 @@ bool orchfs_nl_permitted(const struct sk_buff *skb,
 	    file_ns_capable(sock->file, &init_user_ns, CAP_SYS_ADMIN))
 		return true;
 	NL_SET_ERR_MSG(extack,
-		       "CAP_SYS_ADMIN in the initial user namespace is needed");
+		       "CAP_SYS_ADMIN in the initial user namespace is needed: run orchd as root, outside containers");
 	return false;
 }
 

@@ -64,6 +64,7 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->epoch = 0;
 	oi->asked = 0;
 	oi->mark = 0;
+	oi->doubted = false;
 	oi->generation = 0;
 	oi->flags = 0;
 	oi->projid = 0;
@@ -150,8 +151,12 @@ static void orchfs_note_forgotten(struct inode *inode)
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 	struct orchfs_note *note = oi->note_forget;
 
-	if (inode->i_nlink)
+	if (inode->i_nlink) {
+		/* its last name may be gone: the handles will tell */
+		if (oi->doubted)
+			orchfs_notes_lost(orchfs_channel_of(inode));
 		return;
+	}
 	if (!note)
 		note = orchfs_note_alloc(GFP_NOWAIT | __GFP_NOWARN);
 	if (note) {
@@ -170,20 +175,22 @@ static void orchfs_note_forgotten(struct inode *inode)
 void orchfs_evict_inode(struct inode *inode)
 {
 	const struct orchfs_inode *oi = ORCHFS_I(inode);
+	bool bad = is_bad_inode(inode);
 
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	orchfs_listing_drop(inode);
+	if (!bad && S_ISREG(inode->i_mode)) {
+		orchfs_unmapped(inode);
+		/* may mark it */
+		orchfs_layout_evict(inode);
+	}
 	/* an answer that is under way may bring it back */
 	orchfs_raise64(&orchfs_channel_of(inode)->absent,
 		       max3(oi->mark, oi->touched, oi->changed));
-	if (is_bad_inode(inode))
+	if (bad)
 		return;
 	trace_orchfs_inode_op(ORCHFS_TRACE_EVICT, inode, inode->i_nlink);
-	if (S_ISREG(inode->i_mode)) {
-		orchfs_unmapped(inode);
-		orchfs_layout_evict(inode);
-	}
 	orchfs_note_times(inode);
 	orchfs_note_forgotten(inode);
 }
@@ -266,7 +273,7 @@ void orchfs_inode_mark_stale(struct inode *inode)
  * orchfs_super_mark() - names in a directory are unknown, or all of an inode is
  * @sb: its inodes don't go away as a whole meanwhile
  * @node: inode number
- * @attr: the attributes are unknown too
+ * @what: of it is unknown
  *
  * May be called by the handler of a message. Answers that are under way don't
  * make valid what is marked, not even where the inode comes to memory with
@@ -274,7 +281,7 @@ void orchfs_inode_mark_stale(struct inode *inode)
  *
  * Return: whether the inode is in memory.
  */
-bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr)
+bool orchfs_super_mark(struct super_block *sb, u64 node, enum orchfs_mark what)
 {
 	struct orchfs_channel *ch = ORCHFS_SB(sb)->channel;
 	struct inode *inode;
@@ -285,11 +292,13 @@ bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr)
 	if (inode) {
 		spin_lock(&inode->i_lock);
 		found = !(inode->i_state & (I_FREEING | I_WILL_FREE));
-		if (found && attr)
+		if (found && what != ORCHFS_MARK_NAMES)
 			orchfs_mark_locked(inode);
+		if (found && what == ORCHFS_MARK_DOUBT)
+			ORCHFS_I(inode)->doubted = true;
 		WRITE_ONCE(ORCHFS_I(inode)->names, ORCHFS_I(inode)->names + 1);
 		spin_unlock(&inode->i_lock);
-		trace_orchfs_namei(ORCHFS_TRACE_INVALIDATE, inode, NULL, attr);
+		trace_orchfs_namei(ORCHFS_TRACE_INVALIDATE, inode, NULL, what);
 	}
 	rcu_read_unlock();
 	if (!found)
@@ -340,6 +349,7 @@ static void orchfs_valid_locked(struct inode *inode,
 		/* ACLs are as old as the attributes were */
 		forget_all_cached_acls(inode);
 		orchfs_acl_apply_locked(inode, oi->flags);
+		oi->doubted = false;
 		WRITE_ONCE(oi->epoch, stamp->epoch);
 	}
 }
@@ -512,6 +522,9 @@ void orchfs_inode_update(struct inode *inode, const struct orchfs_attr *attr,
 			&orchfs_channel_of(inode)->marks);
 	if (orchfs_attr_news_locked(inode, attr, stamp))
 		orchfs_apply_locked(inode, attr, explicit, stamp);
+	else if (txn && stamp)
+		/* begun before a daemon that has told of the inode since */
+		orchfs_mark_locked(inode);
 	if (stamp)
 		orchfs_valid_locked(inode, stamp);
 	spin_unlock(&inode->i_lock);

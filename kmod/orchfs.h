@@ -176,6 +176,8 @@ struct orchfs_sb {
  * @epoch: channel epoch in which the attributes were valid
  * @asked: channel epoch in which those were asked for that are here (i_lock)
  * @mark: orchfs_channel.marks when they were made unknown last (i_lock)
+ * @doubted: they are unknown since, as a change was given up that may have
+ *	taken its last name (i_lock)
  * @flags: ORCHFS_ATTR_*
  * @projid: project that its space is accounted to
  * @names: of a directory: generation of the names below it; a name of another
@@ -207,6 +209,7 @@ struct orchfs_inode {
 	u64 epoch;
 	u64 asked;
 	u64 mark;
+	bool doubted;
 	u32 generation;
 	u32 flags;
 	u32 projid;
@@ -294,12 +297,14 @@ struct orchfs_args {
 
 /**
  * struct orchfs_result - the answer; orchfs_result_free() it in every case
+ * @answered: an errno is the daemon's; else the request was given up or never
+ *	made, and the errno may be the one that the mount has chosen for that
  * @layout: one reference, owned by the result; take it by setting NULL
  * @skb: holds the reply; entries and values are read from it in place
  */
 struct orchfs_result {
 	u32 flags;
-	bool has_attr, has_attr2, eof;
+	bool answered, has_attr, has_attr2, eof;
 	u64 txn;
 	struct orchfs_attr attr;
 	struct orchfs_attr attr2;
@@ -379,7 +384,12 @@ void orchfs_super_exit(void);
 /* Called with a reference to sb held by the caller (message handlers). */
 void orchfs_super_invalidate(struct super_block *sb, u64 node,
 			     const struct qstr *name);
-bool orchfs_super_mark(struct super_block *sb, u64 node, bool attr);
+enum orchfs_mark {
+	ORCHFS_MARK_NAMES,	/* names in a directory */
+	ORCHFS_MARK_ATTR,	/* and the inode's attributes */
+	ORCHFS_MARK_DOUBT,	/* a change of them was given up */
+};
+bool orchfs_super_mark(struct super_block *sb, u64 node, enum orchfs_mark what);
 bool orchfs_super_unlinked(struct super_block *sb,
 			   const struct orchfs_attr *attr);
 extern const struct fs_parameter_spec orchfs_fs_parameters[];
@@ -431,6 +441,7 @@ int orchfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry,
 /* layout.c: layouts, anchors, swap and drain. layout.h has the details. */
 int orchfs_layout_init(void);
 void orchfs_layout_exit(void);
+void orchfs_layout_flush_swaps(void);
 int orchfs_layout_sb_init(struct super_block *sb);
 void orchfs_layout_sb_exit(struct super_block *sb);
 /* Put a layout that a reply brought on the inode; consumes the reference. */

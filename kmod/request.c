@@ -205,12 +205,23 @@ void orchfs_request_discard(struct orchfs_channel *ch,
 	orchfs_request_put(req);
 }
 
+/* An umount's last sync doesn't wait for the next daemon. */
+static bool orchfs_request_leaves_locked(const struct orchfs_channel *ch,
+					 const struct orchfs_request *req)
+{
+	lockdep_assert_held(&ch->lock);
+	return req->kind == ORCHFS_KIND_BARRIER && ch->sb &&
+	       READ_ONCE(ORCHFS_SB(ch->sb)->dying) &&
+	       req->state != ORCHFS_REQ_GIVEN_UP;
+}
+
 /**
  * orchfs_request_enter() - put an admitted request in the table
  * @ch: the channel
  * @req: its message is complete; the table takes a reference of its own
  *
- * Return: 0, or -ENOMEM or -EIO, and then the caller discards it.
+ * Return: 0, or -ENOMEM, -EIO, or -ENOTCONN for the sync of an umount without
+ * a daemon; then the caller discards it.
  */
 int orchfs_request_enter(struct orchfs_channel *ch, struct orchfs_request *req)
 {
@@ -224,6 +235,9 @@ int orchfs_request_enter(struct orchfs_channel *ch, struct orchfs_request *req)
 	spin_lock(&ch->lock);
 	if (ch->state == ORCHFS_DEAD) {
 		ret = -EIO;
+	} else if (ch->state == ORCHFS_DETACHED &&
+		   orchfs_request_leaves_locked(ch, req)) {
+		ret = -ENOTCONN;
 	} else {
 		refcount_inc(&req->refs);
 		xa_store(&ch->table, req->id, req, GFP_NOWAIT);
@@ -357,7 +371,8 @@ static void orchfs_request_doubt(struct orchfs_channel *ch,
 	}
 	for (i = 0; sb && i < ARRAY_SIZE(req->nodes); i++)
 		if (req->nodes[i])
-			orchfs_super_mark(sb, req->nodes[i], true);
+			orchfs_super_mark(sb, req->nodes[i],
+					  ORCHFS_MARK_DOUBT);
 }
 
 /* The daemon keeps inodes without links until it hears that nobody has them. */
@@ -372,7 +387,7 @@ static void orchfs_late_orphan(struct orchfs_channel *ch,
 		return;
 	/* what a rename replaced needn't be known to its caller */
 	if (res->attr2.nlink)
-		orchfs_super_mark(sb, res->attr2.ino, true);
+		orchfs_super_mark(sb, res->attr2.ino, ORCHFS_MARK_ATTR);
 	else if (orchfs_super_unlinked(sb, &res->attr2))
 		orchfs_super_invalidate(sb, res->attr2.ino, NULL);
 	else
@@ -509,16 +524,6 @@ static void orchfs_mark_resent_locked(struct orchfs_request *req)
 		      (u32 *)flags);
 }
 
-/* An umount's last sync doesn't wait for the next daemon. */
-static bool orchfs_request_leaves_locked(const struct orchfs_channel *ch,
-					 const struct orchfs_request *req)
-{
-	lockdep_assert_held(&ch->lock);
-	return req->kind == ORCHFS_KIND_BARRIER && ch->sb &&
-	       READ_ONCE(ORCHFS_SB(ch->sb)->dying) &&
-	       req->state != ORCHFS_REQ_GIVEN_UP;
-}
-
 /**
  * orchfs_request_detach_locked() - the daemon has gone
  * @ch: the channel, locked
@@ -587,11 +592,12 @@ static int orchfs_upcall_wait(struct super_block *sb,
 	left = wait_for_completion_killable_timeout(&req->done, left);
 	if (left <= 0 && orchfs_request_give_up(ch, req))
 		return left ? -EINTR : ORCHFS_SB(sb)->upcall_errno;
-	if (req->status)
-		return req->status;
-	*res = req->res;
-	memset(&req->res, 0, sizeof(req->res));
-	return 0;
+	if (!req->status) {
+		*res = req->res;
+		memset(&req->res, 0, sizeof(req->res));
+	}
+	res->answered = true;
+	return req->status;
 }
 
 static int orchfs_upcall_run(struct super_block *sb,

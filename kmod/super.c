@@ -337,7 +337,7 @@ static int orchfs_fill_super(struct super_block *sb, struct fs_context *fc)
 		return ret;
 	ret = orchfs_channel_bind(sbi->channel, sb);
 	if (ret) {
-		errorfc(fc, "namespace %s cannot be mounted now: %pe",
+		errorfc(fc, "namespace %s cannot be mounted now: %pe: see with orchctl status whether its daemon runs, and try again",
 			sbi->channel->name, ERR_PTR(ret));
 		goto err_layout_exit;
 	}
