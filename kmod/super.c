@@ -151,11 +151,15 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
 		return 0;
 	orchfs_note_flush(sbi->channel);
 	ret = orchfs_upcall(sb, &args, &res);
-	orchfs_result_free(&res);
 	orchfs_sync_end(sbi, ret);
-	/* the next syncfs of each descriptor hears of it, as of a local drive's */
-	if (ret == -EIO || ret == -ENOSPC || ret == -EDQUOT)
+	/*
+	 * The next syncfs of each descriptor hears of it, as of a local drive's.
+	 * Where nobody has answered nothing is lost, and it will be tried again.
+	 */
+	if (res.answered &&
+	    (ret == -EIO || ret == -ENOSPC || ret == -EDQUOT))
 		errseq_set(&sb->s_wb_err, ret);
+	orchfs_result_free(&res);
 	/* umount has taken the root away when it asks for the last time */
 	if (sb->s_root)
 		trace_orchfs_inode_op(ORCHFS_TRACE_SYNC_FS,

@@ -85,7 +85,7 @@ synchronous() {
 }
 mount -o remount,sync "$ORCH_MNT"
 synchronous || fail "remount,sync has no effect"
-mount -o remount,upcall_timeout=60 "$ORCH_MNT"
+usual_timeout
 synchronous || fail "a remount that doesn't speak of it ends sync"
 mount -o remount,async "$ORCH_MNT"
 ! synchronous || fail "remount,async has no effect"

@@ -85,6 +85,7 @@ orch-kill --no-restart
 echo written >&3
 refused_soon 60 "Input/output error" fsfreeze -f "$ORCH_MNT"
 soon 10 sh -c 'echo goes on >&3'
+# the write that nobody could make durable is made so now, and no error is left
 mount -o remount,upcall_timeout=600 "$ORCH_MNT"
 fsfreeze -f "$ORCH_MNT" &
 freeze=$!
@@ -92,7 +93,8 @@ waits $freeze fsfreeze
 orch-start
 wait $freeze || fail "freezing fails though the daemon came back"
 fsfreeze -u "$ORCH_MNT"
-mount -o remount,upcall_timeout=60 "$ORCH_MNT"
+sync -f .
+usual_timeout
 exec 3>&-
 exec {MAPPER[1]}>&-
 fsck_clean "$ORCH_NAMESPACE"

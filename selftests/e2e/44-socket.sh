@@ -92,7 +92,7 @@ is "$(cat strays/1 strays/2)" "" "content of what was nearly opened"
 rm -r strays
 wait_until 60 "only the open file to be kept" orphans_are 1
 is "$(cat <&3)" kept "content of a file without name"
-mount -o remount,upcall_timeout=60 "$ORCH_MNT"
+usual_timeout
 exec 3<&-
 wait_until 60 "no file without a name" orphans_are 0
 unset ORCHD_FAULT

@@ -80,6 +80,11 @@ long_or() {
 	fi
 }
 
+# usual_timeout: as the machine's start has it.
+usual_timeout() {
+	mount -o "remount,upcall_timeout=$(long_or 60 60 600)" "$ORCH_MNT"
+}
+
 # upcalls [KIND]: how many requests of that kind (or of all) the kernel has
 # sent to the daemon since the mount.
 upcalls() {
