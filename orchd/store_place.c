@@ -138,18 +138,25 @@ static int owe_sweep(const char *tmp)
 	return sync_dir(tmp);
 }
 
+/* The clock may show a time again. */
 static void name_aside(const struct store_place *p, char *aside)
 {
-	char copy[4096];
-	long long now = time(NULL);
+	char copy[4096], *base;
+	struct stat st;
+	time_t at = time(NULL);
 
 	strcpy(copy, p->dir);
-	if (p->inside)
-		snprintf(aside, STORE_PLACE_PATH, "%s/.replaced-%lld",
-			 p->parent, now);
-	else
-		snprintf(aside, STORE_PLACE_PATH, "%s/.%.200s.replaced-%lld",
-			 p->parent, basename(copy), now);
+	base = basename(copy);
+	do {
+		if (p->inside)
+			snprintf(aside, STORE_PLACE_PATH, "%s/.replaced-%lld",
+				 p->parent, (long long)at);
+		else
+			snprintf(aside, STORE_PLACE_PATH,
+				 "%s/.%.200s.replaced-%lld", p->parent, base,
+				 (long long)at);
+		at++;
+	} while (!lstat(aside, &st));
 }
 
 /* For file systems that can't exchange names. */
