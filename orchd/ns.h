@@ -174,8 +174,8 @@ typedef int (*ns_pool_fn)(void *ctx, uint32_t volume, uint64_t first_ino,
 int ns_pools(struct ns *ns, ns_pool_fn fn, void *ctx);
 
 /** ns_has_instance() - 1 when a record names this backing file, 0, -errno. */
-int ns_has_instance(struct ns *ns, uint64_t ino, uint64_t version,
-		    uint64_t instance);
+int ns_has_instance(struct ns *ns, uint32_t volume, uint64_t ino,
+		    uint64_t version, uint64_t instance);
 /** ns_has_inode() - 1 when it has a record, 0, -errno. */
 int ns_has_inode(struct ns *ns, uint64_t ino);
 typedef int (*ns_instance_fn)(void *ctx, uint64_t ino, uint64_t version,

@@ -10,13 +10,22 @@
 #define PATH_LIMIT	(1U << 20)
 #define DEPTH_MAX	100000
 
-int ns_has_instance(struct ns *ns, uint64_t ino, uint64_t version,
-		    uint64_t instance)
+int ns_has_instance(struct ns *ns, uint32_t volume, uint64_t ino,
+		    uint64_t version, uint64_t instance)
 {
+	struct store_key v;
+	struct instance n;
 	struct key k;
+	int rc;
 
 	arena_reset(ns->scratch);
-	return ns_exists(ns, key_num3(&k, 'N', ino, version, instance));
+	key_num3(&k, 'N', ino, version, instance);
+	rc = ns_get(ns, &k, &v);
+	if (!rc)
+		rc = record_unpack_instance(ns->scratch, key_of(&k), v, &n);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	return n.volume == volume;
 }
 
 int ns_has_inode(struct ns *ns, uint64_t ino)

@@ -539,11 +539,12 @@ static int load_file(struct load_ctx *c, struct volume *v,
 	char path[BACKING_PATH_MAX];
 	int rc;
 
-	rc = ns_has_instance(c->sv->ns, ino, 1, instance);
+	rc = ns_has_instance(c->sv->ns, v->rec.id, ino, 1, instance);
 	/* an old copy of what was moved since, where a store was rebuilt */
 	if (!rc)
 		rc = ns_has_inode(c->sv->ns, ino);
-	if (rc || sweep_deletions_has(c->deletions, ino, 1, instance))
+	if (rc || sweep_deletions_has(c->deletions, v->rec.id, ino, 1,
+				      instance))
 		return rc < 0 ? rc : 0;
 	if (volume_stat(v, ino, 1, instance, &st) < 0)
 		return 0;	/* never made, or used and gone */

@@ -179,7 +179,8 @@ static int scan_file(void *ctx, const char *subdir, const char *name)
 
 	(void)subdir;
 	if (!backing_parse(name, &f.ino, &f.version, &f.instance) ||
-	    sweep_deletions_has(c->deletions, f.ino, f.version, f.instance))
+	    sweep_deletions_has(c->deletions, f.volume, f.ino, f.version,
+				f.instance))
 		return 0;
 	rc = ns_rebuild_judge(c->r->ns, &f, &as);
 	if (rc < 0 || as == NS_FOUND_RECORDED)

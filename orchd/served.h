@@ -287,8 +287,8 @@ int sweep_step(struct sweep *s, size_t max);
 int serve_owe_sweep(struct served *sv, struct volume *v);
 struct sweep_deletions;
 int sweep_deletions_load(struct ns *ns, struct sweep_deletions **out);
-bool sweep_deletions_has(const struct sweep_deletions *d, uint64_t ino,
-			 uint64_t version, uint64_t instance);
+bool sweep_deletions_has(const struct sweep_deletions *d, uint32_t volume,
+			 uint64_t ino, uint64_t version, uint64_t instance);
 void sweep_deletions_free(struct sweep_deletions *d);
 
 /* attach.c */

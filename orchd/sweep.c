@@ -28,6 +28,8 @@ static int deletion_cmp(const void *a, const void *b)
 		return x->version < y->version ? -1 : 1;
 	if (x->instance != y->instance)
 		return x->instance < y->instance ? -1 : 1;
+	if (x->volume != y->volume)
+		return x->volume < y->volume ? -1 : 1;
 	return 0;
 }
 
@@ -66,11 +68,12 @@ int sweep_deletions_load(struct ns *ns, struct sweep_deletions **out)
 	return 0;
 }
 
-bool sweep_deletions_has(const struct sweep_deletions *s, uint64_t ino,
-			 uint64_t version, uint64_t instance)
+bool sweep_deletions_has(const struct sweep_deletions *s, uint32_t volume,
+			 uint64_t ino, uint64_t version, uint64_t instance)
 {
 	struct ns_deletion key = {
-		.ino = ino, .version = version, .instance = instance,
+		.volume = volume, .ino = ino, .version = version,
+		.instance = instance,
 	};
 
 	return s->nr && bsearch(&key, s->d, s->nr, sizeof(*s->d),
@@ -108,9 +111,11 @@ static int sweep_known(struct sweep *s, const char *name)
 		return 0;
 	if (version == 1 && pool_has(s->v, ino, instance))
 		return 1;
-	if (sweep_deletions_has(s->deletions, ino, version, instance))
+	if (sweep_deletions_has(s->deletions, s->v->rec.id, ino, version,
+				instance))
 		return 1;
-	return ns_has_instance(s->sv->ns, ino, version, instance);
+	return ns_has_instance(s->sv->ns, s->v->rec.id, ino, version,
+			       instance);
 }
 
 /* What was removed since the sweep began is known to the latest deletions. */

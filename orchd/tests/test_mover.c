@@ -367,7 +367,7 @@ static int count_one(void *ctx, const char *subdir, const char *name)
 	(void)subdir;
 	assert_true(backing_parse(name, &ino, &version, &instance));
 	if (!pool_has(v, ino, instance) &&
-	    ns_has_instance(sv->ns, ino, version, instance) != 1)
+	    ns_has_instance(sv->ns, v->rec.id, ino, version, instance) != 1)
 		fail_msg("%s of volume %s is known to nobody", name,
 			 v->rec.name);
 	return 0;
@@ -1097,8 +1097,10 @@ static void both_there(struct served *sv, void *arg)
 	struct ns_move *m = arg;
 	struct ns_backing_stat s;
 
-	assert_int_equal(ns_has_instance(sv->ns, m->ino, 1, m->from), 1);
-	assert_int_equal(ns_has_instance(sv->ns, m->ino, 1, m->to), 1);
+	assert_int_equal(ns_has_instance(sv->ns, m->from_volume, m->ino, 1,
+					 m->from), 1);
+	assert_int_equal(ns_has_instance(sv->ns, m->to_volume, m->ino, 1,
+					 m->to), 1);
 	assert_int_equal(volume_stat(served_volume(sv, 1), m->ino, 1, m->from,
 				     &s), 0);
 	assert_int_equal(s.size, SIZE);

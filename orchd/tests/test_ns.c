@@ -202,7 +202,7 @@ static void test_unlink(void **state)
 {
 	struct ns_deletion del[4];
 	struct op_req rq;
-	uint64_t f, d, seq;
+	uint64_t f, d, seq, inst;
 
 	begin(state);
 	f = make(ROOT, "f", REG);
@@ -247,7 +247,11 @@ static void test_unlink(void **state)
 	assert_true(del[0].txn > 0 && del[0].txn <= ns_txn(e.ns));
 	seq = del[0].seq;
 	assert_int_equal(ns_deletions(e.ns, seq, del, 4), 0);
-	assert_int_equal(ns_has_instance(e.ns, f, 1, del[0].instance), 0);
+	assert_int_equal(ns_has_instance(e.ns, 1, f, 1, del[0].instance), 0);
+	f = make(ROOT, "other", REG);
+	inst = fake_find(&e, f)->instance;
+	assert_int_equal(ns_has_instance(e.ns, 1, f, 1, inst), 1);
+	assert_int_equal(ns_has_instance(e.ns, 2, f, 1, inst), 0);
 	assert_int_equal(ns_deletions_done(e.ns, &seq, 1), 0);
 	assert_int_equal(ns_deletions(e.ns, 0, del, 4), 0);
 	end();
