@@ -30,10 +30,10 @@ int backup_read(int fd, const char *name, const uint8_t *uuid, const char *dir,
 		char *why, size_t len);
 /**
  * backup_restore() - make the store @dir from the backup on @fd. A store that
- * lies there is moved aside, as PARENT/.NAME.replaced-TIME.
- * On error @why (@len bytes) names the thing and the remedy.
+ * lies there is moved aside, as PARENT/.NAME.replaced-TIME. Of its volumes
+ * nothing is changed. Tells on standard output what is not as it was.
+ * On error @why (VOLUME_WHY bytes) names the thing and the remedy.
  */
-int backup_restore(int fd, const char *name, const char *dir, char *why,
-		   size_t len);
+int backup_restore(int fd, const char *name, const char *dir, char *why);
 
 #endif

@@ -426,8 +426,7 @@ static int restore(const struct config *cfg)
 	int rc;
 
 	umask(077);
-	rc = backup_restore(STDIN_FILENO, cfg->name, cfg->store, why,
-			    sizeof(why));
+	rc = backup_restore(STDIN_FILENO, cfg->name, cfg->store, why);
 	if (rc < 0) {
 		log_err(NULL, "%s", *why ? why : strerror(-rc));
 		return 1;

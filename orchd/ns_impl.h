@@ -215,6 +215,7 @@ void inode_from_backing(struct inode *i, const struct instance *n,
 int backing_stat(struct ns *ns, uint64_t ino, const struct instance *n,
 		 struct ns_backing_stat *s);
 int inode_remove(struct txn *t, struct tnode *n);
+int inode_forget(struct txn *t, struct tnode *n);
 const struct ns_volume *volume_find(const struct ns *ns, uint32_t id);
 
 /* An iterator over the keys with a prefix. */

@@ -292,8 +292,8 @@ static int delete_versions(struct txn *t, const struct inode *i)
 	return 0;
 }
 
-/* Every instance of every version becomes a deletion. */
-static int delete_instances(struct txn *t, uint64_t ino)
+/* Every instance of every version becomes a deletion, or is just forgotten. */
+static int delete_instances(struct txn *t, uint64_t ino, bool files)
 {
 	struct instance n;
 	struct scan s;
@@ -306,7 +306,7 @@ static int delete_instances(struct txn *t, uint64_t ino)
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
 		rc = record_unpack_instance(t->ns->scratch, scan_key(&s),
 					    scan_value(&s), &n);
-		if (!rc)
+		if (!rc && files)
 			rc = deletion_add(t, ino, &n);
 		if (!rc)
 			store_del(t->b, scan_key(&s));
@@ -314,11 +314,7 @@ static int delete_instances(struct txn *t, uint64_t ino)
 	return scan_end(&s, rc);
 }
 
-/**
- * inode_remove() - all records of an inode go. The caller has made sure that
- * there are deletion numbers.
- */
-int inode_remove(struct txn *t, struct tnode *n)
+static int remove_records(struct txn *t, struct tnode *n, bool files)
 {
 	struct key k;
 	int rc = 0;
@@ -330,7 +326,7 @@ int inode_remove(struct txn *t, struct tnode *n)
 	if (S_ISREG(n->i.mode)) {
 		rc = delete_versions(t, &n->i);
 		if (!rc)
-			rc = delete_instances(t, n->i.ino);
+			rc = delete_instances(t, n->i.ino, files);
 		if (!rc && live_dirty(t->ns, n->i.ino))
 			rc = txn_set_dirty(t, n->i.ino, false);
 		if (rc)
@@ -341,4 +337,19 @@ int inode_remove(struct txn *t, struct tnode *n)
 	n->removed = true;
 	t->inodes--;
 	return 0;
+}
+
+/**
+ * inode_remove() - all records of an inode go, and then its backing files. The
+ * caller has made sure that there are deletion numbers.
+ */
+int inode_remove(struct txn *t, struct tnode *n)
+{
+	return remove_records(t, n, true);
+}
+
+/** inode_forget() - its records go; its backing files stay as unknown ones. */
+int inode_forget(struct txn *t, struct tnode *n)
+{
+	return remove_records(t, n, false);
 }

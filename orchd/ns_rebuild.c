@@ -47,24 +47,41 @@ static int put(struct store_batch *b, struct arena *a, struct store_key k,
 	return rc;
 }
 
+/*
+ * No store hands out a number each microsecond, so the clock is above all that
+ * another one made of the same records has used. It fits into a double.
+ */
+static uint64_t clock_number(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+struct counter {
+	const char *name;
+	uint64_t seen, ahead, clock;
+};
+
 static int renew_counter(struct store *st, struct store_batch *b,
-			 struct arena *a, const char *name, uint64_t seen,
-			 uint64_t ahead)
+			 struct arena *a, const struct counter *c)
 {
 	Orchfs__Store__Counter *m;
 	struct key k;
 	int rc;
 
-	key_bytes(key_begin(&k, 'A'), name, strlen(name));
+	key_bytes(key_begin(&k, 'A'), c->name, strlen(c->name));
 	rc = get(st, a, key_of(&k), &orchfs__store__counter__descriptor, &m);
 	/* the one of jobs is made by the first job */
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
-	if (m->limit <= seen)
-		m->limit = seen + 1;
+	if (m->limit <= c->seen)
+		m->limit = c->seen + 1;
 	if (m->limit > UINT64_MAX / 4)
 		return -EUCLEAN;
-	m->limit += ahead;
+	/* unless the clock is wrong */
+	m->limit = c->clock > m->limit ? c->clock : m->limit + c->ahead;
 	return put(b, a, key_of(&k), &m->base);
 }
 
@@ -106,16 +123,14 @@ static int drop_table(struct store *st, struct store_batch *b, char table)
 
 int ns_rebuild_renew(struct store *st, const struct ns_seen *seen)
 {
-	const struct {
-		const char *name;
-		uint64_t seen, ahead;
-	} counters[] = {
-		{ "ino", seen->ino, NUMBERS_AHEAD },
-		{ "instance", seen->instance, NUMBERS_AHEAD },
-		{ "volume", seen->volume, 0 },
-		{ "deletion", 0, NUMBERS_AHEAD },
-		{ "layout", 0, GENERATIONS_AHEAD },
-		{ "job", 0, NUMBERS_AHEAD },
+	const uint64_t clock = clock_number();
+	const struct counter counters[] = {
+		{ "ino", seen->ino, NUMBERS_AHEAD, clock },
+		{ "instance", seen->instance, NUMBERS_AHEAD, clock },
+		{ "volume", seen->volume, 0, 0 },
+		{ "deletion", 0, NUMBERS_AHEAD, 0 },
+		{ "layout", 0, GENERATIONS_AHEAD, 0 },
+		{ "job", 0, NUMBERS_AHEAD, 0 },
 	};
 	struct store_batch *b = store_batch_new(st);
 	struct arena *a = arena_new();
@@ -124,8 +139,7 @@ int ns_rebuild_renew(struct store *st, const struct ns_seen *seen)
 
 	for (size_t i = 0; !rc && i < sizeof(counters) / sizeof(*counters);
 	     i++)
-		rc = renew_counter(st, b, a, counters[i].name,
-				   counters[i].seen, counters[i].ahead);
+		rc = renew_counter(st, b, a, &counters[i]);
 	if (!rc)
 		rc = drop_table(st, b, 'J');
 	if (!rc)
@@ -133,6 +147,55 @@ int ns_rebuild_renew(struct store *st, const struct ns_seen *seen)
 	store_batch_free(b);
 	arena_free(a);
 	return rc;
+}
+
+int ns_rebuild_drop(struct store *st, char table)
+{
+	struct store_batch *b = store_batch_new(st);
+	uint64_t seq;
+	int rc = b ? drop_table(st, b, table) : -ENOMEM;
+
+	if (!rc)
+		rc = store_commit(b, &seq);
+	store_batch_free(b);
+	return rc;
+}
+
+static int forget_orphan(struct ns *ns, uint64_t ino)
+{
+	struct tnode *n;
+	struct txn t;
+	int rc;
+
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	rc = txn_inode(&t, ino, &n);
+	if (rc == -ENOENT) {
+		orphan_del(&t, ino);
+		rc = 0;
+	} else if (!rc && !n->i.nlink) {
+		rc = inode_forget(&t, n);
+	}
+	if (!rc)
+		return txn_commit(&t, NULL);
+	txn_abort(&t);
+	return rc;
+}
+
+int ns_rebuild_orphans(struct ns *ns)
+{
+	struct scan s;
+	struct key k;
+	int rc;
+
+	rc = scan_begin(ns, &s, key_table(&k, 'O'));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && !rc; scan_next(&s))
+		rc = scan_key(&s).len == 9 ?
+			forget_orphan(ns, key_num_at(scan_key(&s), 0)) :
+			-EUCLEAN;
+	return scan_end(&s, rc);
 }
 
 /* Its file: 0 there, -ENOENT missing, -ENODEV the volume is not there. */

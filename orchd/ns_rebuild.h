@@ -44,6 +44,13 @@ struct ns_seen {
  * epoch and incarnation above all that may have been used. Jobs are dropped.
  */
 int ns_rebuild_renew(struct store *st, const struct ns_seen *seen);
+/** ns_rebuild_drop() - all rows of a table, while no namespace is open. */
+int ns_rebuild_drop(struct store *st, char table);
+/**
+ * ns_rebuild_orphans() - forget the inodes that had no name. They may have got
+ * one since, so their backing files are for somebody else to judge.
+ */
+int ns_rebuild_orphans(struct ns *ns);
 /** ns_rebuild_judge() - uses ns_backing_ops.stat: -ENOENT missing. */
 int ns_rebuild_judge(struct ns *ns, const struct ns_found *f,
 		     enum ns_found_as *as);

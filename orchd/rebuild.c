@@ -95,10 +95,6 @@ static int open_volumes(struct rebuild *r)
 			rc = check_volume(r, *tail);
 		if (rc < 0)
 			return rc;
-		if ((*tail)->marker.epoch > r->seen.epoch)
-			r->seen.epoch = (*tail)->marker.epoch;
-		if ((*tail)->rec.id > r->seen.volume)
-			r->seen.volume = (*tail)->rec.id;
 		tail = &(*tail)->next;
 	}
 	memcpy(r->uuid, r->volumes->marker.ns_uuid, 16);
@@ -256,6 +252,28 @@ static bool given(const struct rebuild *r, uint32_t id)
 	return false;
 }
 
+int rebuild_undrain(struct rebuild *r, struct ns_volume *recs, size_t nr)
+{
+	char (*p)[64];
+	int rc = 0;
+
+	for (size_t i = 0; i < nr && !rc; i++) {
+		if (!recs[i].draining)
+			continue;
+		p = realloc(r->undrained, (r->nr_undrained + 1) * sizeof(*p));
+		if (!p)
+			return fail(r, -ENOMEM, "out of memory");
+		r->undrained = p;
+		strcpy(p[r->nr_undrained++], recs[i].name);
+		recs[i].draining = false;
+		rc = ns_volume_put(r->ns, &recs[i]);
+		if (rc < 0)
+			fail(r, rc, "volume %s: its record: %s", recs[i].name,
+			     strerror(-rc));
+	}
+	return rc;
+}
+
 static int adopt_volumes(struct rebuild *r)
 {
 	struct ns_volume *recs;
@@ -268,6 +286,8 @@ static int adopt_volumes(struct rebuild *r)
 	r->away = calloc(nr + 1, sizeof(*r->away));
 	if (!r->away)
 		rc = fail(r, -ENOMEM, "out of memory");
+	if (!rc)
+		rc = rebuild_undrain(r, recs, nr);
 	for (size_t i = 0; i < nr && !rc; i++) {
 		if (given(r, recs[i].id))
 			continue;
@@ -305,6 +325,8 @@ static int change_store(struct rebuild *r, const char *tmp)
 	if (!rc) {
 		rc = adopt_volumes(r);
 		if (!rc)
+			rc = ns_rebuild_orphans(r->ns);
+		if (!rc)
 			rc = rebuild_scan(r);
 		end = ns_close(r->ns);
 		if (!rc && end < 0)
@@ -328,7 +350,7 @@ static int make(struct rebuild *r, struct store_place *p)
 	return rc;
 }
 
-static void release(struct rebuild *r)
+void rebuild_release(struct rebuild *r)
 {
 	struct volume *v;
 
@@ -341,6 +363,7 @@ static void release(struct rebuild *r)
 	free(r->missing);
 	free(r->rejected);
 	free(r->away);
+	free(r->undrained);
 }
 
 int rebuild_run(const struct rebuild_opts *o, char *why)
@@ -352,13 +375,13 @@ int rebuild_run(const struct rebuild_opts *o, char *why)
 	rc = store_place_begin(&p, o->store, false, why, VOLUME_WHY);
 	if (!rc)
 		rc = open_volumes(&r);
-	if (!rc)
-		rc = rebuild_look(&r);
+	for (struct volume *v = r.volumes; v && !rc; v = v->next)
+		rc = rebuild_look(&r, v);
 	if (!rc)
 		rc = make(&r, &p);
 	if (!rc)
 		rebuild_report(&r);
 	store_place_end(&p);
-	release(&r);
+	rebuild_release(&r);
 	return rc;
 }

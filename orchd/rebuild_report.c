@@ -111,6 +111,12 @@ static void report_json(const struct rebuild *r)
 		printf("%s", i ? ", " : " ");
 		put_string(r->away[i]);
 	}
+	printf(" ]");
+	put_list("undrained_volumes");
+	for (size_t i = 0; i < r->nr_undrained; i++) {
+		printf("%s", i ? ", " : " ");
+		put_string(r->undrained[i]);
+	}
 	printf(" ]\n}\n");
 }
 
@@ -167,6 +173,9 @@ static void report_text(const struct rebuild *r)
 	line(r->spare, "further copies, to quarantine at the next start");
 	line(r->empty, "backing files without contents or a name, used for "
 	     "new files");
+	for (size_t i = 0; i < r->nr_undrained; i++)
+		printf("volume %s was being drained: orchctl volume drain %s "
+		       "goes on\n", r->undrained[i], r->undrained[i]);
 	printf("What was made, renamed or removed after the export is not "
 	       "known; nor are owners,\nmodes, times of directories, links and "
 	       "extended attributes that changed after it.\n");

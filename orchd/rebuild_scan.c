@@ -57,17 +57,17 @@ static int look_file(void *ctx, const char *subdir, const char *name)
 	return 0;
 }
 
-int rebuild_look(struct rebuild *r)
+int rebuild_look(struct rebuild *r, struct volume *v)
 {
-	int rc = 0;
+	int rc = backing_each(v, look_file, &r->seen);
 
-	for (struct volume *v = r->volumes; v && !rc; v = v->next) {
-		rc = backing_each(v, look_file, &r->seen);
-		if (rc < 0)
-			snprintf(r->why, VOLUME_WHY, "volume %.200s cannot be "
-				 "read: %s: check the drive", v->rec.path,
-				 strerror(-rc));
-	}
+	if (rc < 0)
+		snprintf(r->why, VOLUME_WHY, "volume %.200s cannot be read: "
+			 "%s: check the drive", v->rec.path, strerror(-rc));
+	if (v->marker.epoch > r->seen.epoch)
+		r->seen.epoch = v->marker.epoch;
+	if (v->rec.id > r->seen.volume)
+		r->seen.volume = v->rec.id;
 	return rc;
 }
 
@@ -185,6 +185,8 @@ static int scan_file(void *ctx, const char *subdir, const char *name)
 	rc = ns_rebuild_judge(c->r->ns, &f, &as);
 	if (rc < 0 || as == NS_FOUND_RECORDED)
 		return rc;
+	if (c->r->restore && as != NS_FOUND_LACKING)
+		return 0;	/* to quarantine, by the sweep */
 	rc = stat_file(c->v, &f);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;

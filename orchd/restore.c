@@ -19,6 +19,7 @@
 #include "marker.h"
 #include "ns.h"
 #include "proto/store.pb-c.h"
+#include "rebuild.h"
 #include "store.h"
 #include "store_place.h"
 
@@ -315,24 +316,25 @@ int backup_read(int fd, const char *name, const uint8_t *uuid, const char *dir,
 	return rc;
 }
 
-int backup_restore(int fd, const char *name, const char *dir, char *why,
-		   size_t len)
+int backup_restore(int fd, const char *name, const char *dir, char *why)
 {
 	char aside[STORE_PLACE_PATH];
 	struct store_place p;
 	int rc;
 
-	rc = store_place_begin(&p, dir, true, why, len);
+	rc = store_place_begin(&p, dir, true, why, VOLUME_WHY);
 	if (!rc)
-		rc = backup_read(fd, name, NULL, p.tmp, why, len);
+		rc = backup_read(fd, name, NULL, p.tmp, why, VOLUME_WHY);
+	if (!rc)
+		rc = restore_settle(p.tmp, name, why);
 	if (!rc) {
 		rc = cluster_keep(p.dir, p.tmp);
 		if (rc < 0)
-			snprintf(why, len, "%.300s/cluster: %s", p.dir,
+			snprintf(why, VOLUME_WHY, "%.300s/cluster: %s", p.dir,
 				 strerror(-rc));
 	}
 	if (!rc)
-		rc = store_place_commit(&p, aside, why, len);
+		rc = store_place_commit(&p, aside, why, VOLUME_WHY);
 	if (!rc && *aside)
 		printf("the store that was there is now %s\n", aside);
 	store_place_end(&p);

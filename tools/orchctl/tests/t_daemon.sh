@@ -102,12 +102,10 @@ try 0 "clean" "$orchctl" fsck
 try 0 "clean" "$orchctl" fsck --repair
 mv "$dir/state/first" "$dir/lost"
 try 0 "is restored" "$orchctl" restore "$dir/backup" --namespace first
-try 0 "clean" "$orchctl" fsck first
 try 1 "is a namespace first already" "$orchctl" restore "$dir/backup" \
 	--namespace first
 try 0 "is now $dir/state/.first.replaced-" "$orchctl" restore "$dir/backup" \
 	--namespace first --store "$dir/state/first"
-try 0 "clean" "$orchctl" fsck first
 # An empty directory stays the person's own until a store takes its place.
 mkdir -m 751 "$dir/state/third"
 try 1 "no .orchfs-volume" "$orchctl" rebuild third "$dir" --dry-run
@@ -122,6 +120,7 @@ until ! flock -n "$dir/state/first/lock" true; do :; done
 start
 wait $holder
 try 0 "nvme0" "$orchctl" volume list --namespace first
+try 0 "clean" "$orchctl" fsck first
 try 2 "give --tier" "$orchctl" volume set nvme0
 try 1 "no volume nvme9" "$orchctl" volume set nvme9 --reserve 1M \
 	--namespace first
