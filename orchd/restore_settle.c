@@ -144,8 +144,9 @@ static void report(const struct rebuild *r)
 		printf("volume %s was being drained: orchctl volume drain %s "
 		       "goes on\n", r->undrained[i], r->undrained[i]);
 	if (r->nr_away)
-		printf("Files that were moved to volumes not looked at give "
-		       "EIO: to find those, mount them\nand restore again.\n");
+		printf("Files that were moved to volumes not looked at will "
+		       "give EIO, as their copies there\ngo to quarantine: "
+		       "mount those and restore again before orchd runs.\n");
 }
 
 int restore_settle(const char *dir, const char *name, char *why)
