@@ -38,7 +38,7 @@ struct cluster {
 	X509 *ca;
 	struct peer *peer;		/* NULL: it could not be started */
 
-	pthread_mutex_t lock;		/* the rest; a leaf */
+	pthread_mutex_t lock;		/* the rest; only peer.c's is taken in it */
 	uint64_t epoch;
 	EVP_PKEY *key;
 	X509 *cert;

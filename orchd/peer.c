@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,8 @@ struct peer {
 	struct peer_set set;
 	struct address where;		/* the authority's own */
 	bool listening, stopping;
-	struct work stop_work;
+	struct work stop_work, recheck_work;
+	atomic_bool recheck_posted;
 
 	/* an agent's */
 	bool dialling;
@@ -555,30 +557,18 @@ int peer_call(struct peer *p, const peer_frame *f, uint32_t ms,
 	return c.rc;
 }
 
-struct note {
-	struct work w;
-	struct peer *p;
-	struct peer_tls *tls;
-};
-
 static void recheck_run(struct work *w)
 {
-	struct note *n = container_of(w, struct note, w);
+	struct peer *p = container_of(w, struct peer, recheck_work);
 
-	recheck(n->p);
-	free(n);
+	atomic_store(&p->recheck_posted, false);
+	recheck(p);
 }
 
 void peer_recheck(struct peer *p)
 {
-	struct note *n = calloc(1, sizeof(*n));
-
-	if (!n)
-		abort();	/* a removed node must not stay */
-	n->w.run = recheck_run;
-	n->p = p;
-	if (!work_post(&p->queue, &n->w))
-		free(n);
+	if (!atomic_exchange(&p->recheck_posted, true))
+		work_post(&p->queue, &p->recheck_work);
 }
 
 static struct peer_tls *make_tls(struct cluster *cl)
@@ -591,9 +581,15 @@ static struct peer_tls *make_tls(struct cluster *cl)
 	return t;
 }
 
+struct tls_note {
+	struct work w;
+	struct peer *p;
+	struct peer_tls *tls;
+};
+
 static void tls_run(struct work *w)
 {
-	struct note *n = container_of(w, struct note, w);
+	struct tls_note *n = container_of(w, struct tls_note, w);
 
 	peer_tls_put(n->p->set.tls);
 	n->p->set.tls = n->tls;
@@ -602,7 +598,7 @@ static void tls_run(struct work *w)
 
 int peer_new_tls(struct peer *p)
 {
-	struct note *n = calloc(1, sizeof(*n));
+	struct tls_note *n = calloc(1, sizeof(*n));
 
 	if (!n)
 		return -ENOMEM;
@@ -795,6 +791,7 @@ int peer_start(struct cluster *cl, struct peer **out)
 	p->loop.epfd = p->timer_source.fd = p->listen_source.fd = -1;
 	p->log_left = LOG_BURST;
 	p->stop_work.run = stop_run;
+	p->recheck_work.run = recheck_run;
 	pthread_mutex_init(&p->lock, NULL);
 	rc = work_queue_init(&p->queue);
 	if (rc < 0) {

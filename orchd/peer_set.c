@@ -223,7 +223,8 @@ static int send_ping(struct peer_conn *c, uint64_t now)
 /* Return: 0, or why it is to be closed. */
 static int check(struct peer_conn *c, uint64_t now, const char **why)
 {
-	*why = "its TLS handshake and hello took longer than 10 seconds";
+	*why = c->state == PEER_CONNECTING ? "no answer within 10 seconds" :
+	       "its TLS handshake and hello took longer than 10 seconds";
 	if (c->state != PEER_UP)
 		return now >= c->deadline ? -ETIMEDOUT : 0;
 	*why = "joining took longer than 30 seconds";

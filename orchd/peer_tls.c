@@ -173,7 +173,9 @@ static const struct {
 	{ SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL, -EPROTO,
 	  "it does not speak " PEER_ALPN },
 	{ SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED, -EKEYEXPIRED,
-	  "it says that our certificate has expired, or is not valid yet" },
+	  "it says that our certificate has expired, or is not valid yet: "
+	  "compare the clocks; if they are right remove this node there, "
+	  "invite it (orchctl node invite) and join again" },
 	{ SSL_R_TLSV1_ALERT_UNKNOWN_CA, -EKEYREJECTED,
 	  "it says that our certificate is of another cluster" },
 	{ SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, -EKEYREJECTED,

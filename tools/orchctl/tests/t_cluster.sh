@@ -13,6 +13,13 @@ export ORCHD ORCHD_FAULT=any-fs
 passed=0
 failed=0
 
+# A daemon built with sanitizers tells what it has found.
+sanitized() {
+	if grep -hE "(Address|Leak)Sanitizer|runtime error" "$dir"/*.log; then
+		failed=$((failed + 1))
+	fi
+}
+
 finish() {
 	for k in a b c; do
 		[ ! -e "$dir/$k.pid" ] || kill "$(cat "$dir/$k.pid")" 2>/dev/null
@@ -220,5 +227,6 @@ try 1 "ca.key: No such file" a node list
 for k in a b c; do
 	stop $k
 done
+sanitized
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
