@@ -18,6 +18,7 @@
 
 #include "arena.h"
 #include "cluster.h"
+#include "fault.h"
 #include "log.h"
 #include "peer_conn.h"
 #include "work.h"
@@ -391,6 +392,11 @@ static void request_done(struct work *w)
 {
 	struct request *r = container_of(w, struct request, w);
 
+	struct peer_conn *c = peer_find(&r->p->set, r->conn);
+
+	if (c && r->out.body_case == PEER_BODY(JOINED) &&
+	    fault_hit("lose-joined"))
+		peer_end(c, -ESHUTDOWN, "fault point lose-joined");
 	peer_answer(&r->p->set, r->conn, r->id, r->size, &r->out);
 	if (r->recheck)
 		recheck(r->p);

@@ -74,6 +74,16 @@ logged() {	# NODE TEXT
 	fi
 }
 
+logged_times() {	# N NODE TEXT
+	if [ "$(grep -cF -- "$3" "$dir/$2.log")" = "$1" ]; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "FAIL: the log of $2 has not $1 times '$3'"
+		sed 's/^/    /' "$dir/$2.log"
+	fi
+}
+
 start() {	# NODE [FAULTS]
 	mkdir -p "$dir/$1"
 	mkfifo "$dir/ready"
@@ -93,7 +103,7 @@ token() {	# NODE [OPTIONS]: in $token
 	token=$(on "$@" 2>/dev/null)
 }
 
-start a
+start a lose-joined
 start b
 start c
 try 2 "--listen is missing" a cluster init models
@@ -120,6 +130,9 @@ try 1 "a part of the token is missing" b node join "${token%????}"
 try 1 "is no name for a node" b node join "$token" --node "a b"
 try 1 "alpha already: choose another name" b node join "$token" --node alpha
 try 0 "agent of node 1 (alpha)" b node join "$token" --node beta
+# The first answer got lost: it was asked again, and is node 2 all the same.
+logged_times 2 a "node 2 (beta) has joined"
+try 0 "node        2 (beta)" a node show 2
 try 1 "was used before" c node join "$token" --node gamma
 while [ "$(date +%s)" -le $((born + 1)) ]; do
 	sleep 0.1
