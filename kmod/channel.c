@@ -124,6 +124,30 @@ out:
 	return ch;
 }
 
+/**
+ * orchfs_channel_by_uuid() - the channel of a namespace
+ * @net: its network namespace
+ * @uuid: 16 bytes
+ *
+ * Return: the channel with a reference for the caller, or NULL.
+ */
+struct orchfs_channel *orchfs_channel_by_uuid(struct net *net, const u8 *uuid)
+{
+	struct orchfs_net *on = orchfs_net_of(net);
+	struct orchfs_channel *ch;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ch, &on->channels, link)
+		if (!memcmp(ch->uuid, uuid, sizeof(ch->uuid)) &&
+		    READ_ONCE(ch->state) != ORCHFS_DEAD &&
+		    refcount_inc_not_zero(&ch->refs))
+			goto out;
+	ch = NULL;
+out:
+	rcu_read_unlock();
+	return ch;
+}
+
 static bool orchfs_channel_dead(struct orchfs_channel *ch)
 {
 	return READ_ONCE(ch->state) == ORCHFS_DEAD;
@@ -334,6 +358,7 @@ void orchfs_channel_detach(struct orchfs_channel *ch, u32 portid)
 	orchfs_event_drop_list(&events);
 	/* Notices are sent under ch->lock or not at all from here on. */
 	orchfs_note_cancel(ch);
+	orchfs_serve_detached(ch);
 	orchfs_channel_put(ch);
 }
 
@@ -527,6 +552,8 @@ static int __net_init orchfs_net_init(struct net *net)
 
 	mutex_init(&on->lock);
 	INIT_LIST_HEAD(&on->channels);
+	mutex_init(&on->serve_lock);
+	INIT_LIST_HEAD(&on->serves);
 	return 0;
 }
 
@@ -554,6 +581,7 @@ static void __net_exit orchfs_net_exit(struct net *net)
 	struct orchfs_net *on = orchfs_net_of(net);
 	struct orchfs_channel *ch;
 
+	orchfs_serve_net_exit(on);
 	while ((ch = orchfs_net_attached(on))) {
 		orchfs_channel_detach(ch, READ_ONCE(ch->portid));
 		orchfs_channel_put(ch);
@@ -562,6 +590,7 @@ static void __net_exit orchfs_net_exit(struct net *net)
 	orchfs_layout_flush_swaps();
 	flush_workqueue(orchfs_channel_wq);
 	WARN_ON_ONCE(!list_empty(&on->channels));
+	mutex_destroy(&on->serve_lock);
 	mutex_destroy(&on->lock);
 }
 

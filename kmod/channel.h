@@ -21,10 +21,14 @@
  * struct orchfs_net - the channels of one network namespace
  * @lock: adding and removing channels, choosing one at attach and mount
  * @channels: read under RCU too
+ * @serve_lock: data servers, their volumes and connections; never with @lock
+ * @serves: data servers
  */
 struct orchfs_net {
 	struct mutex lock;
 	struct list_head channels;
+	struct mutex serve_lock;
+	struct list_head serves;
 };
 
 /**
@@ -98,6 +102,7 @@ struct orchfs_net *orchfs_net_of(struct net *net);
 struct orchfs_channel *orchfs_channel_new(struct net *net, const u8 *uuid,
 					  const char *name);
 struct orchfs_channel *orchfs_channel_by_port(struct net *net, u32 portid);
+struct orchfs_channel *orchfs_channel_by_uuid(struct net *net, const u8 *uuid);
 int orchfs_channel_attach(struct net *net, const u8 *uuid, const char *name,
 			  u64 incarnation, u32 portid,
 			  struct netlink_ext_ack *extack, bool *mounted);
@@ -157,5 +162,10 @@ void orchfs_note_work(struct work_struct *work);
 void orchfs_note_cancel(struct orchfs_channel *ch);
 void orchfs_note_drop_list(struct list_head *notes);
 void orchfs_event_drop_list(struct list_head *events);
+void orchfs_event_queue(struct orchfs_channel *ch, struct sk_buff *skb);
+
+/* serve.c: the data servers of a network namespace */
+void orchfs_serve_detached(struct orchfs_channel *ch);
+void orchfs_serve_net_exit(struct orchfs_net *on);
 
 #endif

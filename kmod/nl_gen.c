@@ -48,6 +48,19 @@ const struct nla_policy orchfs_note_nl_policy[ORCHFS_A_NOTE_ATTR + 1] = {
 	[ORCHFS_A_NOTE_ATTR] = NLA_POLICY_EXACT_LEN(ORCHFS_ATTR_LEN),
 };
 
+const struct nla_policy orchfs_server_nl_policy[ORCHFS_A_SERVER_FENCES + 1] = {
+	[ORCHFS_A_SERVER_REQUESTS] = { .type = NLA_U64, },
+	[ORCHFS_A_SERVER_REFUSED] = { .type = NLA_U64, },
+	[ORCHFS_A_SERVER_BYTES_READ] = { .type = NLA_U64, },
+	[ORCHFS_A_SERVER_BYTES_WRITTEN] = { .type = NLA_U64, },
+	[ORCHFS_A_SERVER_IN_FLIGHT] = { .type = NLA_U32, },
+	[ORCHFS_A_SERVER_HANDLES] = { .type = NLA_U32, },
+	[ORCHFS_A_SERVER_HELD] = { .type = NLA_U32, },
+	[ORCHFS_A_SERVER_HELD_MOST] = { .type = NLA_U32, },
+	[ORCHFS_A_SERVER_WAITS] = { .type = NLA_U64, },
+	[ORCHFS_A_SERVER_FENCES] = { .type = NLA_U32, },
+};
+
 /* ORCHFS_CMD_ATTACH */
 static const struct nla_policy orchfs_attach_nl_policy[ORCHFS_A_MSG_INCARNATION + 1] = {
 	[ORCHFS_A_MSG_VERSION_MIN] = { .type = NLA_U32, },
@@ -102,6 +115,52 @@ static const struct nla_policy orchfs_layout_set_nl_policy[ORCHFS_A_MSG_TIMEOUT_
 /* ORCHFS_CMD_LAYOUT_DROP */
 static const struct nla_policy orchfs_layout_drop_nl_policy[ORCHFS_A_MSG_VOLUME + 1] = {
 	[ORCHFS_A_MSG_VOLUME] = { .type = NLA_U32, },
+};
+
+/* ORCHFS_CMD_SERVE_VOLUME */
+static const struct nla_policy orchfs_serve_volume_nl_policy[ORCHFS_A_MSG_KEY_ID + 1] = {
+	[ORCHFS_A_MSG_VOLUME] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_FD] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_KEY] = NLA_POLICY_EXACT_LEN(ORCHFS_KEY_LEN),
+	[ORCHFS_A_MSG_KEY_ID] = { .type = NLA_U32, },
+};
+
+/* ORCHFS_CMD_SERVE_UNVOLUME */
+static const struct nla_policy orchfs_serve_unvolume_nl_policy[ORCHFS_A_MSG_VOLUME + 1] = {
+	[ORCHFS_A_MSG_REQUEST_ID] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_VOLUME] = { .type = NLA_U32, },
+};
+
+/* ORCHFS_CMD_SERVE_PEER */
+static const struct nla_policy orchfs_serve_peer_nl_policy[ORCHFS_A_MSG_MAX_HANDLES + 1] = {
+	[ORCHFS_A_MSG_FD] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_PEER] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_MAX_REQUESTS] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_MAX_BYTES] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_MAX_HANDLES] = { .type = NLA_U32, },
+};
+
+/* ORCHFS_CMD_SERVE_DROP */
+static const struct nla_policy orchfs_serve_drop_nl_policy[ORCHFS_A_MSG_CONNECTION + 1] = {
+	[ORCHFS_A_MSG_PEER] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_CONNECTION] = { .type = NLA_U64, },
+};
+
+/* ORCHFS_CMD_SERVE_FENCE */
+static const struct nla_policy orchfs_serve_fence_nl_policy[ORCHFS_A_MSG_EXPIRY_MS + 1] = {
+	[ORCHFS_A_MSG_REQUEST_ID] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_VOLUME] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_INSTANCE] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_PEER] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_EPOCH] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_EXPIRY_MS] = { .type = NLA_U64, },
+};
+
+/* ORCHFS_CMD_SERVE_TIME */
+static const struct nla_policy orchfs_serve_time_nl_policy[ORCHFS_A_MSG_LEASE_MS + 1] = {
+	[ORCHFS_A_MSG_AUTHORITY_MS] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_BOOT_MS] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_LEASE_MS] = { .type = NLA_U32, },
 };
 
 static const struct genl_split_ops orchfs_nl_ops[] = {
@@ -181,6 +240,67 @@ static const struct genl_split_ops orchfs_nl_ops[] = {
 		.policy		= orchfs_layout_drop_nl_policy,
 		.maxattr	= ORCHFS_A_MSG_VOLUME,
 		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_SERVE_VOLUME,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_serve_volume_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_serve_volume_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_KEY_ID,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_SERVE_UNVOLUME,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_serve_unvolume_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_serve_unvolume_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_VOLUME,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_SERVE_PEER,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_serve_peer_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_serve_peer_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_MAX_HANDLES,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_SERVE_DROP,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_serve_drop_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_serve_drop_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_CONNECTION,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_SERVE_FENCE,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_serve_fence_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_serve_fence_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_EXPIRY_MS,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_SERVE_TIME,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_serve_time_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_serve_time_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_LEASE_MS,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_SERVE_LIST,
+		.start		= orchfs_nl_serve_list_start,
+		.dumpit		= orchfs_nl_serve_list_dumpit,
+		.done		= orchfs_nl_serve_list_done,
+		.flags		= GENL_CMD_CAP_DUMP,
 	},
 };
 

@@ -238,31 +238,24 @@ void orchfs_note_stray(struct orchfs_channel *ch)
 }
 
 /**
- * orchfs_layout_done() - tell the daemon the end of a layout-set
- * @sb: the superblock; the caller keeps it alive
- * @request_id: as the daemon gave it
- * @node: inode number
- * @generation: of the layout that is in use now
- * @status: 0, or a negative errno with which the old layout is in use
- * @writers: how often the file is open for writing
+ * orchfs_event_queue() - send a message that nobody waits for
+ * @ch: the channel
+ * @skb: consumed; NULL: there was no memory for it
  *
- * May sleep to allocate. Dropped when the daemon has gone; the next one reads
- * the generation from the handles.
+ * May sleep to allocate. Dropped when the daemon has gone. If it can't be kept
+ * the daemon is told to read again what there is.
  */
-void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
-			u64 generation, int status, u32 writers)
+void orchfs_event_queue(struct orchfs_channel *ch, struct sk_buff *skb)
 {
-	struct orchfs_channel *ch = ORCHFS_SB(sb)->channel;
 	struct orchfs_event *event;
 	bool queued = false;
 
+	if (!skb)
+		goto err_lost;
 	event = kmalloc(sizeof(*event), GFP_KERNEL);
 	if (!event)
-		goto err_lost;
-	event->skb = orchfs_message_layout_done(request_id, node, generation,
-						status, writers);
-	if (!event->skb)
-		goto err_free_event;
+		goto err_free_skb;
+	event->skb = skb;
 
 	spin_lock(&ch->lock);
 	if (ch->state == ORCHFS_READY || ch->state == ORCHFS_ATTACHING) {
@@ -280,11 +273,32 @@ void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
 		orchfs_event_free(event);
 	return;
 
-err_free_event:
-	kfree(event);
+err_free_skb:
+	kfree_skb(skb);
 err_lost:
-	/* The daemon reads the generation from the handles. */
 	orchfs_notes_lost(ch);
+}
+
+/**
+ * orchfs_layout_done() - tell the daemon the end of a layout-set
+ * @sb: the superblock; the caller keeps it alive
+ * @request_id: as the daemon gave it
+ * @node: inode number
+ * @generation: of the layout that is in use now
+ * @status: 0, or a negative errno with which the old layout is in use
+ * @writers: how often the file is open for writing
+ *
+ * May sleep to allocate. Dropped when the daemon has gone; the next one reads
+ * the generation from the handles.
+ */
+void orchfs_layout_done(struct super_block *sb, u64 request_id, u64 node,
+			u64 generation, int status, u32 writers)
+{
+	/* The daemon reads the generation from the handles if it is lost. */
+	orchfs_event_queue(ORCHFS_SB(sb)->channel,
+			   orchfs_message_layout_done(request_id, node,
+						      generation, status,
+						      writers));
 }
 
 /* Take up to a batch; its length, 0 when there is none or nobody to tell. */

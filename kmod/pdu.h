@@ -21,9 +21,7 @@
 #include <linux/orchfs_nl.h>
 #include <linux/orchfs_wire.h>
 
-/**
- * struct orchfs_pdu - a header
- */
+/* A header */
 struct orchfs_pdu {
 	u8 opcode;			/* ORCHFS_OP_* */
 	u16 flags;			/* ORCHFS_PDU_* */
@@ -37,9 +35,7 @@ struct orchfs_pdu {
 	u32 data_crc;
 };
 
-/**
- * struct orchfs_hello - what an end of a connection can do
- */
+/* What an end of a connection can do */
 struct orchfs_hello {
 	u32 version_min, version_max;
 	u32 max_data;
@@ -47,9 +43,7 @@ struct orchfs_hello {
 	u32 max_handles;
 };
 
-/**
- * struct orchfs_token - who may use an instance, how and until when
- */
+/* Who may use an instance, how and until when */
 struct orchfs_token {
 	u8 ns_uuid[16];
 	u32 volume;
@@ -63,9 +57,7 @@ struct orchfs_token {
 	u64 expiry_ms;			/* by the authority's clock */
 };
 
-/**
- * struct orchfs_remote_attr - what GETATTR answers
- */
+/* What GETATTR answers */
 struct orchfs_remote_attr {
 	u64 size;
 	u64 blocks;

@@ -7,9 +7,7 @@
 
 struct crypto_shash;
 
-/**
- * struct orchfs_token_for - what a token must be for, to be taken
- */
+/* What a token must be for, to be taken */
 struct orchfs_token_for {
 	u8 ns_uuid[16];
 	u32 volume;

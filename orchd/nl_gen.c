@@ -54,6 +54,22 @@ const struct nla_policy orchfs_msg_nl_policy[ORCHFS_A_MSG_MAX + 1] = {
 	[ORCHFS_A_MSG_WAITING] = { .type = NLA_U32 },
 	[ORCHFS_A_MSG_NOTE] = { .type = NLA_NESTED },
 	[ORCHFS_A_MSG_VOLUME] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_FD] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_KEY] = { .minlen = ORCHFS_KEY_LEN, .maxlen = ORCHFS_KEY_LEN },
+	[ORCHFS_A_MSG_KEY_ID] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_PEER] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_CONNECTION] = { .type = NLA_U64 },
+	[ORCHFS_A_MSG_MAX_REQUESTS] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_MAX_BYTES] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_MAX_HANDLES] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_INSTANCE] = { .type = NLA_U64 },
+	[ORCHFS_A_MSG_EPOCH] = { .type = NLA_U64 },
+	[ORCHFS_A_MSG_EXPIRY_MS] = { .type = NLA_U64 },
+	[ORCHFS_A_MSG_AUTHORITY_MS] = { .type = NLA_U64 },
+	[ORCHFS_A_MSG_BOOT_MS] = { .type = NLA_U64 },
+	[ORCHFS_A_MSG_LEASE_MS] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_REASON] = { .type = NLA_U32 },
+	[ORCHFS_A_MSG_SERVER] = { .type = NLA_NESTED },
 };
 
 const struct nla_policy orchfs_entry_nl_policy[ORCHFS_A_ENTRY_MAX + 1] = {
@@ -87,6 +103,19 @@ const struct nla_policy orchfs_counter_nl_policy[ORCHFS_A_COUNTER_MAX + 1] = {
 	[ORCHFS_A_COUNTER_KIND] = { .type = NLA_U32 },
 	[ORCHFS_A_COUNTER_COUNT] = { .type = NLA_U64 },
 	[ORCHFS_A_COUNTER_ERRORS] = { .type = NLA_U64 },
+};
+
+const struct nla_policy orchfs_server_nl_policy[ORCHFS_A_SERVER_MAX + 1] = {
+	[ORCHFS_A_SERVER_REQUESTS] = { .type = NLA_U64 },
+	[ORCHFS_A_SERVER_REFUSED] = { .type = NLA_U64 },
+	[ORCHFS_A_SERVER_BYTES_READ] = { .type = NLA_U64 },
+	[ORCHFS_A_SERVER_BYTES_WRITTEN] = { .type = NLA_U64 },
+	[ORCHFS_A_SERVER_IN_FLIGHT] = { .type = NLA_U32 },
+	[ORCHFS_A_SERVER_HANDLES] = { .type = NLA_U32 },
+	[ORCHFS_A_SERVER_HELD] = { .type = NLA_U32 },
+	[ORCHFS_A_SERVER_HELD_MOST] = { .type = NLA_U32 },
+	[ORCHFS_A_SERVER_WAITS] = { .type = NLA_U64 },
+	[ORCHFS_A_SERVER_FENCES] = { .type = NLA_U32 },
 };
 
 const struct nla_policy orchfs_note_nl_policy[ORCHFS_A_NOTE_MAX + 1] = {
@@ -180,6 +209,15 @@ const char *orchfs_cmd_name(uint32_t value)
 		[ORCHFS_CMD_NOTICE] = "notice",
 		[ORCHFS_CMD_LAYOUT_DONE] = "layout-done",
 		[ORCHFS_CMD_LAYOUT_DROP] = "layout-drop",
+		[ORCHFS_CMD_SERVE_VOLUME] = "serve-volume",
+		[ORCHFS_CMD_SERVE_UNVOLUME] = "serve-unvolume",
+		[ORCHFS_CMD_SERVE_PEER] = "serve-peer",
+		[ORCHFS_CMD_SERVE_DROP] = "serve-drop",
+		[ORCHFS_CMD_SERVE_FENCE] = "serve-fence",
+		[ORCHFS_CMD_SERVE_TIME] = "serve-time",
+		[ORCHFS_CMD_SERVE_LIST] = "serve-list",
+		[ORCHFS_CMD_SERVE_DONE] = "serve-done",
+		[ORCHFS_CMD_SERVE_GONE] = "serve-gone",
 	};
 
 	if (value >= sizeof(names) / sizeof(names[0]))

@@ -17,6 +17,7 @@ extern const struct nla_policy orchfs_layout_nl_policy[ORCHFS_A_LAYOUT_MAX + 1];
 extern const struct nla_policy orchfs_segment_nl_policy[ORCHFS_A_SEGMENT_MAX + 1];
 extern const struct nla_policy orchfs_mirror_nl_policy[ORCHFS_A_MIRROR_MAX + 1];
 extern const struct nla_policy orchfs_counter_nl_policy[ORCHFS_A_COUNTER_MAX + 1];
+extern const struct nla_policy orchfs_server_nl_policy[ORCHFS_A_SERVER_MAX + 1];
 extern const struct nla_policy orchfs_note_nl_policy[ORCHFS_A_NOTE_MAX + 1];
 
 /* Names as in the specification; NULL for an unknown value. */

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Data servers: they come with the first command of a daemon, know the
+ * authority's clock, and end with the network namespace, or when their lease
+ * has run out and no daemon is there.
+ */
+#include <linux/ktime.h>
+#include <linux/slab.h>
+
+#include "serve.h"
+
+static u64 serve_boot_ms(void)
+{
+	return ktime_to_ms(ktime_get_boottime());
+}
+
+static void serve_put(struct orchfs_serve *serve)
+{
+	if (refcount_dec_and_test(&serve->refs))
+		kfree(serve);
+}
+
+/* End everything that is there, and wait for it. Once is enough. */
+static void serve_end(struct orchfs_serve *serve, int reason)
+{
+	struct orchfs_net *on = orchfs_net_of(serve->net);
+	struct orchfs_serve_conn *conn;
+	bool ended;
+
+	mutex_lock(&on->serve_lock);
+	ended = serve->ending;
+	serve->ending = true;
+	list_for_each_entry(conn, &serve->conns, link)
+		orchfs_conn_end(conn, reason);
+	orchfs_volume_end_all(serve);
+	mutex_unlock(&on->serve_lock);
+	if (ended)
+		return;
+	wait_event(serve->idle, !READ_ONCE(serve->nr_conns) &&
+		   !READ_ONCE(serve->nr_volumes));
+	/* Waits for the works that said so, to their last step. */
+	destroy_workqueue(serve->wq);
+	mutex_lock(&on->serve_lock);
+	list_del(&serve->link);
+	mutex_unlock(&on->serve_lock);
+	serve_put(serve);
+}
+
+static bool serve_attached(struct orchfs_serve *serve)
+{
+	struct orchfs_channel *ch = orchfs_channel_by_uuid(serve->net,
+							   serve->uuid);
+	bool attached = ch && READ_ONCE(ch->portid);
+
+	if (ch)
+		orchfs_channel_put(ch);
+	return attached;
+}
+
+static unsigned long serve_lease_left(struct orchfs_serve *serve)
+{
+	u64 until, now = serve_boot_ms();
+
+	spin_lock(&serve->clock_lock);
+	until = serve->until_ms;
+	spin_unlock(&serve->clock_lock);
+	if (until <= now)
+		return 0;
+	return msecs_to_jiffies(min_t(u64, until - now, INT_MAX)) + 1;
+}
+
+static void serve_lapse_work(struct work_struct *work)
+{
+	struct orchfs_serve *serve = container_of(to_delayed_work(work),
+						  struct orchfs_serve, lapse);
+	unsigned long left;
+
+	if (serve_attached(serve))
+		return;
+	left = serve_lease_left(serve);
+	if (left)
+		queue_delayed_work(orchfs_channel_wq, &serve->lapse, left);
+	else
+		serve_end(serve, ORCHFS_REASON_LAPSED);
+}
+
+/**
+ * orchfs_serve_detached() - the daemon of a namespace has gone
+ * @ch: its channel, detached
+ *
+ * What is served goes on until the lease has run out.
+ */
+void orchfs_serve_detached(struct orchfs_channel *ch)
+{
+	struct orchfs_net *on = orchfs_net_of(ch->net);
+	struct orchfs_serve *serve;
+
+	mutex_lock(&on->serve_lock);
+	serve = orchfs_serve_find(ch);
+	if (serve && !serve->ending)
+		mod_delayed_work(orchfs_channel_wq, &serve->lapse,
+				 serve_lease_left(serve));
+	mutex_unlock(&on->serve_lock);
+}
+
+static struct orchfs_serve *serve_new(struct orchfs_channel *ch)
+{
+	struct orchfs_serve *serve = kzalloc(sizeof(*serve), GFP_KERNEL);
+
+	if (!serve)
+		return ERR_PTR(-ENOMEM);
+	serve->wq = alloc_workqueue("orchfs-serve",
+				    WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!serve->wq) {
+		kfree(serve);
+		return ERR_PTR(-ENOMEM);
+	}
+	refcount_set(&serve->refs, 1);
+	serve->net = ch->net;
+	memcpy(serve->uuid, ch->uuid, sizeof(serve->uuid));
+	INIT_LIST_HEAD(&serve->volumes);
+	INIT_LIST_HEAD(&serve->conns);
+	init_waitqueue_head(&serve->idle);
+	INIT_DELAYED_WORK(&serve->lapse, serve_lapse_work);
+	spin_lock_init(&serve->clock_lock);
+	return serve;
+}
+
+/**
+ * orchfs_serve_find() - the data server of a namespace
+ * @ch: its channel; the caller holds serve_lock
+ *
+ * Return: the server or NULL.
+ */
+struct orchfs_serve *orchfs_serve_find(struct orchfs_channel *ch)
+{
+	struct orchfs_net *on = orchfs_net_of(ch->net);
+	struct orchfs_serve *serve;
+
+	lockdep_assert_held(&on->serve_lock);
+	list_for_each_entry(serve, &on->serves, link)
+		if (!memcmp(serve->uuid, ch->uuid, sizeof(serve->uuid)))
+			return serve;
+	return NULL;
+}
+
+/**
+ * orchfs_serve_get() - the data server of a namespace, made if there is none
+ * @ch: its channel; the caller holds serve_lock
+ *
+ * Return: the server; -ENOMEM; -EAGAIN while an earlier one ends.
+ */
+struct orchfs_serve *orchfs_serve_get(struct orchfs_channel *ch)
+{
+	struct orchfs_net *on = orchfs_net_of(ch->net);
+	struct orchfs_serve *serve = orchfs_serve_find(ch);
+
+	if (serve)
+		return serve->ending ? ERR_PTR(-EAGAIN) : serve;
+	serve = serve_new(ch);
+	if (!IS_ERR(serve))
+		list_add_tail(&serve->link, &on->serves);
+	return serve;
+}
+
+/**
+ * orchfs_serve_event() - tell the daemon, if there is one
+ * @serve: the server
+ * @skb: what; consumed. NULL: there was no memory for it
+ */
+void orchfs_serve_event(struct orchfs_serve *serve, struct sk_buff *skb)
+{
+	struct orchfs_channel *ch = orchfs_channel_by_uuid(serve->net,
+							   serve->uuid);
+
+	if (!ch) {
+		kfree_skb(skb);
+		return;
+	}
+	orchfs_event_queue(ch, skb);
+	orchfs_channel_put(ch);
+}
+
+/**
+ * orchfs_serve_heard() - the authority was heard
+ * @serve: the server
+ * @authority_ms: its clock
+ * @boot_ms: CLOCK_BOOTTIME when it was asked for that
+ * @lease_ms: how long that is good for, from @boot_ms
+ *
+ * It read its clock later than it was asked, but that is taken to have been at
+ * once: better ahead of it than behind, where tokens would live too long.
+ *
+ * Return: 0; -EINVAL for a time to come.
+ */
+int orchfs_serve_heard(struct orchfs_serve *serve, u64 authority_ms,
+		       u64 boot_ms, u32 lease_ms)
+{
+	if (!boot_ms || boot_ms > serve_boot_ms() || authority_ms > S64_MAX)
+		return -EINVAL;
+	spin_lock(&serve->clock_lock);
+	if (boot_ms >= serve->boot_ms) {
+		serve->authority_ms = authority_ms;
+		serve->boot_ms = boot_ms;
+		serve->until_ms = boot_ms + lease_ms;
+	}
+	spin_unlock(&serve->clock_lock);
+	return 0;
+}
+
+/**
+ * orchfs_serve_now() - the authority's clock
+ * @serve: the server
+ * @heard: set to whether the authority was heard within the lease
+ *
+ * Return: ms; U64_MAX, when everything has expired, if it was never heard.
+ */
+u64 orchfs_serve_now(struct orchfs_serve *serve, bool *heard)
+{
+	u64 boot = serve_boot_ms(), now = U64_MAX;
+
+	spin_lock(&serve->clock_lock);
+	if (serve->boot_ms)
+		now = serve->authority_ms + (boot - serve->boot_ms);
+	*heard = boot < serve->until_ms;
+	spin_unlock(&serve->clock_lock);
+	return now;
+}
+
+static struct orchfs_serve *serve_first(struct orchfs_net *on)
+{
+	struct orchfs_serve *serve;
+
+	mutex_lock(&on->serve_lock);
+	serve = list_first_entry_or_null(&on->serves, struct orchfs_serve,
+					 link);
+	if (serve)
+		refcount_inc(&serve->refs);
+	mutex_unlock(&on->serve_lock);
+	return serve;
+}
+
+/**
+ * orchfs_serve_net_exit() - end all that is served
+ * @on: of a network namespace that ends, or of any when the module does; no
+ *	command comes any more
+ */
+void orchfs_serve_net_exit(struct orchfs_net *on)
+{
+	struct orchfs_serve *serve;
+
+	while ((serve = serve_first(on))) {
+		/* It may be ending it just now. */
+		cancel_delayed_work_sync(&serve->lapse);
+		serve_end(serve, ORCHFS_REASON_ENDED);
+		serve_put(serve);
+	}
+}

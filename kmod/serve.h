@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The data server, shared by serve.c (servers, volumes, clock), serve_conn.c
+ * (connections), serve_io.c (requests), serve_nl.c (commands) and
+ * transport_tcp.c. See Documentation/remote.md.
+ *
+ * Lock order: orchfs_net.serve_lock > orchfs_serve_conn.lock,
+ * orchfs_serve_volume.lock, orchfs_serve.clock_lock, none of these three
+ * inside another but clock_lock in the volume's.
+ */
+#ifndef _ORCHFS_SERVE_H
+#define _ORCHFS_SERVE_H
+
+#include <linux/bvec.h>
+#include <linux/hashtable.h>
+#include <linux/path.h>
+#include <linux/uio.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "channel.h"
+#include "fence.h"
+#include "token.h"
+
+#define ORCHFS_SERVE_CONNS_MAX		512
+#define ORCHFS_SERVE_WORKERS		32
+#define ORCHFS_SERVE_BYTES		(8U << 20)
+#define ORCHFS_SERVE_HANDLES		1024
+#define ORCHFS_SERVE_HANDLES_MAX	4096
+#define ORCHFS_SERVE_WAITS_MAX		1024
+#define ORCHFS_SERVE_LEASE_MAX		(600 * MSEC_PER_SEC)
+
+struct crypto_shash;
+
+/**
+ * struct orchfs_serve - the data server of a namespace
+ * @link: on orchfs_net.serves (serve_lock)
+ * @refs: the list's, and of who looks at it without serve_lock
+ * @net: its network namespace
+ * @uuid: of the namespace
+ * @volumes: served (serve_lock)
+ * @conns: connections (serve_lock)
+ * @nr_volumes: those that aren't freed yet (serve_lock)
+ * @nr_conns: likewise
+ * @ending: nothing new comes (serve_lock)
+ * @idle: nr_volumes and nr_conns are 0
+ * @wq: sends replies, ends connections and volumes
+ * @lapse: ends it when no daemon comes
+ * @clock_lock: the three below
+ * @authority_ms: the authority's clock
+ * @boot_ms: at that time of CLOCK_BOOTTIME; 0: not heard yet
+ * @until_ms: by CLOCK_BOOTTIME; end of the lease
+ */
+struct orchfs_serve {
+	struct list_head link;
+	refcount_t refs;
+	struct net *net;
+	u8 uuid[16];
+	struct list_head volumes;
+	struct list_head conns;
+	u32 nr_volumes;
+	u32 nr_conns;
+	bool ending;
+	wait_queue_head_t idle;
+	struct workqueue_struct *wq;
+	struct delayed_work lapse;
+	spinlock_t clock_lock;
+	u64 authority_ms;
+	u64 boot_ms;
+	u64 until_ms;
+};
+
+/**
+ * struct orchfs_serve_volume - a volume that is served
+ * @link: on orchfs_serve.volumes, or on none
+ * @refs: the list's, and one for each handle and each BIND under way
+ * @serve: outlives it
+ * @number: of it
+ * @root: where data/ is
+ * @cred: to open files and change them with
+ * @wq: does the I/O
+ * @verifier: see Documentation/remote.md
+ * @key_lock: @key and @key_id
+ * @key: for tokens
+ * @key_id: its number
+ * @end_work: takes the handles away
+ * @free_work: frees it
+ * @tell: a serve-unvolume wants to know the end
+ * @request_id: of that
+ * @lock: what follows
+ * @gone: is not served any more
+ * @fences: least epochs
+ * @admitted: requests
+ * @waits: serve-fence that wait for some of these
+ * @nr_waits: how many
+ * @seq: of the last admission
+ */
+struct orchfs_serve_volume {
+	struct list_head link;
+	refcount_t refs;
+	struct orchfs_serve *serve;
+	u32 number;
+	struct path root;
+	const struct cred *cred;
+	struct workqueue_struct *wq;
+	atomic64_t verifier;
+	struct mutex key_lock;
+	struct crypto_shash *key;
+	u32 key_id;
+	struct work_struct end_work;
+	struct work_struct free_work;
+	bool tell;
+	u64 request_id;
+	spinlock_t lock;
+	bool gone;
+	struct orchfs_fences fences;
+	struct list_head admitted;
+	struct list_head waits;
+	u32 nr_waits;
+	u64 seq;
+};
+
+/**
+ * struct orchfs_serve_handle - a token that was verified
+ * @link: on a list of those that go
+ * @refs: the connection's, and one for each request
+ * @vol: of the instance
+ * @file: opened for it
+ * @id: what the client calls it
+ * @token: what it says; epoch and expiry_ms change under the volume's lock
+ */
+struct orchfs_serve_handle {
+	struct list_head link;
+	refcount_t refs;
+	struct orchfs_serve_volume *vol;
+	struct file *file;
+	u64 id;
+	struct orchfs_token token;
+};
+
+#define ORCHFS_SERVE_SMALL	ORCHFS_TOKEN_LEN
+
+/**
+ * struct orchfs_serve_req - a request, until its reply is sent
+ * @link: on orchfs_serve_conn.replies
+ * @tag: in orchfs_serve_conn.tags while in flight
+ * @conn: where it came from
+ * @work: on the volume's workqueue
+ * @pdu: what is asked
+ * @vol: BIND: of the token; holds a reference
+ * @handle: the others: holds a reference
+ * @admitted: on orchfs_serve_volume.admitted
+ * @seq: of the admission
+ * @epoch: that it was admitted with
+ * @held: bytes of the budget
+ * @bv: pages, each with a reference: of a WRITE, or of the reply to a READ
+ * @nr_bv: how many
+ * @bytes: in them
+ * @reply: the answer
+ * @small: data of HELLO or BIND; or of a small reply
+ * @small_len: of the reply
+ * @head: as it is sent: header and small data
+ * @kv: of that
+ * @iter: what is still to be sent of @head or @bv
+ * @last: the connection ends after its reply
+ * @stage: 0 the reply wasn't begun, 1 @head, 2 @bv
+ */
+struct orchfs_serve_req {
+	struct list_head link;
+	struct hlist_node tag;
+	struct orchfs_serve_conn *conn;
+	struct work_struct work;
+	struct orchfs_pdu pdu;
+	struct orchfs_serve_volume *vol;
+	struct orchfs_serve_handle *handle;
+	struct list_head admitted;
+	u64 seq;
+	u64 epoch;
+	u32 held;
+	struct bio_vec *bv;
+	unsigned int nr_bv;
+	u32 bytes;
+	struct orchfs_pdu reply;
+	u8 small[ORCHFS_SERVE_SMALL];
+	u32 small_len;
+	u8 head[ORCHFS_PDU_LEN + sizeof(struct orchfs_wire_attr)];
+	struct kvec kv;
+	struct iov_iter iter;
+	bool last;
+	int stage;
+};
+
+struct orchfs_serve_limits {
+	u32 max_requests;
+	u32 max_bytes;
+	u32 max_handles;
+};
+
+#define ORCHFS_CONN_ENDING	0
+
+/**
+ * struct orchfs_serve_conn - a connection
+ * @link: on orchfs_serve.conns (serve_lock)
+ * @serve: outlives it
+ * @id: number, never used again
+ * @peer: number of the node
+ * @limits: as the daemon said
+ * @sock: connected, authenticated; holds a reference of its file
+ * @write_space: the socket's own callback
+ * @receiver: thread
+ * @flags: ORCHFS_CONN_ENDING
+ * @reason: why; who set the flag
+ * @send_work: sends replies
+ * @end_work: ends it
+ * @wq: no request is at a worker
+ * @hello: was said (receiver)
+ * @sending: reply under way (send_work)
+ * @handles: by slot; its lock for nr_handles
+ * @nr_handles: how many
+ * @lock: what follows
+ * @tags: requests in flight
+ * @in_flight: how many
+ * @working: at workers
+ * @replies: to be sent
+ * @held: bytes of the budget
+ * @held_most: the most it ever was
+ * @requests: received
+ * @refused: answered with a status other than 0
+ * @bytes_read: sent by READ
+ * @bytes_written: by WRITE
+ * @waits: how often receiving waited for budget
+ */
+struct orchfs_serve_conn {
+	struct list_head link;
+	struct orchfs_serve *serve;
+	u64 id;
+	u32 peer;
+	struct orchfs_serve_limits limits;
+	struct socket *sock;
+	void (*write_space)(struct sock *sk);
+	struct task_struct *receiver;
+	unsigned long flags;
+	int reason;
+	struct delayed_work send_work;
+	struct work_struct end_work;
+	wait_queue_head_t wq;
+	bool hello;
+	struct orchfs_serve_req *sending;
+	struct xarray handles;
+	u32 nr_handles;
+	spinlock_t lock;
+	DECLARE_HASHTABLE(tags, 6);
+	u32 in_flight;
+	u32 working;
+	struct list_head replies;
+	u32 held;
+	u32 held_most;
+	atomic64_t requests;
+	atomic64_t refused;
+	atomic64_t bytes_read;
+	atomic64_t bytes_written;
+	atomic64_t waits;
+};
+
+static inline bool orchfs_conn_ending(const struct orchfs_serve_conn *conn)
+{
+	return test_bit(ORCHFS_CONN_ENDING, &conn->flags);
+}
+
+/* serve.c */
+struct orchfs_serve *orchfs_serve_find(struct orchfs_channel *ch);
+struct orchfs_serve *orchfs_serve_get(struct orchfs_channel *ch);
+void orchfs_serve_event(struct orchfs_serve *serve, struct sk_buff *skb);
+int orchfs_serve_heard(struct orchfs_serve *serve, u64 authority_ms,
+		       u64 boot_ms, u32 lease_ms);
+u64 orchfs_serve_now(struct orchfs_serve *serve, bool *heard);
+
+/* serve_volume.c */
+int orchfs_volume_serve(struct orchfs_serve *serve, u32 number,
+			const struct path *root, struct crypto_shash *key,
+			u32 key_id);
+int orchfs_volume_unserve(struct orchfs_serve *serve, u32 number,
+			  u64 request_id);
+void orchfs_volume_end_all(struct orchfs_serve *serve);
+struct orchfs_serve_volume *orchfs_volume_find(struct orchfs_serve *serve,
+					       u32 number);
+void orchfs_volume_put(struct orchfs_serve_volume *vol);
+void orchfs_volume_verifier(struct orchfs_serve_volume *vol);
+int orchfs_volume_fence(struct orchfs_serve *serve, u32 number, u64 request_id,
+			const struct orchfs_fence *fence);
+int orchfs_volume_check(struct orchfs_serve_volume *vol,
+			const struct orchfs_token *token, bool write);
+int orchfs_volume_admit(struct orchfs_serve_req *req);
+int orchfs_volume_recheck(struct orchfs_serve_req *req);
+void orchfs_volume_leave(struct orchfs_serve_req *req);
+
+/* serve_conn.c */
+int orchfs_conn_start(struct orchfs_serve *serve, struct socket *sock,
+		      u32 peer, const struct orchfs_serve_limits *limits,
+		      u64 *id);
+void orchfs_conn_end(struct orchfs_serve_conn *conn, int reason);
+void orchfs_conn_writable(struct orchfs_serve_conn *conn);
+void orchfs_conn_work(struct orchfs_serve_req *req,
+		      struct workqueue_struct *wq);
+void orchfs_conn_reply(struct orchfs_serve_req *req, int err);
+void orchfs_conn_worked(struct orchfs_serve_req *req, int err);
+void orchfs_conn_release_data(struct orchfs_serve_req *req);
+
+/* serve_handle.c */
+int orchfs_handle_add(struct orchfs_serve_conn *conn,
+		      struct orchfs_serve_handle *handle);
+struct orchfs_serve_handle *orchfs_handle_get(struct orchfs_serve_conn *conn,
+					      u64 id);
+int orchfs_handle_remove(struct orchfs_serve_conn *conn, u64 id);
+void orchfs_handle_take_all(struct orchfs_serve_conn *conn,
+			    const struct orchfs_serve_volume *vol,
+			    struct list_head *taken);
+void orchfs_handle_put_list(struct list_head *taken);
+void orchfs_handle_put(struct orchfs_serve_handle *handle);
+struct orchfs_serve_handle *
+orchfs_handle_open(struct orchfs_serve_volume *vol,
+		   const struct orchfs_token *token);
+
+/* serve_io.c */
+void orchfs_req_dispatch(struct orchfs_serve_req *req);
+int orchfs_req_pages(struct orchfs_serve_req *req, u32 len);
+u32 orchfs_req_crc(const struct orchfs_serve_req *req);
+
+/* serve_nl.c */
+struct sk_buff *orchfs_message_serve_done(u64 request_id, int status);
+struct sk_buff *orchfs_message_serve_gone(struct orchfs_serve_conn *conn);
+
+/* transport_tcp.c */
+const char *orchfs_tcp_fault(struct socket *sock, struct net *net);
+int orchfs_tcp_start(struct orchfs_serve_conn *conn);
+void orchfs_tcp_stop(struct orchfs_serve_conn *conn);
+int orchfs_tcp_recv(struct socket *sock, struct iov_iter *iter);
+int orchfs_tcp_send(struct socket *sock, struct iov_iter *iter, bool splice,
+		    bool more);
+bool orchfs_tcp_idle(const struct socket *sock);
+
+#endif

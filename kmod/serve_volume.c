@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Volumes that are served: keys, fences, the requests that are admitted, and
+ * the end.
+ *
+ * A volume that goes is on no list any more and is `gone', so nothing is
+ * admitted. A work takes its handles from the connections; the last reference,
+ * of a handle or of a request at a worker, frees it, and tells the daemon.
+ */
+#include <linux/cred.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+
+#include "serve.h"
+
+/* A serve-fence that waits for requests admitted before it. */
+struct volume_wait {
+	struct list_head link;		/* orchfs_serve_volume.waits */
+	u64 request_id;
+	u64 instance;
+	u32 node;
+	u64 epoch;
+	u64 seq;			/* of the last admission before it */
+	u32 nr;				/* of those requests */
+};
+
+/**
+ * orchfs_volume_verifier() - what was written and not synced may be lost
+ * @vol: the volume
+ */
+void orchfs_volume_verifier(struct orchfs_serve_volume *vol)
+{
+	u64 verifier;
+
+	do {
+		verifier = get_random_u64();
+	} while (!verifier);
+	atomic64_set(&vol->verifier, verifier);
+}
+
+/* Quota and reserved blocks bind remote writers as they do local ones. */
+static const struct cred *volume_cred(void)
+{
+	struct cred *cred = prepare_creds();
+
+	if (cred)
+		cap_lower(cred->cap_effective, CAP_SYS_RESOURCE);
+	return cred;
+}
+
+static void volume_free_work(struct work_struct *work)
+{
+	struct orchfs_serve_volume *vol =
+		container_of(work, struct orchfs_serve_volume, free_work);
+	struct orchfs_serve *serve = vol->serve;
+	struct orchfs_net *on = orchfs_net_of(serve->net);
+
+	WARN_ON_ONCE(!list_empty(&vol->admitted) || !list_empty(&vol->waits));
+	destroy_workqueue(vol->wq);
+	path_put(&vol->root);
+	put_cred(vol->cred);
+	orchfs_token_key_free(vol->key);
+	orchfs_fences_exit(&vol->fences);
+	if (vol->tell)
+		orchfs_serve_event(serve,
+				   orchfs_message_serve_done(vol->request_id,
+							     0));
+	kfree(vol);
+	mutex_lock(&on->serve_lock);
+	serve->nr_volumes--;
+	wake_up_all(&serve->idle);
+	mutex_unlock(&on->serve_lock);
+}
+
+/**
+ * orchfs_volume_put() - drop a reference
+ * @vol: the volume; the last one queues its end
+ */
+void orchfs_volume_put(struct orchfs_serve_volume *vol)
+{
+	if (refcount_dec_and_test(&vol->refs))
+		queue_work(vol->serve->wq, &vol->free_work);
+}
+
+static void volume_end_work(struct work_struct *work)
+{
+	struct orchfs_serve_volume *vol =
+		container_of(work, struct orchfs_serve_volume, end_work);
+	struct orchfs_net *on = orchfs_net_of(vol->serve->net);
+	struct orchfs_serve_conn *conn;
+	LIST_HEAD(handles);
+
+	mutex_lock(&on->serve_lock);
+	list_for_each_entry(conn, &vol->serve->conns, link)
+		orchfs_handle_take_all(conn, vol, &handles);
+	mutex_unlock(&on->serve_lock);
+	/* Closing a file may take long, and commands want the lock. */
+	orchfs_handle_put_list(&handles);
+	orchfs_volume_put(vol);
+}
+
+/* The list's reference goes to the work. */
+static void volume_end(struct orchfs_serve_volume *vol)
+{
+	lockdep_assert_held(&orchfs_net_of(vol->serve->net)->serve_lock);
+	list_del_init(&vol->link);
+	spin_lock(&vol->lock);
+	vol->gone = true;
+	spin_unlock(&vol->lock);
+	queue_work(vol->serve->wq, &vol->end_work);
+}
+
+/**
+ * orchfs_volume_end_all() - serve none any more
+ * @serve: the server; the caller holds serve_lock
+ */
+void orchfs_volume_end_all(struct orchfs_serve *serve)
+{
+	struct orchfs_serve_volume *vol, *next;
+
+	list_for_each_entry_safe(vol, next, &serve->volumes, link)
+		volume_end(vol);
+}
+
+static struct orchfs_serve_volume *volume_find(struct orchfs_serve *serve,
+					       u32 number)
+{
+	struct orchfs_serve_volume *vol;
+
+	lockdep_assert_held(&orchfs_net_of(serve->net)->serve_lock);
+	list_for_each_entry(vol, &serve->volumes, link)
+		if (vol->number == number)
+			return vol;
+	return NULL;
+}
+
+/**
+ * orchfs_volume_find() - a volume that is served
+ * @serve: the server; the caller doesn't hold serve_lock
+ * @number: of the volume
+ *
+ * Return: the volume with a reference for the caller, or NULL.
+ */
+struct orchfs_serve_volume *orchfs_volume_find(struct orchfs_serve *serve,
+					       u32 number)
+{
+	struct orchfs_net *on = orchfs_net_of(serve->net);
+	struct orchfs_serve_volume *vol;
+
+	mutex_lock(&on->serve_lock);
+	vol = volume_find(serve, number);
+	if (vol)
+		refcount_inc(&vol->refs);
+	mutex_unlock(&on->serve_lock);
+	return vol;
+}
+
+static struct orchfs_serve_volume *volume_new(struct orchfs_serve *serve,
+					      u32 number,
+					      const struct path *root)
+{
+	struct orchfs_serve_volume *vol = kzalloc(sizeof(*vol), GFP_KERNEL);
+
+	if (!vol)
+		return NULL;
+	vol->cred = volume_cred();
+	if (!vol->cred)
+		goto err_free;
+	vol->wq = alloc_workqueue("orchfs-volume-%u",
+				  WQ_UNBOUND | WQ_MEM_RECLAIM,
+				  ORCHFS_SERVE_WORKERS, number);
+	if (!vol->wq)
+		goto err_put_cred;
+	refcount_set(&vol->refs, 1);
+	vol->serve = serve;
+	vol->number = number;
+	vol->root = *root;
+	path_get(&vol->root);
+	orchfs_volume_verifier(vol);
+	mutex_init(&vol->key_lock);
+	INIT_WORK(&vol->end_work, volume_end_work);
+	INIT_WORK(&vol->free_work, volume_free_work);
+	spin_lock_init(&vol->lock);
+	orchfs_fences_init(&vol->fences);
+	INIT_LIST_HEAD(&vol->admitted);
+	INIT_LIST_HEAD(&vol->waits);
+	return vol;
+
+err_put_cred:
+	put_cred(vol->cred);
+err_free:
+	kfree(vol);
+	return NULL;
+}
+
+/**
+ * orchfs_volume_serve() - serve a volume, or with a new key or root
+ * @serve: the server; the caller holds serve_lock
+ * @number: of the volume
+ * @root: its directory; not consumed
+ * @key: for its tokens; consumed on success
+ * @key_id: number of that
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int orchfs_volume_serve(struct orchfs_serve *serve, u32 number,
+			const struct path *root, struct crypto_shash *key,
+			u32 key_id)
+{
+	struct orchfs_serve_volume *old = volume_find(serve, number), *vol;
+
+	if (old && path_equal(&old->root, root)) {
+		mutex_lock(&old->key_lock);
+		swap(old->key, key);
+		old->key_id = key_id;
+		mutex_unlock(&old->key_lock);
+		orchfs_token_key_free(key);
+		return 0;
+	}
+	vol = volume_new(serve, number, root);
+	if (!vol)
+		return -ENOMEM;
+	vol->key = key;
+	vol->key_id = key_id;
+	if (old)
+		volume_end(old);
+	list_add_tail(&vol->link, &serve->volumes);
+	serve->nr_volumes++;
+	return 0;
+}
+
+/**
+ * orchfs_volume_unserve() - serve a volume no more
+ * @serve: the server; the caller holds serve_lock
+ * @number: of the volume
+ * @request_id: for the serve-done that will come
+ *
+ * Return: 0; -ENOENT when it isn't served: no serve-done comes.
+ */
+int orchfs_volume_unserve(struct orchfs_serve *serve, u32 number,
+			  u64 request_id)
+{
+	struct orchfs_serve_volume *vol = volume_find(serve, number);
+
+	if (!vol)
+		return -ENOENT;
+	vol->tell = true;
+	vol->request_id = request_id;
+	volume_end(vol);
+	return 0;
+}
+
+static bool wait_matches(const struct volume_wait *wait,
+			 const struct orchfs_serve_req *req)
+{
+	const struct orchfs_token *token = &req->handle->token;
+
+	return token->instance == wait->instance && req->epoch < wait->epoch &&
+	       (!wait->node || wait->node == token->node) &&
+	       req->seq <= wait->seq;
+}
+
+/* Count what it waits for; true when there is nothing. */
+static bool volume_wait_locked(struct orchfs_serve_volume *vol,
+			       struct volume_wait *wait)
+{
+	struct orchfs_serve_req *req;
+
+	lockdep_assert_held(&vol->lock);
+	wait->seq = vol->seq;
+	list_for_each_entry(req, &vol->admitted, admitted)
+		wait->nr += wait_matches(wait, req);
+	if (!wait->nr)
+		return true;
+	list_add_tail(&wait->link, &vol->waits);
+	vol->nr_waits++;
+	return false;
+}
+
+static void volume_wait_done(struct orchfs_serve_volume *vol,
+			     struct volume_wait *wait)
+{
+	orchfs_serve_event(vol->serve,
+			   orchfs_message_serve_done(wait->request_id, 0));
+	kfree(wait);
+}
+
+/**
+ * orchfs_volume_fence() - raise the least epoch for an instance
+ * @serve: the server; the caller holds serve_lock
+ * @number: of the volume
+ * @request_id: for the serve-done that will come
+ * @fence: instance, node, epoch and expiry; not consumed
+ *
+ * Return: 0; -ENOENT, -ENOMEM, -ENOSPC, -EBUSY (too many wait): no serve-done
+ * comes, though with -EBUSY the fence stands.
+ */
+int orchfs_volume_fence(struct orchfs_serve *serve, u32 number, u64 request_id,
+			const struct orchfs_fence *fence)
+{
+	struct orchfs_serve_volume *vol = volume_find(serve, number);
+	struct orchfs_fence *own;
+	struct volume_wait *wait;
+	bool done = false, heard;
+	u64 now;
+	int ret;
+
+	if (!vol)
+		return -ENOENT;
+	wait = kzalloc(sizeof(*wait), GFP_KERNEL);
+	own = kmemdup(fence, sizeof(*fence), GFP_KERNEL);
+	if (!wait || !own) {
+		kfree(wait);
+		kfree(own);
+		return -ENOMEM;
+	}
+	wait->request_id = request_id;
+	wait->instance = fence->instance;
+	wait->node = fence->node;
+	wait->epoch = fence->epoch;
+	now = orchfs_serve_now(serve, &heard);
+	/* Never heard, nothing has expired. */
+	if (now == U64_MAX)
+		now = 0;
+	spin_lock(&vol->lock);
+	ret = orchfs_fences_raise(&vol->fences, own, now);
+	if (!ret && vol->nr_waits >= ORCHFS_SERVE_WAITS_MAX)
+		ret = -EBUSY;
+	if (!ret)
+		done = volume_wait_locked(vol, wait);
+	spin_unlock(&vol->lock);
+	if (done)
+		volume_wait_done(vol, wait);
+	else if (ret)
+		kfree(wait);
+	return ret;
+}
+
+static int volume_check_locked(struct orchfs_serve_volume *vol,
+			       const struct orchfs_token *token, u64 epoch,
+			       bool write)
+{
+	bool heard;
+	u64 now = orchfs_serve_now(vol->serve, &heard);
+
+	lockdep_assert_held(&vol->lock);
+	if (vol->gone)
+		return -ENXIO;
+	if (epoch < orchfs_fences_floor(&vol->fences, token->instance,
+					token->node))
+		return -ESTALE;
+	if (now == U64_MAX || (write && !heard))
+		return -EAGAIN;
+	if (token->expiry_ms <= now)
+		return -EKEYEXPIRED;
+	return 0;
+}
+
+/**
+ * orchfs_volume_check() - is a token good now
+ * @vol: of its instance
+ * @token: verified
+ * @write: to change the file
+ *
+ * Return: 0, or the error to answer: -ENXIO, -ESTALE, -EAGAIN, -EKEYEXPIRED.
+ */
+int orchfs_volume_check(struct orchfs_serve_volume *vol,
+			const struct orchfs_token *token, bool write)
+{
+	int ret;
+
+	spin_lock(&vol->lock);
+	ret = volume_check_locked(vol, token, token->epoch, write);
+	spin_unlock(&vol->lock);
+	return ret;
+}
+
+static bool req_writes(const struct orchfs_serve_req *req)
+{
+	return req->pdu.opcode == ORCHFS_OP_WRITE ||
+	       req->pdu.opcode == ORCHFS_OP_TRUNCATE ||
+	       req->pdu.opcode == ORCHFS_OP_COMMIT;
+}
+
+/**
+ * orchfs_volume_admit() - may a request be carried out
+ * @req: of a handle
+ *
+ * Fences wait for it from now on, if it may, until orchfs_volume_leave().
+ *
+ * Return: 0, or the error to answer as orchfs_volume_check() tells.
+ */
+int orchfs_volume_admit(struct orchfs_serve_req *req)
+{
+	struct orchfs_serve_volume *vol = req->handle->vol;
+	const struct orchfs_token *token = &req->handle->token;
+	int ret;
+
+	spin_lock(&vol->lock);
+	req->epoch = token->epoch;
+	ret = volume_check_locked(vol, token, req->epoch, req_writes(req));
+	if (!ret) {
+		req->seq = ++vol->seq;
+		list_add_tail(&req->admitted, &vol->admitted);
+	}
+	spin_unlock(&vol->lock);
+	return ret;
+}
+
+/**
+ * orchfs_volume_recheck() - may it still, now that a worker has come to it
+ * @req: admitted
+ *
+ * Return: as orchfs_volume_admit().
+ */
+int orchfs_volume_recheck(struct orchfs_serve_req *req)
+{
+	struct orchfs_serve_volume *vol = req->handle->vol;
+	int ret;
+
+	spin_lock(&vol->lock);
+	ret = volume_check_locked(vol, &req->handle->token, req->epoch,
+				  req_writes(req));
+	spin_unlock(&vol->lock);
+	return ret;
+}
+
+/**
+ * orchfs_volume_leave() - the I/O of a request has ended
+ * @req: admitted; its handle is still held
+ */
+void orchfs_volume_leave(struct orchfs_serve_req *req)
+{
+	struct orchfs_serve_volume *vol = req->handle->vol;
+	struct volume_wait *wait, *next;
+	LIST_HEAD(done);
+
+	spin_lock(&vol->lock);
+	list_del_init(&req->admitted);
+	list_for_each_entry_safe(wait, next, &vol->waits, link) {
+		if (!wait_matches(wait, req) || --wait->nr)
+			continue;
+		list_move(&wait->link, &done);
+		vol->nr_waits--;
+	}
+	spin_unlock(&vol->lock);
+	list_for_each_entry_safe(wait, next, &done, link)
+		volume_wait_done(vol, wait);
+}
