@@ -18,8 +18,6 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
-#include <linux/genetlink.h>
-#include <linux/netlink.h>
 #include <linux/orchfs.h>
 #include <linux/orchfs_nl.h>
 #include <poll.h>
@@ -33,22 +31,11 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
-#include "util.h"
-
-#define MSG_MAX		65536
-#define NO_ANSWER	1		/* no errno has this sign */
-
-struct msg {
-	union {
-		struct nlmsghdr h;
-		char buf[MSG_MAX];
-	};
-};
+#include "nl.h"
 
 static struct rng rng;
 static int family;
-static uint32_t seq;
-static unsigned int sent_total, failures;
+static unsigned int failures;
 static char ns_name[32];
 static uint8_t ns_uuid[16];
 static int data_fd = -1, dir_fd = -1;
@@ -60,150 +47,6 @@ static int data_fd = -1, dir_fd = -1;
 		printf(" [%s:%d]\n", __func__, __LINE__);		\
 	}								\
 } while (0)
-
-/* --- building --- */
-
-static void msg_start(struct msg *m, int type, int flags, int cmd)
-{
-	struct genlmsghdr *g;
-
-	memset(m, 0, 64);
-	m->h.nlmsg_type = type;
-	m->h.nlmsg_flags = NLM_F_REQUEST | flags;
-	m->h.nlmsg_seq = ++seq;
-	m->h.nlmsg_len = NLMSG_HDRLEN + GENL_HDRLEN;
-	g = NLMSG_DATA(&m->h);
-	g->cmd = cmd;
-	g->version = 1;
-}
-
-static void *msg_room(struct msg *m, int type, size_t len)
-{
-	struct nlattr *a = (void *)(m->buf + m->h.nlmsg_len);
-
-	if (m->h.nlmsg_len + NLA_HDRLEN + NLA_ALIGN(len) > MSG_MAX - 64)
-		return m->buf + MSG_MAX - 64;	/* full: goes nowhere */
-	memset(a, 0, NLA_HDRLEN + NLA_ALIGN(len));
-	a->nla_type = type;
-	a->nla_len = NLA_HDRLEN + len;
-	m->h.nlmsg_len += NLA_HDRLEN + NLA_ALIGN(len);
-	return (char *)a + NLA_HDRLEN;
-}
-
-static void put(struct msg *m, int type, const void *data, size_t len)
-{
-	if (m->h.nlmsg_len + NLA_HDRLEN + NLA_ALIGN(len) <= MSG_MAX - 64)
-		memcpy(msg_room(m, type, len), data, len);
-}
-
-static void put32(struct msg *m, int type, uint32_t v)
-{
-	put(m, type, &v, sizeof(v));
-}
-
-static void put64(struct msg *m, int type, uint64_t v)
-{
-	put(m, type, &v, sizeof(v));
-}
-
-static size_t nest(struct msg *m, int type)
-{
-	size_t at = m->h.nlmsg_len;
-
-	msg_room(m, type | NLA_F_NESTED, 0);
-	return at;
-}
-
-static void nest_end(struct msg *m, size_t at)
-{
-	((struct nlattr *)(m->buf + at))->nla_len = m->h.nlmsg_len - at;
-}
-
-/* --- sending --- */
-
-static int nl_open(void)
-{
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
-	struct timeval tv = { .tv_sec = 10 };
-	int one = 1, fd;
-
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
-		die("netlink socket: %m");
-	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	return fd;
-}
-
-/* NO_ANSWER, or what sendto() says where the kernel refuses to take it. */
-static int nl_send(int fd, struct msg *m, size_t len)
-{
-	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
-
-	sent_total++;
-	if (sendto(fd, m, len, 0, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return -errno;
-	return NO_ANSWER;
-}
-
-/* The errno in the answer of a message that asks for one. */
-static int nl_wait(int fd, uint32_t want_seq)
-{
-	static struct msg m;
-	struct nlmsghdr *h;
-	ssize_t n;
-
-	for (;;) {
-		n = recv(fd, &m, sizeof(m), 0);
-		if (n < 0 && errno == ENOBUFS)
-			continue;
-		if (n < 0)
-			return NO_ANSWER;
-		for (h = &m.h; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
-			if (h->nlmsg_seq != want_seq)
-				continue;
-			if (h->nlmsg_type == NLMSG_ERROR)
-				return *(int *)NLMSG_DATA(h);
-			if (h->nlmsg_type == NLMSG_DONE)
-				return h->nlmsg_len >= NLMSG_LENGTH(4) ?
-					*(int *)NLMSG_DATA(h) : 0;
-		}
-	}
-}
-
-static int call(int fd, struct msg *m)
-{
-	int ret;
-
-	if (!(m->h.nlmsg_flags & NLM_F_DUMP))
-		m->h.nlmsg_flags |= NLM_F_ACK;
-	ret = nl_send(fd, m, m->h.nlmsg_len);
-	return ret == NO_ANSWER ? nl_wait(fd, m->h.nlmsg_seq) : ret;
-}
-
-static int find_family(void)
-{
-	static struct msg m;
-	struct nlattr *a;
-	int fd = nl_open();
-	ssize_t n, at = NLMSG_HDRLEN + GENL_HDRLEN;
-
-	msg_start(&m, GENL_ID_CTRL, 0, CTRL_CMD_GETFAMILY);
-	put(&m, CTRL_ATTR_FAMILY_NAME, ORCHFS_FAMILY_NAME,
-	    sizeof(ORCHFS_FAMILY_NAME));
-	nl_send(fd, &m, m.h.nlmsg_len);
-	n = recv(fd, &m, sizeof(m), 0);
-	close(fd);
-	if (n < at || m.h.nlmsg_type != GENL_ID_CTRL)
-		return -1;
-	while (at + NLA_HDRLEN <= n) {
-		a = (void *)(m.buf + at);
-		if ((a->nla_type & NLA_TYPE_MASK) == CTRL_ATTR_FAMILY_ID)
-			return *(uint16_t *)(a + 1);
-		at += NLA_ALIGN(a->nla_len);
-	}
-	return -1;
-}
 
 static void attach_msg(struct msg *m, uint32_t min, uint32_t max,
 		       const char *name, size_t name_len)
@@ -245,10 +88,14 @@ static void all_refused(int fd, const char *who)
 
 	ret = attach(fd, ns_name);
 	check(ret == -EPERM, "%s: attach gave %d", who, ret);
-	for (cmd = ORCHFS_CMD_READY; cmd <= ORCHFS_CMD_LAYOUT_SET; cmd++) {
+	for (cmd = ORCHFS_CMD_READY; cmd <= ORCHFS_CMD_SERVE_TIME; cmd++) {
+		if (cmd == ORCHFS_CMD_MOUNTS)
+			cmd = ORCHFS_CMD_LAYOUT_DROP;
 		ret = simple(fd, cmd, 0);
 		check(ret == -EPERM, "%s: command %d gave %d", who, cmd, ret);
 	}
+	ret = simple(fd, ORCHFS_CMD_SERVE_LIST, NLM_F_DUMP);
+	check(ret == -EPERM, "%s: serve-list gave %d", who, ret);
 	ret = simple(fd, ORCHFS_CMD_MOUNTS, NLM_F_DUMP);
 	check(ret == -EPERM, "%s: mounts gave %d", who, ret);
 	ret = simple(fd, ORCHFS_CMD_HANDLES, NLM_F_DUMP);
@@ -330,7 +177,9 @@ static void test_before_attach(int fd)
 {
 	int cmd, ret;
 
-	for (cmd = ORCHFS_CMD_READY; cmd <= ORCHFS_CMD_LAYOUT_SET; cmd++) {
+	for (cmd = ORCHFS_CMD_READY; cmd <= ORCHFS_CMD_SERVE_TIME; cmd++) {
+		if (cmd == ORCHFS_CMD_MOUNTS)
+			cmd = ORCHFS_CMD_LAYOUT_DROP;
 		ret = simple(fd, cmd, 0);
 		check(ret == -ENOTCONN, "command %d before attach gave %d",
 		      cmd, ret);
@@ -339,11 +188,11 @@ static void test_before_attach(int fd)
 	check(ret == -ENOTCONN, "handles before attach gave %d", ret);
 	ret = simple(fd, ORCHFS_CMD_MOUNTS, NLM_F_DUMP);
 	check(ret == 0, "mounts before attach gave %d", ret);
-	ret = simple(fd, ORCHFS_CMD_LAYOUT_DROP, 0);
-	check(ret == -ENOTCONN, "layout-drop before attach gave %d", ret);
-	for (cmd = ORCHFS_CMD_MOUNTS; cmd < 20; cmd++) {
+	ret = simple(fd, ORCHFS_CMD_SERVE_LIST, NLM_F_DUMP);
+	check(ret == 0, "serve-list before attach gave %d", ret);
+	for (cmd = ORCHFS_CMD_MOUNTS; cmd < 30; cmd++) {
 		if (cmd == ORCHFS_CMD_LAYOUT_DROP)
-			continue;
+			cmd = ORCHFS_CMD_SERVE_LIST;
 		ret = simple(fd, cmd, 0);
 		check(ret == -EOPNOTSUPP, "command %d gave %d", cmd, ret);
 	}
@@ -519,7 +368,7 @@ static void random_message(int fd, bool may_pass, const char *who)
 	bool whole = true;
 	int ret;
 
-	cmd = below(&rng, 14);
+	cmd = below(&rng, ORCHFS_CMD_MAX + 3);
 	/* The hostile daemon of part 4 is the one that says ready. */
 	msg_start(&m, family, one_in(&rng, 4) ? NLM_F_DUMP : 0, cmd);
 	if (one_in(&rng, 20))
