@@ -73,13 +73,13 @@ note "that nobody answers ends no mount below"
 mkdir below
 mount --bind dir1 below
 at_exit "umount -q $PWD/below; orch-start >/dev/null"
+mount -o remount,upcall_timeout=$deadline,upcall_errno=ESTALE "$ORCH_MNT"
 # names are revalidated after a daemon's start
 orch-kill
 orch-kill --no-restart
-mount -o remount,upcall_timeout=$deadline,upcall_errno=ESTALE "$ORCH_MNT"
 refused_soon 90 "Stale file handle" stat below/none
-mount -o remount,upcall_timeout=600,upcall_errno=EIO "$ORCH_MNT"
 orch-start
+mount -o remount,upcall_timeout=600,upcall_errno=EIO "$ORCH_MNT"
 mountpoint -q below || fail "a slow daemon has ended a mount"
 umount below
 
