@@ -237,12 +237,16 @@ int cluster_agent(struct served *sv, char *why, size_t len)
 	return 0;
 }
 
-/* Before anything is made: can it listen there at all? */
-static int try_address(const struct address *a, char *why, size_t len)
+int cluster_check(const char *listen, struct address *a, char *why, size_t len)
 {
 	char text[NS_NODE_ADDRESS];
 	int one = 1, fd, rc = 0;
 
+	if (address_parse(listen, a) < 0) {
+		snprintf(why, len, "\"%.100s\" is no address: use one like "
+			 "10.0.0.1, 10.0.0.1:7420 or [fd00::1]:7420", listen);
+		return -EINVAL;
+	}
 	address_text(a, text);
 	if (address_any(a)) {
 		snprintf(why, len, "%s: name one address of this machine, by "
@@ -341,12 +345,7 @@ int cluster_init(struct served *sv, const char *listen, const char *name,
 	struct address a;
 	int rc;
 
-	if (address_parse(listen, &a) < 0) {
-		snprintf(why, len, "\"%.100s\" is no address: use one like "
-			 "10.0.0.1, 10.0.0.1:7420 or [fd00::1]:7420", listen);
-		return -EINVAL;
-	}
-	rc = try_address(&a, why, len);
+	rc = cluster_check(listen, &a, why, len);
 	if (rc < 0)
 		return rc;
 	snprintf(b.first.name, sizeof(b.first.name), "%s", name);

@@ -64,6 +64,9 @@ int cluster_agent(struct served *sv, char *why, size_t len);
 
 /* Any other thread that holds the namespace (served_hold_cluster()): */
 
+/** cluster_check() - could a cluster listen there? */
+int cluster_check(const char *listen, struct address *a, char *why,
+		  size_t len);
 /** cluster_init() - make the CA and node 1 of a namespace that is none's. */
 int cluster_init(struct served *sv, const char *listen, const char *name,
 		 char *why, size_t len);

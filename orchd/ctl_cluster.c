@@ -146,9 +146,13 @@ int ctl_cluster_init(struct ctl_call *c)
 	const Orchfs__Control__ClusterInit *m = c->req->cluster_init;
 	char name[NS_NODE_NAME];
 	struct served *sv;
+	struct address a;
 	int rc;
 
 	rc = node_name(c, m->node, name);
+	if (!rc && m->check)
+		return cluster_check(m->listen, &a, c->message,
+				     sizeof(c->message));
 	if (!rc)
 		rc = ctl_served(c, m->ns, &sv);
 	if (rc < 0)

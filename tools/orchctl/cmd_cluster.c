@@ -140,15 +140,20 @@ int cmd_cluster_init(const struct command *cmd, int argc, char **argv)
 	argv = args_parse(cmd, extra, &argc, argv);
 	if (!listen)
 		return fail(RC_USAGE, "--listen is missing: name the address by which the other nodes reach this one");
-	rc = have_namespace(argv[0], &have);
-	if (!rc && !have)
-		rc = make_namespace(argv[0]);
-	if (rc)
-		return rc;
 	msg.ns = argv[0];
 	msg.listen = (char *)listen;
 	msg.node = (char *)node;
 	req.cluster_init = &msg;
+	rc = have_namespace(argv[0], &have);
+	if (!rc && !have) {	/* nothing is made in vain */
+		msg.check = true;
+		rc = conn_once(&req, -1, NULL);
+		msg.check = false;
+		if (!rc)
+			rc = make_namespace(argv[0]);
+	}
+	if (rc)
+		return rc;
 	rc = conn_once(&req, -1, &resp);
 	if (rc)
 		return rc;

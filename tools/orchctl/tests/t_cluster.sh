@@ -89,7 +89,7 @@ start() {	# NODE [FAULTS]
 	mkfifo "$dir/ready"
 	ORCHD_FAULT=any-fs${2:+,$2} "$ORCHD" --state-dir "$dir/$1" \
 		--socket "$dir/$1.control" --ready-fd 9 9<>"$dir/ready" \
-		>>"$dir/$1.log" 2>&1 &
+		7>&- >>"$dir/$1.log" 2>&1 &
 	echo $! >"$dir/$1.pid"
 	read -r _ <"$dir/ready"
 	rm "$dir/ready"
@@ -110,6 +110,8 @@ try 2 "--listen is missing" a cluster init models
 try 1 "is no address" a cluster init models --listen nowhere
 try 1 "name one address" a cluster init models --listen 0.0.0.0
 try 1 "cannot listen" a cluster init models --listen 192.0.2.1
+try 0 "no namespace: 'orchctl init" a status
+try 0 "" a init models
 try 1 "is no cluster's" a node list
 try 1 "is no cluster's" a node invite
 try 0 "next: orchctl node invite" a cluster init models \
@@ -168,6 +170,30 @@ soon "unreachable since" b status
 try 1 "no connection to the authority, node 1 (alpha" b node list
 start a
 soon '"connected": true' b status --json
+soon '"nodes_connected": 2' a status --json
+
+# Somebody else has the port: the namespace is there all the same, and the
+# nodes come when it is free.
+stop a
+mkfifo "$dir/taken"
+python3 -I -c "
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('127.0.0.1', $port))
+s.listen()
+print('listening', flush=True)
+sys.stdin.read()" <"$dir/taken" >"$dir/listens" &
+taker=$!
+exec 7>"$dir/taken"
+until grep -q listening "$dir/listens"; do
+	sleep 0.1
+done
+start a
+soon "cannot listen at 127.0.0.1:$port: Address already in use" a status
+try 0 "no volume" a volume list
+exec 7>&-	# its input ends, and so does it
+wait $taker
 soon '"nodes_connected": 2' a status --json
 
 # A new daemon in the place of each.
