@@ -78,6 +78,14 @@ refused "no .orchfs-volume" orchctl rebuild "$ORCH_NAMESPACE" /tmp
 rebuild --dry-run
 is "$(told missing) $(told lost_found)" "0 0" "what a dry run misses"
 [ ! -e "$store" ] || fail "a dry run has left a store"
+mkdir "$store"
+mount -t tmpfs store "$store"
+mkdir "$store/lost+found"
+rebuild
+[ -s "$store/db/CURRENT" ] || fail "no store is on the drive of its own"
+refused "there is a namespace" orchctl rebuild "$ORCH_NAMESPACE" "$first" \
+	"$second"
+umount "$store"
 rebuild
 is "$(told missing) $(told lost_found) $(told written_since)" "0 0 0" \
 	"what is not as it was"
