@@ -39,15 +39,20 @@ static void end(struct joining *j, int rc, const char *why)
 	snprintf(j->why, j->len, "%s", why);
 }
 
+/*
+ * Each node has a certificate that a server may have: one that was removed must
+ * not get the secret.
+ */
 static int join_admit(struct peer_set *s, struct peer_conn *c, char *why,
 		      size_t len)
 {
-	struct joining *j = s->ctx;
+	const struct joining *j = s->ctx;
 
-	(void)j;
-	if (c->node)
+	if (c->node == j->o->token->authority)
 		return 0;
-	snprintf(why, len, "it has no certificate");
+	snprintf(why, len, "node %u answers there, the token is one of node "
+		 "%u: get a new token: orchctl node invite", c->node,
+		 j->o->token->authority);
 	return -EKEYREJECTED;
 }
 
@@ -65,7 +70,8 @@ static int take_answer(struct joining *j, const Orchfs__Peer__Joined *m)
 	    X509_verify(j->cert, X509_get0_pubkey(j->ca)) != 1 ||
 	    X509_check_private_key(j->cert, j->key) != 1 ||
 	    pki_identity(j->cert, j->o->token->uuid, &node) < 0 ||
-	    node != m->node || !m->authority ||
+	    node != m->node ||
+	    m->authority != j->o->token->authority ||
 	    strlen(m->authority_name) >= sizeof(j->file.authority_name))
 		return -EKEYREJECTED;
 	j->file.node = node;

@@ -539,7 +539,10 @@ static int invite_record(struct ns *ns, void *arg)
 static int op_invite(struct op_ctx *c)
 {
 	Orchfs__Peer__Invited *m = arena_zalloc(c->a, sizeof(*m));
-	struct token t = { .nr_addresses = c->cl->nr_addresses };
+	struct token t = {
+		.authority = c->cl->node,
+		.nr_addresses = c->cl->nr_addresses,
+	};
 	uint32_t valid = c->f->invite->valid;
 	struct invite i;
 	char text[TOKEN_MAX];

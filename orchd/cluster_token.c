@@ -59,6 +59,7 @@ int token_text(const struct token *t, char *out)
 	m.secret.data = (uint8_t *)t->secret;
 	m.secret.len = sizeof(t->secret);
 	m.expires = t->expires;
+	m.authority = t->authority;
 	m.address = address;
 	m.n_address = t->nr_addresses;
 	len = orchfs__peer__token__get_packed_size(&m);
@@ -96,8 +97,8 @@ static int decode(const Orchfs__Peer__Token *m, struct token *t)
 {
 	if (!config_name_valid(m->ns) || m->uuid.len != sizeof(t->uuid) ||
 	    m->ca_sha256.len != sizeof(t->ca_sha256) ||
-	    m->secret.len != sizeof(t->secret) || !m->n_address ||
-	    m->n_address > TOKEN_ADDRESSES)
+	    m->secret.len != sizeof(t->secret) || !m->authority ||
+	    !m->n_address || m->n_address > TOKEN_ADDRESSES)
 		return -EBADMSG;
 	memset(t, 0, sizeof(*t));
 	strcpy(t->ns, m->ns);
@@ -105,6 +106,7 @@ static int decode(const Orchfs__Peer__Token *m, struct token *t)
 	memcpy(t->ca_sha256, m->ca_sha256.data, sizeof(t->ca_sha256));
 	memcpy(t->secret, m->secret.data, sizeof(t->secret));
 	t->expires = m->expires;
+	t->authority = m->authority;
 	for (size_t i = 0; i < m->n_address; i++) {
 		struct address a;
 

@@ -18,6 +18,7 @@ struct token {
 	uint8_t ca_sha256[32];
 	uint8_t secret[TOKEN_SECRET];
 	int64_t expires;
+	uint32_t authority;		/* no other node may answer */
 	char address[TOKEN_ADDRESSES][NS_NODE_ADDRESS];
 	unsigned int nr_addresses;
 };

@@ -30,7 +30,10 @@ static const uint8_t other[16] = "another-namespac";
 
 static struct token some_token(void)
 {
-	struct token t = { .ns = "models", .expires = NOW, .nr_addresses = 2 };
+	struct token t = {
+		.ns = "models", .expires = NOW, .authority = 1,
+		.nr_addresses = 2,
+	};
 
 	memcpy(t.uuid, uuid, 16);
 	memset(t.ca_sha256, 0xc5, 32);
@@ -92,6 +95,10 @@ static void test_token_contents(void **state)
 	assert_int_equal(token_parse(text, &back), -EBADMSG);
 	t = some_token();
 	strcpy(t.address[1], "somewhere:1");
+	assert_int_equal(token_text(&t, text), 0);
+	assert_int_equal(token_parse(text, &back), -EBADMSG);
+	t = some_token();
+	t.authority = 0;
 	assert_int_equal(token_text(&t, text), 0);
 	assert_int_equal(token_parse(text, &back), -EBADMSG);
 	t = some_token();

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 
 #include <openssl/err.h>
 
+#include "cluster.h"
 #include "fault.h"
 #include "log.h"
 #include "peer_conn.h"
@@ -544,6 +546,62 @@ static void test_join_false_ca(void **state)
 	refused_by(&w.client, -EKEYREJECTED, "of another cluster");
 }
 
+struct joiner {
+	struct token token;
+	unsigned int done;
+	int rc;
+	char why[PEER_WHY];
+};
+
+static void *join_main(void *arg)
+{
+	struct joiner *j = arg;
+	const struct join_opts o = {
+		.token = &j->token, .name = "b", .address = "",
+		.dir = "/nowhere",
+	};
+
+	j->rc = cluster_join(&o, j->why, sizeof(j->why));
+	__atomic_store_n(&j->done, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void join_with(struct joiner *j, uint32_t authority)
+{
+	pthread_t t;
+
+	memset(j, 0, sizeof(*j));
+	strcpy(j->token.ns, "models");
+	memcpy(j->token.uuid, uuid, 16);
+	pki_fingerprint(w.ca, j->token.ca_sha256);
+	j->token.authority = authority;
+	address_text(&w.address, j->token.address[0]);
+	j->token.nr_addresses = 1;
+	assert_int_equal(pthread_create(&t, NULL, join_main, j), 0);
+	while (!__atomic_load_n(&j->done, __ATOMIC_ACQUIRE))
+		loop_turn(&w.loop, 20);
+	pthread_join(t, NULL);
+	settle();
+}
+
+/* A node, perhaps one that was removed, in the place of the authority. */
+static void test_join_false_authority(void **state)
+{
+	struct joiner j;
+
+	(void)state;
+	peer_tls_put(w.server.set.tls);
+	w.server.set.tls = credentials(w.ca, w.ca_key, 2, uuid, PKI_YEAR);
+	w.server.set.self.node = 2;
+	join_with(&j, 1);
+	assert_int_equal(j.rc, -EKEYREJECTED);
+	assert_non_null(strstr(j.why, "node 2 answers there"));
+	assert_int_equal(w.server.requests, 0);
+	/* the same server gets the request of who has a token of its own */
+	join_with(&j, 2);
+	assert_int_equal(w.server.requests, 1);
+}
+
 /* --- what is no orchd --- */
 
 static int raw(void)
@@ -970,6 +1028,7 @@ int main(void)
 		world(test_versions),
 		world(test_join_only),
 		world(test_join_false_ca),
+		world(test_join_false_authority),
 		world(test_plaintext),
 		world(test_old_tls),
 		world(test_alpn),
