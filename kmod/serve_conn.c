@@ -482,9 +482,12 @@ static void conn_end_work(struct work_struct *work)
 	orchfs_handle_put_list(&handles);
 	__fput_sync(conn->sock->file);
 
-	orchfs_serve_event(serve, orchfs_message_serve_gone(conn));
 	mutex_lock(&on->serve_lock);
 	list_del(&conn->link);
+	mutex_unlock(&on->serve_lock);
+	/* Who is told finds it on no list. */
+	orchfs_serve_event(serve, orchfs_message_serve_gone(conn));
+	mutex_lock(&on->serve_lock);
 	serve->nr_conns--;
 	wake_up_all(&serve->idle);
 	mutex_unlock(&on->serve_lock);
