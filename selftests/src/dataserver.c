@@ -5,7 +5,7 @@
  *
  * --root DIR is the volume (default: a tmpfs of our own); --seed repeats a run;
  * --rounds N is how many random operations to do. With --tls the
- * connections have kernel TLS on them. With --hold it streams until the
+ * connections have kernel TLS on them. --measure: the memory of idle ones. With --hold it streams until the
  * connection ends.
  */
 #include <fcntl.h>
@@ -27,6 +27,7 @@ struct rng ds_rng;
 int ds_root;
 static unsigned int rounds = 400;
 static u64 next_request = 100;
+static bool measure;
 
 static void fill(u8 *buf, size_t len)
 {
@@ -336,6 +337,54 @@ static void test_many(void)
 	free(p);
 }
 
+static u64 available_kib(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	unsigned long long kib = 0;
+	char line[128];
+
+	must(f, "/proc/meminfo: %m");
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
+			break;
+	fclose(f);
+	return kib;
+}
+
+#define IDLE	400
+
+/* What connections cost that have nothing to do: of both ends here. */
+static void test_idle(void)
+{
+	struct peer *p = xalloc(IDLE * sizeof(*p));
+	u64 before, after, each;
+	struct conn_stats stats;
+	unsigned int i;
+
+	/* what the first one allocates for all */
+	peer_start(&p[0], NODE, NULL);
+	peer_close(&p[0]);
+	daemon_wait_gone(p[0].connection);
+	before = available_kib();
+	for (i = 0; i < IDLE; i++)
+		peer_start(&p[i], NODE, NULL);
+	after = available_kib();
+	must(daemon_connections() == IDLE, "%u connections",
+	     daemon_connections());
+	must(daemon_stats(p[0].connection, &stats) && !stats.held &&
+	     !stats.in_flight, "an idle connection holds %u", stats.held);
+	each = before > after ? (before - after) / IDLE : 0;
+	printf("dataserver: %llu KiB for each of %u idle connections\n",
+	       (unsigned long long)each, IDLE);
+	must(each <= 64, "too much");
+	for (i = 0; i < IDLE; i++)
+		peer_close(&p[i]);
+	for (i = 0; i < IDLE; i++)
+		must(daemon_wait_gone(p[i].connection) ==
+		     ORCHFS_REASON_CLOSED, "end of one");
+	free(p);
+}
+
 /* --- fences and clocks --- */
 
 static u64 counter_of(int fd)
@@ -598,8 +647,19 @@ static void run(const char *what, void (*test)(void))
 	test();
 }
 
+/* Those that were closed last may be ending just now. */
+static void no_connections(void)
+{
+	time_t end = time(NULL) + WAIT_SECONDS;
+
+	while (daemon_connections())
+		must(time(NULL) < end, "connections are left");
+}
+
 static void all_tests(const char *own)
 {
+	if (measure)
+		run("idle connections", test_idle);
 	run("contents", test_contents);
 	run("pipeline", test_pipeline);
 	run("bad input", test_bad_input);
@@ -611,7 +671,7 @@ static void all_tests(const char *own)
 	printf("dataserver: unvolume\n");
 	test_unvolume(own);
 	run("daemon gone", test_daemon_gone);
-	must(!daemon_connections(), "connections are left");
+	no_connections();
 }
 
 int main(int argc, char **argv)
@@ -622,6 +682,7 @@ int main(int argc, char **argv)
 		{ "rounds", required_argument, NULL, 'n' },
 		{ "hold", no_argument, NULL, 'h' },
 		{ "tls", no_argument, NULL, 't' },
+		{ "measure", no_argument, NULL, 'm' },
 		{}
 	};
 	const char *root = NULL, *own = NULL;
@@ -641,6 +702,8 @@ int main(int argc, char **argv)
 			holding = true;
 		else if (opt == 't')
 			ds_tls = true;
+		else if (opt == 'm')
+			measure = true;
 		else
 			return 2;
 	}
