@@ -12,18 +12,18 @@ loaded() {
 	[ -d /sys/module/orchfs ]
 }
 
-served_threads() {
-	pgrep -c '^orchfs-recv' || :
+nobody_receives() {
+	! pgrep '^orchfs-recv' >/dev/null
 }
 
 note "nothing is there before anybody asks for it"
-is "$(served_threads)" 0 "receiving threads"
+nobody_receives || fail "a thread receives"
 
 note "on tmpfs"
 # the debug kernel's objects are larger
 [ "$ORCH_KERNEL" = debug ] && measure= || measure=--measure
 dataserver $measure --seed "$SEED" --rounds "$(long_or 20000 400)"
-is "$(served_threads)" 0 "receiving threads"
+wait_until 60 "the receiving threads to end" nobody_receives
 
 note "on the volume's file system"
 mkdir "$ORCH_VOLUME_MNT/ds"
