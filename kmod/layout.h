@@ -210,6 +210,8 @@ struct orchfs_gate *orchfs_layout_pass(struct inode *inode,
 				       bool write, bool nowait,
 				       struct orchfs_layout **out);
 void orchfs_layout_quiesce(void);
+int orchfs_layout_set_init(void);
+void orchfs_layout_set_exit(void);
 
 /* layout_lru.c: what is cached of inodes that nobody uses */
 void orchfs_layout_idle(struct inode *inode, bool tell);
