@@ -120,6 +120,9 @@ struct join_opts {
 	const char *name;
 	const char *address;		/* may be "" */
 	const char *dir;		/* gets the files; is there */
+	/* to be given up? @asked: it may be recorded; or NULL */
+	bool (*stop)(void *ctx, bool asked);
+	void *ctx;
 };
 /** cluster_join() - Return: the node's number, or -errno and a text. */
 int cluster_join(const struct join_opts *o, char *why, size_t len);

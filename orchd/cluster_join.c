@@ -148,6 +148,11 @@ static const struct peer_ops join_ops = {
 	.turned_away = join_turned_away,
 };
 
+static bool stopped(struct joining *j, bool asked)
+{
+	return j->o->stop && j->o->stop(j->o->ctx, asked);
+}
+
 static int join_at(struct joining *j, const char *text)
 {
 	struct address a;
@@ -162,6 +167,8 @@ static int join_at(struct joining *j, const char *text)
 	while (!j->done) {
 		loop_turn(&j->loop, TURN_MS);
 		peer_tick(&j->set);
+		if (stopped(j, j->asked))
+			end(j, -ECANCELED, "orchd is stopping");
 	}
 	return j->rc;
 }

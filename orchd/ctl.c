@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,8 @@ struct ctl {
 	struct ctl_conn *conns;
 	unsigned int nr_conns, active;
 	uint64_t next_id;
-	bool stopping, listening, given;
+	atomic_bool stopping;
+	bool listening, given;
 	atomic_uint_fast64_t held_for;	/* connection; 0: all */
 };
 

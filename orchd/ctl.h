@@ -76,6 +76,7 @@ void ctl_given(struct ctl *ctl);
 /** ctl_hold() - any thread: refuse requests but those of one connection */
 void ctl_hold(struct ctl *ctl, uint64_t conn);
 const char *ctl_state_dir(const struct ctl *ctl);
+/** ctl_stopping() - any thread */
 bool ctl_stopping(const struct ctl *ctl);
 
 /** ctl_frame_length() - of the message after this head, or -EMSGSIZE. */

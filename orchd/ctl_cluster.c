@@ -12,6 +12,7 @@
 #include "cluster.h"
 #include "config.h"
 #include "ctl.h"
+#include "handover.h"
 #include "log.h"
 #include "peer.h"
 
@@ -352,12 +353,13 @@ static int move_in(const char *tmp, const char *dir)
 
 static int serve(struct ctl_call *c, const char *dir)
 {
-	struct served *sv = served_new(dir);
+	struct served *sv;
 	int rc;
 
-	rc = sv ? served_register(sv) : -ENOMEM;
-	if (!rc)
-		rc = served_start(sv);
+	rc = served_begin(dir, &sv);
+	if (rc == -ESHUTDOWN)
+		return say(c, rc, "the node has joined, and orchd is stopping: "
+			   "it is served when orchd runs again");
 	if (!rc)
 		rc = ctl_load_wait(c, sv);
 	if (!rc) {
@@ -367,12 +369,21 @@ static int serve(struct ctl_call *c, const char *dir)
 	return rc;
 }
 
+/* An upgrade can wait for the answer. */
+static bool join_stop(void *ctx, bool asked)
+{
+	struct ctl_call *c = ctx;
+
+	return ctl_stopping(c->ctl) || (!asked && handover_wanted());
+}
+
 static int join(struct ctl_call *c, const struct token *t, const char *name)
 {
 	char dir[PATH_MAX], tmp[PATH_MAX], state[PATH_MAX];
 	struct join_opts o = {
 		.token = t, .name = name, .dir = tmp,
 		.address = c->req->node_join->listen,
+		.stop = join_stop, .ctx = c,
 	};
 	int rc;
 
@@ -417,8 +428,12 @@ int ctl_node_join(struct ctl_call *c)
 			   address_any(&a)))
 		return say(c, -EINVAL, "\"%.100s\" is no address of this "
 			   "machine: use one like 10.0.0.2", m->listen);
+	rc = handover_join_begin();
+	if (rc < 0)
+		return say(c, rc, "orchd is being replaced: try again");
 	pthread_mutex_lock(&one);
 	rc = join(c, &t, name);
 	pthread_mutex_unlock(&one);
+	handover_join_end();
 	return rc;
 }

@@ -613,11 +613,10 @@ static int op_load(struct ctl_call *c)
 			 "served already", real);
 		return -EEXIST;
 	}
-	sv = served_new(real);
-	rc = sv ? served_register(sv) : -ENOMEM;
-	if (!rc)
-		rc = served_start(sv);
+	rc = served_begin(real, &sv);
 	pthread_mutex_unlock(&one);
+	if (rc == -ESHUTDOWN)
+		return say(c, rc, "orchd is stopping: try again when it runs");
 	return rc < 0 ? rc : ctl_load_wait(c, sv);
 }
 

@@ -58,6 +58,7 @@ static struct {
 	uint64_t conn;
 	bool killed;			/* the other one: too late for it */
 	char text[VOLUME_WHY];		/* why it was given back */
+	unsigned int joins;		/* of clusters, under way */
 } h = {
 	.peer.fd = -1,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -100,6 +101,7 @@ static void peer_event(struct loop_source *s, uint32_t events)
 		return;
 	log_err(NULL, "process %d has not taken over: %s; this orchd goes on",
 		h.pid, h.text[0] ? h.text : "it has ended");
+	served_close_registry(false);
 	set_state(RESUMING);
 	h.resume(h.ctx);
 }
@@ -142,6 +144,32 @@ void handover_tick(void)
 			 "so it was killed", TAKE_MS / 1000);
 		syscall(SYS_pidfd_send_signal, h.peer.fd, SIGKILL, NULL, 0);
 	}
+	pthread_mutex_unlock(&h.lock);
+}
+
+bool handover_wanted(void)
+{
+	return get_state() != IDLE;
+}
+
+int handover_join_begin(void)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&h.lock);
+	if (h.state == IDLE)
+		h.joins++;
+	else
+		rc = -EAGAIN;
+	pthread_mutex_unlock(&h.lock);
+	return rc;
+}
+
+void handover_join_end(void)
+{
+	pthread_mutex_lock(&h.lock);
+	h.joins--;
+	pthread_cond_broadcast(&h.changed);
 	pthread_mutex_unlock(&h.lock);
 }
 
@@ -218,19 +246,35 @@ static void note_refusal(struct ctl_call *c)
 	pthread_mutex_unlock(&h.lock);
 }
 
+/* One makes a namespace that the other daemon has to find. */
+static int wait_joins(uint64_t end)
+{
+	struct timespec t = {
+		.tv_sec = (time_t)(end / 1000),
+		.tv_nsec = (long)(end % 1000) * 1000000,
+	};
+	int rc = 0;
+
+	pthread_mutex_lock(&h.lock);
+	while (h.joins && !rc)
+		rc = -pthread_cond_timedwait(&h.changed, &h.lock, &t);
+	pthread_mutex_unlock(&h.lock);
+	return rc;
+}
+
 /* Requests of the kernel would have to wait for a backup, for instance. */
 static int wait_quiet(struct ctl_call *c)
 {
 	uint64_t end = now_ms() + QUIET_MS;
 	struct served *sv;
-	int rc = 0;
+	int rc = wait_joins(end);
 
 	for (sv = served_first(); sv && !rc; sv = served_next(sv))
 		rc = served_quiet(sv, end);
 	if (!rc)
 		return 0;
 	snprintf(c->message, sizeof(c->message), "a command that takes long is "
-		 "under way, such as a backup: try again when it has ended");
+		 "under way, such as a backup or a join: try again when it has ended");
 	return -EBUSY;
 }
 
@@ -253,6 +297,7 @@ static int wait_idle(struct ctl_call *c)
 /* It asked at a bad moment. */
 static void send_away(struct ctl_call *c)
 {
+	served_close_registry(false);
 	pthread_mutex_lock(&h.lock);
 	close(h.peer.fd);
 	h.peer.fd = -1;
@@ -305,14 +350,16 @@ int ctl_take_over(struct ctl_call *c)
 	if (rc < 0)
 		note_refusal(c);
 	if (!rc)
-		rc = list_stores(c, out);
-	if (!rc)
 		rc = begin(c);
 	if (rc < 0)
 		return rc;
 	log_info(NULL, "orchd %.20s, process %d, takes over",
 		 c->req->take_over->version, c->pid);
 	rc = wait_quiet(c);
+	if (!rc) {
+		served_close_registry(true);
+		rc = list_stores(c, out);
+	}
 	if (!rc) {
 		settle_stores();
 		rc = wait_idle(c);

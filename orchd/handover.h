@@ -25,6 +25,14 @@ void handover_init(struct loop *loop, struct ctl *ctl,
 		   void *ctx);
 void handover_tick(void);	/* each second */
 void handover_settled(void);	/* what was resumed is served */
+/** handover_wanted() - any thread: since another daemon asked to take over */
+bool handover_wanted(void);
+/**
+ * handover_join_begin() - any thread: a handover waits for the end of this, as
+ * it makes a namespace. Return: 0; -EAGAIN one is under way.
+ */
+int handover_join_begin(void);
+void handover_join_end(void);
 bool handover_stopping(void);	/* a control thread stops the namespaces */
 bool handover_done(void);	/* stores and socket are another daemon's */
 

@@ -216,7 +216,6 @@ static int serve_one(const char *dir)
 {
 	char real[PATH_MAX];
 	struct served *sv;
-	int rc;
 
 	if (!realpath(dir, real))
 		return -errno;
@@ -224,11 +223,7 @@ static int serve_one(const char *dir)
 	if ((!is_store(real) && !cluster_is_agent(real)) ||
 	    (sv && served_get_state(sv, NULL, 0) != SERVED_REFUSED))
 		return 0;
-	sv = served_new(real);
-	if (!sv)
-		return -ENOMEM;
-	rc = served_register(sv);
-	return rc < 0 ? rc : served_start(sv);
+	return served_begin(real, &sv);
 }
 
 static int serve_all(const char *state_dir)
@@ -271,6 +266,7 @@ static void stop_all(struct daemon *d)
 	else
 		notify_stopping();
 	ctl_stop(d->ctl);
+	served_close_registry(true);
 	for (sv = served_first(); sv; sv = served_next(sv))
 		served_stop(sv);
 	for (sv = served_first(); sv; sv = served_next(sv))

@@ -19,6 +19,7 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct served *registry;			/* registry_lock */
 static struct work_queue *settled_queue;	/* set once, before threads */
 static void (*settled_fn)(struct work *);
+static bool registry_closed;			/* registry_lock */
 static bool hold_back;			/* main thread */
 
 uint64_t now_ms(void)
@@ -91,16 +92,43 @@ struct served *served_find_dir(const char *dir)
 	return refused;
 }
 
+void served_close_registry(bool closed)
+{
+	pthread_mutex_lock(&registry_lock);
+	registry_closed = closed;
+	pthread_mutex_unlock(&registry_lock);
+}
+
+/* Who stops all sees it with its thread, or never. */
 int served_register(struct served *sv)
 {
 	struct served **p;
+	int rc = -ESHUTDOWN;
 
 	pthread_mutex_lock(&registry_lock);
-	for (p = &registry; *p; p = &(*p)->next)
-		;
-	*p = sv;
+	if (!registry_closed) {
+		for (p = &registry; *p; p = &(*p)->next)
+			;
+		*p = sv;
+		rc = sv->thread_started ? 0 : served_start(sv);
+	}
 	pthread_mutex_unlock(&registry_lock);
-	return 0;
+	return rc;
+}
+
+int served_begin(const char *dir, struct served **out)
+{
+	struct served *sv = served_new(dir);
+	int rc;
+
+	if (!sv)
+		return -ENOMEM;
+	rc = served_register(sv);
+	if (rc == -ESHUTDOWN)
+		served_free(sv);
+	else
+		*out = sv;
+	return rc;
 }
 
 int served_claim(struct served *sv, const char *name, const uint8_t uuid[16])

@@ -257,7 +257,15 @@ struct served *served_first(void);
 struct served *served_next(struct served *sv);
 struct served *served_find(const char *name);
 struct served *served_find_dir(const char *dir);
+/**
+ * served_register() - and start it, unless it runs
+ * Return: 0; -ESHUTDOWN after served_close_registry(); other -errno.
+ */
 int served_register(struct served *sv);
+/** served_begin() - a new one, registered; on -ESHUTDOWN there is none. */
+int served_begin(const char *dir, struct served **out);
+/** served_close_registry() - before all are stopped: none is begun any more */
+void served_close_registry(bool closed);
 /** served_claim() - name and uuid for this store alone, or -EEXIST. */
 int served_claim(struct served *sv, const char *name, const uint8_t uuid[16]);
 void served_on_settled(struct work_queue *q, void (*fn)(struct work *));

@@ -833,6 +833,22 @@ static void test_refusals(void **state)
 	served_free(sv);
 }
 
+/* A daemon that stops begins nothing that nobody would stop. */
+static void test_closed(void **state)
+{
+	struct served *sv = NULL;
+
+	(void)state;
+	served_close_registry(true);
+	assert_int_equal(served_begin(sub("t"), &sv), -ESHUTDOWN);
+	assert_null(sv);
+	assert_null(served_first());
+	served_close_registry(false);
+	assert_int_equal(served_begin(sub("t"), &sv), 0);
+	assert_ptr_equal(served_find_dir(sub("t")), sv);
+	stop(sv);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -858,6 +874,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup,
 						teardown),
+		/* the last one: what it registered is gone */
+		cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
 	};
 
 	if (argc == 2)

@@ -144,6 +144,38 @@ logged a "does not join: the token has expired"
 try 1 "already: orchctl status" b node join "$token" --node beta
 token b node invite --json
 token=$(echo "$token" | sed -n 's/.*"token": "\(.*\)",/\1/p')
+
+# The authority is silent: a join does not keep orchd from ending.
+join_under_way() {	# NODE, of an authority that is silent
+	on "$1" node join "$token" --node gamma >"$dir/join" 2>&1 &
+	join=$!
+	left=300
+	until [ -e "$dir/$1/.join-models" ] || [ $left = 0 ]; do
+		left=$((left - 1))
+		sleep 0.1
+	done
+}
+
+join_stopped() {
+	wait $join
+	if grep -qF "orchd is stopping" "$dir/join"; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "FAIL: the join has not stopped with its daemon"
+		sed 's/^/    /' "$dir/join"
+	fi
+}
+
+kill -STOP "$(cat "$dir/a.pid")"
+join_under_way c
+try 0 "has taken over" c upgrade "$ORCHD"
+join_stopped
+join_under_way c
+stop c
+join_stopped
+kill -CONT "$(cat "$dir/a.pid")"
+start c
 try 0 '"node": 3' c node join "$token" --node gamma --json
 soon '"nodes_connected": 2' a status --json
 
