@@ -17,6 +17,7 @@
 
 /* Far above what a lost store can have handed out after the export. */
 #define NUMBERS_AHEAD		(1ULL << 32)
+#define NODES_AHEAD		1024
 #define GENERATIONS_AHEAD	(NS_GENERATIONS << 10)
 
 static const char lost_found[] = "lost+found";
@@ -73,7 +74,7 @@ static int renew_counter(struct store *st, struct store_batch *b,
 
 	key_bytes(key_begin(&k, 'A'), c->name, strlen(c->name));
 	rc = get(st, a, key_of(&k), &orchfs__store__counter__descriptor, &m);
-	/* the one of jobs is made by the first job */
+	/* those of jobs and nodes are made by the first */
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
 	if (m->limit <= c->seen)
@@ -131,6 +132,7 @@ int ns_rebuild_renew(struct store *st, const struct ns_seen *seen)
 		{ "deletion", 0, NUMBERS_AHEAD, 0 },
 		{ "layout", 0, GENERATIONS_AHEAD, 0 },
 		{ "job", 0, NUMBERS_AHEAD, 0 },
+		{ "node", seen->node, NODES_AHEAD, 0 },
 	};
 	struct store_batch *b = store_batch_new(st);
 	struct arena *a = arena_new();
@@ -144,6 +146,80 @@ int ns_rebuild_renew(struct store *st, const struct ns_seen *seen)
 		rc = drop_table(st, b, 'J');
 	if (!rc)
 		rc = store_commit(b, &seq);
+	store_batch_free(b);
+	arena_free(a);
+	return rc;
+}
+
+static uint32_t key_u32_at(struct store_key k)
+{
+	const uint8_t *p = k.p;
+
+	return (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 |
+	       (uint32_t)p[3] << 8 | p[4];
+}
+
+static int same_cluster(struct store *st, struct store *old, struct arena *a)
+{
+	const struct store_key k = { "Scluster", 8 };
+	Orchfs__Store__Cluster *m[2];
+	int rc;
+
+	rc = get(st, a, k, &orchfs__store__cluster__descriptor, &m[0]);
+	if (!rc)
+		rc = get(old, a, k, &orchfs__store__cluster__descriptor,
+			 &m[1]);
+	if (rc)
+		return rc;
+	return m[0]->ca_sha256.len == m[1]->ca_sha256.len &&
+	       !memcmp(m[0]->ca_sha256.data, m[1]->ca_sha256.data,
+		       m[0]->ca_sha256.len) ? 0 : -ENOENT;
+}
+
+static int take_removed(struct store_batch *b, struct arena *a,
+			struct store_key k, struct store_key v, uint64_t seq)
+{
+	Orchfs__Store__Node *m;
+	void *p;
+	int rc;
+
+	rc = record_unpack(a, &orchfs__store__node__descriptor, v, &p);
+	m = p;
+	if (rc || m->state == ORCHFS__STORE__NODE_STATE__NODE_IN)
+		return rc;
+	m->change = seq;
+	return put(b, a, k, &m->base);
+}
+
+int ns_rebuild_removed(struct store *st, struct store *old,
+		       struct ns_seen *seen)
+{
+	struct store_batch *b = store_batch_new(st);
+	struct store_iter *it = NULL;
+	struct arena *a = arena_new();
+	uint64_t seq = store_next_seq(st);
+	struct key lo, hi;
+	int rc = a && b ? same_cluster(st, old, a) : -ENOMEM;
+
+	key_table(&lo, 'K');
+	hi = lo;
+	if (!rc) {
+		it = store_scan(old, NULL, key_of(&lo), key_of(key_after(&hi)));
+		rc = it ? 0 : -ENOMEM;
+	}
+	for (; !rc && store_iter_valid(it); store_iter_next(it)) {
+		struct store_key k = store_iter_key(it);
+
+		rc = k.len == 5 ? take_removed(b, a, k, store_iter_value(it),
+					       seq) : -EUCLEAN;
+		if (!rc)
+			seen->node = key_u32_at(k);
+	}
+	if (!rc)
+		rc = store_iter_error(it);
+	if (!rc)
+		rc = store_commit(b, &seq);
+	store_iter_free(it);
 	store_batch_free(b);
 	arena_free(a);
 	return rc;

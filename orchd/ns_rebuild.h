@@ -36,7 +36,7 @@ enum ns_found_as {
 
 /** What the volumes are known to have used, at least. */
 struct ns_seen {
-	uint64_t ino, instance, volume, epoch;
+	uint64_t ino, instance, volume, node, epoch;
 };
 
 /**
@@ -44,6 +44,12 @@ struct ns_seen {
  * epoch and incarnation above all that may have been used. Jobs are dropped.
  */
 int ns_rebuild_renew(struct store *st, const struct ns_seen *seen);
+/**
+ * ns_rebuild_removed() - nodes that @old has removed are removed, before
+ * ns_rebuild_renew(). Return: 0; -ENOENT it is no store of the same cluster.
+ */
+int ns_rebuild_removed(struct store *st, struct store *old,
+		       struct ns_seen *seen);
 /** ns_rebuild_drop() - all rows of a table, while no namespace is open. */
 int ns_rebuild_drop(struct store *st, char table);
 /**

@@ -24,6 +24,7 @@ struct rebuild {
 	struct ns_seen seen;
 	struct ns *ns;
 	bool restore;			/* of a backup; files keep their names */
+	bool removed_known;		/* nodes, by the store that is replaced */
 
 	/* the report */
 	bool found;			/* an export */
@@ -66,9 +67,11 @@ extern const struct ns_backing_ops rebuild_backing_ops;
 /**
  * restore_settle() - the store @dir, just read from a backup, is brought to
  * what lies on those of its volumes that are there. Tells on standard output.
+ * @old: where the store was that is replaced: who it has removed stays out.
  * Return: 0, or -errno with a text in @why (VOLUME_WHY bytes).
  */
-int restore_settle(const char *dir, const char *name, char *why);
+int restore_settle(const char *dir, const char *old, const char *name,
+		   char *why);
 
 /* rebuild_report.c */
 void rebuild_report(const struct rebuild *r);

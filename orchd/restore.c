@@ -326,7 +326,7 @@ int backup_restore(int fd, const char *name, const char *dir, char *why)
 	if (!rc)
 		rc = backup_read(fd, name, NULL, p.tmp, why, VOLUME_WHY);
 	if (!rc)
-		rc = restore_settle(p.tmp, name, why);
+		rc = restore_settle(p.tmp, p.dir, name, why);
 	if (!rc) {
 		rc = cluster_keep(p.dir, p.tmp);
 		if (rc < 0)

@@ -13,10 +13,11 @@
 #include <string.h>
 
 #include "backup.h"
+#include "ns_cluster.h"
 #include "rebuild.h"
 #include "store.h"
 
-#define TOLD	20	/* missing files */
+#define TOLD	20	/* missing files; nodes */
 
 static int fail(struct rebuild *r, int rc, const char *what, const char *why)
 {
@@ -94,6 +95,45 @@ static int settle(struct rebuild *r)
 	return rebuild_scan(r);
 }
 
+/* What was removed stays so, if the store that is replaced can tell. */
+static void keep_removed(struct rebuild *r, struct store *st, const char *old)
+{
+	const struct store_opts so = { .read_only = true };
+	struct store *was;
+
+	if (store_open("rocksdb", old, &so, &was, NULL) < 0)
+		return;
+	r->removed_known = !ns_rebuild_removed(st, was, &r->seen);
+	store_close(was);
+}
+
+/* Else only people know. */
+static void tell_nodes(const struct rebuild *r)
+{
+	const struct ns_cluster *c = ns_cluster(r->ns);
+	const struct ns_node *n;
+	unsigned int in = 0;
+	size_t nr;
+
+	if (!c || r->removed_known)
+		return;
+	n = ns_nodes(r->ns, &nr);
+	for (size_t i = 0; i < nr; i++) {
+		if (n[i].removed || n[i].number == c->authority)
+			continue;
+		if (!in)
+			printf("Nodes that are in, as the backup has it:\n");
+		if (in++ < TOLD)
+			printf("                %s\n", n[i].name);
+	}
+	if (in > TOLD)
+		printf("                and %u more: orchctl node list names "
+		       "them\n", in - TOLD);
+	if (in)
+		printf("Was one removed after the backup? Remove it again: "
+		       "orchctl node remove NAME\n");
+}
+
 /*
  * Deletions are dropped last: they tell which file isn't the one that is
  * missing. Numbers that were kept for files not yet made may be in use.
@@ -106,12 +146,17 @@ static int change_store(struct rebuild *r, struct store *st)
 	rc = ns_rebuild_renew(st, &r->seen);
 	if (!rc)
 		rc = ns_rebuild_drop(st, 'P');
+	/* tokens may have been used since */
+	if (!rc)
+		rc = ns_rebuild_drop(st, 'Q');
 	if (!rc)
 		rc = ns_open(st, &rebuild_backing_ops, r, "restore", &r->ns,
 			     &why);
 	if (rc < 0)
 		return fail(r, rc, "", why);
 	rc = settle(r);
+	if (!rc)
+		tell_nodes(r);
 	end = ns_close(r->ns);
 	r->ns = NULL;
 	if (rc < 0)
@@ -149,7 +194,8 @@ static void report(const struct rebuild *r)
 		       "mount those and restore again before orchd runs.\n");
 }
 
-int restore_settle(const char *dir, const char *name, char *why)
+int restore_settle(const char *dir, const char *old, const char *name,
+		   char *why)
 {
 	const struct rebuild_opts o = { .name = name, .store = dir };
 	const struct store_opts so = { 0 };
@@ -169,8 +215,10 @@ int restore_settle(const char *dir, const char *name, char *why)
 		fail(&r, rc, "", text);
 	else
 		rc = find_volumes(&r, st);
-	if (!rc)
+	if (!rc) {
+		keep_removed(&r, st, old);
 		rc = change_store(&r, st);
+	}
 	store_close(st);
 	if (!rc)
 		report(&r);

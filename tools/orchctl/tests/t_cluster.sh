@@ -283,12 +283,29 @@ try 0 "node 5 (gamma)" c node join "$token" --node gamma
 soon "gamma                connected" a node list
 
 # A backup has the nodes, the restored store keeps the keys beside it.
+# Who was removed after the backup stays so; tokens of then are void, numbers
+# are not used again.
+token a node invite
 try 0 "" a backup "$dir/backup"
+try 0 "is removed" a node remove gamma
 stop a
+mv "$dir/a/models" "$dir/models"
+try 0 "Was one removed after the backup? Remove it again" a restore \
+	"$dir/backup" --namespace models --store "$dir/a/models"
+rm -rf "$dir/a/models"
+mv "$dir/models" "$dir/a/models"
 try 0 "" a restore "$dir/backup" --namespace models \
 	--store "$dir/a/models"
+grep -q "Remove it again" "$dir/out" && { failed=$((failed + 1)); echo "FAIL: it asks who was removed"; }
 start a clock-days:400
+soon '"nodes_connected": 1' a status --json
+try 0 '"state": "removed"' a node show 5 --json
+soon "was removed from the cluster" c status
+try 1 "the invitation is not known here" c node join "$token" --node gamma
+token a node invite
+try 0 "node 1030 (gamma)" c node join "$token" --node gamma
 soon '"nodes_connected": 2' a status --json
+try 0 "clean" a fsck models
 stop a
 rm "$dir/a/models/cluster/ca.key"
 start a clock-days:400
