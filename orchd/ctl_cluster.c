@@ -318,7 +318,7 @@ static bool expelled(struct served *sv)
 }
 
 /* What is there of that namespace: nothing, or an agent that is out. */
-static int make_room(struct ctl_call *c, const char *ns, const char *dir)
+static int check_room(struct ctl_call *c, const char *ns, const char *dir)
 {
 	struct served *sv = served_find(ns);
 
@@ -329,11 +329,18 @@ static int make_room(struct ctl_call *c, const char *ns, const char *dir)
 	if (!access(dir, F_OK) && !cluster_is_agent(dir))
 		return say(c, -EEXIST, "%.300s is there already: move it away",
 			   dir);
-	if (sv && sv->agent) {
-		served_stop(sv);
-		served_join(sv);
-	}
 	return 0;
+}
+
+/* Only who has joined needs the old one's place. */
+static void make_room(const char *ns)
+{
+	struct served *sv = served_find(ns);
+
+	if (!sv || !sv->agent)
+		return;
+	served_stop(sv);
+	served_join(sv);
 }
 
 /* The new directory takes the old one's place. */
@@ -391,7 +398,7 @@ static int join(struct ctl_call *c, const struct token *t, const char *name)
 		return -errno;
 	snprintf(dir, sizeof(dir), "%.3900s/%s", state, t->ns);
 	snprintf(tmp, sizeof(tmp), "%.3900s/.join-%s", state, t->ns);
-	rc = make_room(c, t->ns, dir);
+	rc = check_room(c, t->ns, dir);
 	if (rc < 0)
 		return rc;
 	remove_tree(tmp);
@@ -403,6 +410,7 @@ static int join(struct ctl_call *c, const struct token *t, const char *name)
 		remove_tree(tmp);
 		return rc;
 	}
+	make_room(t->ns);
 	rc = move_in(tmp, dir);
 	if (rc < 0)
 		return say(c, rc, "moving %.300s to %.300s: %s", tmp, dir,

@@ -248,6 +248,10 @@ start c
 soon "was removed from the cluster" c status
 logged a "refused 127.0.0.1"
 token a node invite
+# A join that fails leaves the agent as it is.
+try 1 "beta already" c node join "$token" --node beta
+try 0 "was removed from the cluster" c status
+try 1 "was removed from the cluster" c node list
 try 0 "node 4 (gamma)" c node join "$token" --node gamma
 soon "gamma                connected" a node list
 try 0 "clean" a fsck models
