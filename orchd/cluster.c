@@ -297,7 +297,8 @@ static int make_keys(struct begin *b, const char *ns, const uint8_t uuid[16])
 }
 
 /* A directory that is there is of an attempt that was cut short. */
-static int write_keys(const struct begin *b, const char *dir)
+static int write_keys(const struct begin *b, const char *store,
+		      const char *dir)
 {
 	int rc;
 
@@ -307,7 +308,9 @@ static int write_keys(const struct begin *b, const char *dir)
 	rc = pki_write(dir, CA_KEY, b->ca_key, NULL);
 	if (!rc)
 		rc = pki_write(dir, CA_CRT, NULL, b->ca);
-	return rc ? rc : pki_write(dir, NODE_PEM, b->key, b->cert);
+	if (!rc)
+		rc = pki_write(dir, NODE_PEM, b->key, b->cert);
+	return rc ? rc : dir_sync(store);
 }
 
 struct begin_job {
@@ -326,7 +329,7 @@ static int begin_run(struct served *sv, struct job *j)
 	if (ns_cluster(sv->ns))
 		return -EEXIST;
 	snprintf(dir, sizeof(dir), "%s/" CLUSTER_DIR, sv->dir);
-	rc = write_keys(bj->b, dir);
+	rc = write_keys(bj->b, sv->dir, dir);
 	if (!rc)
 		rc = ns_cluster_begin(sv->ns, bj->b->ca_sha256,
 				      &bj->b->first);

@@ -29,6 +29,17 @@ static int write_all(int fd, const uint8_t *p, size_t len)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
+int dir_sync(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return rc;
+}
+
 int file_write(const char *dir, const char *name, const void *p, size_t len)
 {
 	int dfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, rc;

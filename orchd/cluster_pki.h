@@ -72,6 +72,8 @@ int pki_read(const char *dir, const char *name, EVP_PKEY **key, X509 **cert);
 int file_write(const char *dir, const char *name, const void *p, size_t len);
 /** file_read() - malloced, at most 64 KiB: else -EFBIG. */
 int file_read(const char *dir, const char *name, void **p, size_t *len);
+/** dir_sync() - the names in it are durable. */
+int dir_sync(const char *dir);
 
 /**
  * cluster_keep() - another store takes the place of @from: copy an authority's

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Control requests about the cluster: Documentation/cluster.md. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -343,19 +344,20 @@ static void make_room(const char *ns)
 	served_join(sv);
 }
 
-/* The new directory takes the old one's place. */
-static int move_in(const char *tmp, const char *dir)
+/* The new directory, whose files are durable, takes the old one's place. */
+static int move_in(const char *tmp, const char *dir, const char *state)
 {
-	char aside[PATH_MAX + 16];
+	int rc = dir_sync(tmp);
 
-	snprintf(aside, sizeof(aside), "%s.old", tmp);
-	remove_tree(aside);
-	if (rename(dir, aside) < 0 && errno != ENOENT)
+	if (rc < 0)
+		return rc;
+	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, dir, RENAME_EXCHANGE) < 0 &&
+	    (errno != ENOENT || rename(tmp, dir) < 0))
 		return -errno;
-	if (rename(tmp, dir) < 0)
-		return -errno;
-	remove_tree(aside);
-	return 0;
+	rc = dir_sync(state);
+	if (!rc)
+		remove_tree(tmp);	/* the old one */
+	return rc;
 }
 
 static int serve(struct ctl_call *c, const char *dir)
@@ -411,7 +413,7 @@ static int join(struct ctl_call *c, const struct token *t, const char *name)
 		return rc;
 	}
 	make_room(t->ns);
-	rc = move_in(tmp, dir);
+	rc = move_in(tmp, dir, state);
 	if (rc < 0)
 		return say(c, rc, "moving %.300s to %.300s: %s", tmp, dir,
 			   strerror(-rc));
