@@ -251,15 +251,25 @@ time_t pki_expires(const X509 *cert)
 	       timegm(&tm) : 0;
 }
 
-bool pki_renew_due(const X509 *cert, time_t now)
+static time_t begins(const X509 *cert)
 {
-	time_t end = pki_expires(cert), begin;
 	struct tm tm;
 
-	if (!ASN1_TIME_to_tm(X509_get0_notBefore(cert), &tm))
-		return true;
-	begin = timegm(&tm);
-	return now >= begin + (end - begin) / 3 * 2;
+	return ASN1_TIME_to_tm(X509_get0_notBefore(cert), &tm) ?
+	       timegm(&tm) : 0;
+}
+
+bool pki_in_time(const X509 *cert, time_t now)
+{
+	return now >= begins(cert) && now <= pki_expires(cert);
+}
+
+/* Before its time, too: it is of a clock that was ahead. */
+bool pki_renew_due(const X509 *cert, time_t now)
+{
+	time_t end = pki_expires(cert), begin = begins(cert);
+
+	return now < begin || now >= begin + (end - begin) / 3 * 2;
 }
 
 void pki_fingerprint(const X509 *cert, uint8_t sha256[32])

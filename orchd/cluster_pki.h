@@ -50,6 +50,8 @@ int pki_serial(const X509 *cert, struct ns_serial *serial);
  * Return: 0; -EKEYREJECTED: no node of namespace @uuid.
  */
 int pki_identity(X509 *cert, const uint8_t uuid[16], uint32_t *node);
+/** pki_in_time() - it is valid at that time. */
+bool pki_in_time(const X509 *cert, time_t now);
 /** pki_renew_due() - two thirds of its life are over. */
 bool pki_renew_due(const X509 *cert, time_t now);
 /** pki_expires() - in seconds since 1970; 0 if it can't be told. */

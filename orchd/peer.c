@@ -29,6 +29,7 @@
 #define PAUSE_NO_MS	600000	/* it was told that it may not */
 #define STEADY_MS	5000	/* a link that was worth it */
 #define RENEW_MS	60000	/* between two tries */
+#define RENEW_SOON_MS	1000	/* and where nothing can be done before */
 #define LOG_BURST	10
 #define LOG_EACH_MS	10000
 #define BACKLOG		128
@@ -634,12 +635,31 @@ static void renew_run(struct work *w)
 	work_post(&p->queue, &p->renew_work);
 }
 
+/* An authority can't listen with a certificate that nobody believes. */
+static bool presentable(struct peer *p)
+{
+	bool out;
+
+	if (p->renewing)
+		return false;
+	pthread_mutex_lock(&p->cl->lock);
+	out = pki_in_time(p->cl->cert, pki_time());
+	pthread_mutex_unlock(&p->cl->lock);
+	if (!out)
+		cluster_set_problem(p->cl, "the authority's certificate has "
+				    "expired, or is of a clock that was "
+				    "ahead: it is renewed first");
+	return out;
+}
+
 static void renew_tick(struct peer *p)
 {
+	bool first = !p->cl->agent && !p->listening;
+
 	if (p->renewing || peer_now() < p->renew_at ||
 	    (p->cl->agent && !p->up_at))
 		return;
-	p->renew_at = peer_now() + RENEW_MS;
+	p->renew_at = peer_now() + (first ? RENEW_SOON_MS : RENEW_MS);
 	p->renew_work.run = renew_run;
 	p->renewing = work_post(&p->ops.q, &p->renew_work);
 }
@@ -705,7 +725,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	(void)events;
 	loop_timer_read(s->fd);
 	peer_tick(&p->set);
-	if (!p->cl->agent && !p->listening)
+	if (!p->cl->agent && !p->listening && presentable(p))
 		listen_try(p);
 	if (p->cl->agent && !p->dialling && peer_now() >= p->dial_at)
 		dial(p);
@@ -729,7 +749,7 @@ static void *peer_main(void *arg)
 
 	if (p->cl->agent)
 		dial(p);
-	else
+	else if (presentable(p))
 		listen_try(p);
 	while (!p->stopping && loop_turn(&p->loop, -1) >= 0)
 		;

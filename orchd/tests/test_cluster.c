@@ -225,6 +225,12 @@ static void test_certificate(void **state)
 			     X509_V_OK);
 	assert_false(pki_renew_due(x, NOW + 240 * 86400));
 	assert_true(pki_renew_due(x, NOW + 245 * 86400));
+	/* made by a clock that was ahead */
+	assert_false(pki_renew_due(x, NOW));
+	assert_true(pki_renew_due(x, NOW - 2 * 86400));
+	assert_false(pki_in_time(x, NOW - 2 * 86400));
+	assert_true(pki_in_time(x, NOW + PKI_YEAR - 1));
+	assert_false(pki_in_time(x, NOW + PKI_YEAR + 1));
 	X509_free(x);
 	X509_free(y);
 	authority_free(&a);
