@@ -11,7 +11,8 @@
 #include "peer_conn.h"
 #include "work.h"
 
-#define JOIN_TRIES	3	/* of each address, where the link is lost */
+#define LOST_MS		30000	/* an answer that got lost is asked for again */
+#define PAUSE_MS	1000	/* each so many */
 #define TURN_MS		200
 
 struct joining {
@@ -24,7 +25,9 @@ struct joining {
 	size_t csr_len;
 	struct agent_file file;
 	X509 *cert, *ca;
+	uint64_t conn;			/* the one that counts */
 	bool done, asked;
+	bool ever_asked;		/* and perhaps recorded */
 	int rc;			/* 0: joined */
 	char *why;
 	size_t len;
@@ -103,6 +106,8 @@ static void join_up(struct peer_set *s, struct peer_conn *c)
 	peer_frame f = PEER_FRAME_INIT(JOIN);
 	int rc;
 
+	if (c->id != j->conn)
+		return;
 	m.secret.data = (uint8_t *)j->o->token->secret;
 	m.secret.len = TOKEN_SECRET;
 	m.csr.data = j->csr;
@@ -114,7 +119,7 @@ static void join_up(struct peer_set *s, struct peer_conn *c)
 	if (rc < 0)
 		end(j, rc, strerror(-rc));
 	else
-		j->asked = true;
+		j->asked = j->ever_asked = true;
 }
 
 /* Nobody asks who has no number yet. */
@@ -129,7 +134,11 @@ static void join_request(struct peer_set *s, struct peer_conn *c,
 
 static void join_closed(struct peer_set *s, struct peer_conn *c, int rc)
 {
-	end(s->ctx, rc, c->why);
+	struct joining *j = s->ctx;
+
+	/* that of an earlier try may close later */
+	if (c->id == j->conn)
+		end(j, rc, c->why);
 }
 
 static void join_turned_away(struct peer_set *s, const char *address,
@@ -155,60 +164,98 @@ static bool stopped(struct joining *j, bool asked)
 
 static int join_at(struct joining *j, const char *text)
 {
+	struct peer_conn *c;
 	struct address a;
 	int rc;
 
+	j->conn = 0;
 	j->done = j->asked = false;
 	rc = address_parse(text, &a);
 	if (!rc)
 		rc = peer_dial(&j->set, &a);
 	if (rc < 0)
 		end(j, rc, strerror(-rc));
+	else
+		j->conn = j->set.next_id;
 	while (!j->done) {
 		loop_turn(&j->loop, TURN_MS);
 		peer_tick(&j->set);
 		if (stopped(j, j->asked))
 			end(j, -ECANCELED, "orchd is stopping");
 	}
+	c = peer_find(&j->set, j->conn);
+	if (c && j->rc)
+		peer_end(c, -ESHUTDOWN, "it has given up");
 	return j->rc;
 }
 
 /* The authority has spoken: another try would not change it. */
-static bool final(const struct joining *j)
+static bool answered(const struct joining *j)
 {
 	switch (j->rc) {
 	case -ECONNRESET:
+	case -ECONNREFUSED:
 	case -ETIMEDOUT:
 	case -ESHUTDOWN:
 	case -EBUSY:
 	case -EAGAIN:
 	case -ENETUNREACH:
 	case -EHOSTUNREACH:
+	case -ECANCELED:
 		return false;
 	}
 	return true;
 }
 
+/* Until the next try; the old connection may read its last words. */
+static void rest(struct joining *j)
+{
+	uint64_t end = peer_now() + PAUSE_MS;
+
+	while (peer_now() < end && !stopped(j, j->ever_asked)) {
+		loop_turn(&j->loop, TURN_MS);
+		peer_tick(&j->set);
+	}
+}
+
+static void tell(struct joining *j, const char *address)
+{
+	char why[PEER_WHY];
+
+	snprintf(why, sizeof(why), "%.400s", j->why);
+	snprintf(j->why, j->len, "%s: %s%s%s%s", address, why,
+		 j->rc == -ECONNRESET || j->rc == -ETIMEDOUT ? ": see that "
+		 "orchd runs there and that this port can be reached" : "",
+		 j->ever_asked && !answered(j) ? ". It was asked and the "
+		 "answer got lost, so the node may be recorded: see orchctl "
+		 "node list there, orchctl node remove " : "",
+		 j->ever_asked && !answered(j) ? j->o->name : "");
+}
+
+/* Each address once; who was asked, again: only the answer may be lost. */
 static int join_all(struct joining *j)
 {
 	const struct token *t = j->o->token;
-	char why[PEER_WHY];
-	int rc = -EINVAL;
+	unsigned int n = t->nr_addresses;
+	const char *at;
+	uint64_t until = 0;
+	int rc;
 
-	for (unsigned int i = 0; i < JOIN_TRIES * t->nr_addresses; i++) {
-		rc = join_at(j, t->address[i % t->nr_addresses]);
+	for (unsigned int i = 0;; i++) {
+		at = t->address[i % n];
+		rc = join_at(j, at);
 		if (!rc)
 			return 0;
-		snprintf(why, sizeof(why), "%.400s", j->why);
-		snprintf(j->why, j->len, "%s: %s%s",
-			 t->address[i % t->nr_addresses], why,
-			 rc == -ECONNRESET || rc == -ETIMEDOUT ?
-			 ": see that orchd runs there and that this port can "
-			 "be reached" : "");
-		/* only what may have got lost on the way is asked again */
-		if (final(j) || (!j->asked && i + 1 >= t->nr_addresses))
+		if (answered(j) || rc == -ECANCELED)
 			break;
+		if (j->ever_asked && !until)
+			until = peer_now() + LOST_MS;
+		if (until ? peer_now() >= until : i + 1 >= n)
+			break;
+		if (until)
+			rest(j);
 	}
+	tell(j, at);
 	return rc;
 }
 
