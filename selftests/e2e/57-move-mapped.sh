@@ -93,6 +93,40 @@ orch-kill --no-restart
 (cd / && unset OLDPWD && exec orch-start)
 wait_until 30 "the job to wait again" job_is "$n" state waiting
 is "$(places file)" "$fast retiring, slow valid" "after a restart"
+
+note "a start without the volume that they go to"
+head -c 3000000 /dev/urandom >other
+sum=$(sha256sum <other)
+mkfifo /tmp/other.in
+python3 -I hold.py other </tmp/other.in >/tmp/other.out &
+other_pid=$!
+exec 7>/tmp/other.in
+wait_until 30 "other to be mapped" grep -q mapped /tmp/other.out
+out=$(orchctl move other slow)
+is "$(places other)" "$fast retiring, slow valid" "while it is mapped"
+orch-kill --no-restart
+exec 7>&-
+wait "$other_pid"
+rm /tmp/other.in /tmp/other.out
+# so that the kernel has a layout of the one and none of the other; a sync
+# would wait for the daemon
+echo 3 >/proc/sys/vm/drop_caches
+wait_until 30 "/mnt/slow to be unmounted" umount /mnt/slow
+(cd / && unset OLDPWD && exec orch-start)
+for name in other file; do
+	soon 30 cat $name >/dev/null
+	soon 30 touch $name.new
+	is "$(places $name)" "$fast retiring, slow offline" "where $name is"
+done
+is "$(sha256sum <other)" "$sum" "content of other"
+wait_until 30 "the job to tell what it waits for" eval \
+	'orchctl jobs show "$n" | grep -q "waits for its volume: .*slow"'
+mount /dev/slow /mnt/slow
+wait_until 60 "other to be moved" eval '[ "$(places other)" = "slow valid" ]'
+is "$(sha256sum <other)" "$sum" "content of other"
+wait_until 30 "the job to wait for the mapping" eval \
+	'orchctl jobs show "$n" | grep -q "but mapped"'
+is "$(places file)" "$fast retiring, slow valid" "with the volume"
 eval "exec ${hold[1]}>&-"
 wait "$hold_PID"
 orchctl jobs watch "$n"
