@@ -104,6 +104,13 @@ static int say(struct op_ctx *c, int rc, const char *fmt, ...)
 	return rc;
 }
 
+/* By the time that its request's turn came. */
+static int revoked(struct op_ctx *c)
+{
+	return say(c, -EKEYREVOKED, "node %u is not in the cluster any more",
+		   c->node);
+}
+
 static char *dup_text(struct op_ctx *c, const char *s)
 {
 	char *p = arena_dup(c->a, s, strlen(s));
@@ -478,9 +485,27 @@ static int nodes(struct op_ctx *c, const char *text)
 	return m->n_node == nr ? 0 : -ENOMEM;
 }
 
+struct open_invites {
+	size_t nr;
+};
+
+static int invites_open(struct ns *ns, void *arg)
+{
+	return ns_invites_open(ns, pki_time(),
+			       &((struct open_invites *)arg)->nr);
+}
+
 static int op_node_list(struct op_ctx *c)
 {
-	return nodes(c, NULL);
+	struct open_invites open;
+	int rc;
+
+	rc = nodes(c, NULL);
+	if (!rc)
+		rc = cluster_do(c->cl, invites_open, &open);
+	if (!rc)
+		c->out->nodes->invitations = (uint32_t)open.nr;
+	return rc;
 }
 
 static int op_node_show(struct op_ctx *c)
@@ -488,14 +513,21 @@ static int op_node_show(struct op_ctx *c)
 	return nodes(c, c->f->node_show->node);
 }
 
+struct removal {
+	uint32_t number, by;
+};
+
 static int remove_record(struct ns *ns, void *arg)
 {
-	return ns_node_remove(ns, *(uint32_t *)arg, pki_time());
+	const struct removal *r = arg;
+
+	return ns_node_remove(ns, r->number, r->by, pki_time());
 }
 
 static int op_node_remove(struct op_ctx *c)
 {
 	const char *text = c->f->node_remove->node;
+	struct removal r = { .by = c->node };
 	uint32_t number;
 	int rc;
 
@@ -507,7 +539,10 @@ static int op_node_remove(struct op_ctx *c)
 		return say(c, -EINVAL, "%.64s is the name of one node and the "
 			   "number of another: use the number of the first, or "
 			   "the name of the second", text);
-	rc = cluster_do(c->cl, remove_record, &number);
+	r.number = number;
+	rc = cluster_do(c->cl, remove_record, &r);
+	if (rc == -EKEYREVOKED)
+		return revoked(c);
 	if (rc == -EPERM)
 		return say(c, rc, "node %u is the authority of the cluster "
 			   "and cannot be removed", number);
@@ -526,14 +561,46 @@ static int op_node_remove(struct op_ctx *c)
 
 struct invite {
 	uint8_t sha256[32];
+	uint32_t by;
 	int64_t now, expires;
+	size_t nr;
 };
 
 static int invite_record(struct ns *ns, void *arg)
 {
 	const struct invite *i = arg;
 
-	return ns_invite(ns, i->sha256, i->now, i->expires);
+	return ns_invite(ns, i->sha256, i->by, i->now, i->expires);
+}
+
+static int invite_cancel(struct ns *ns, void *arg)
+{
+	struct invite *i = arg;
+
+	return ns_invites_cancel(ns, i->by, i->now, &i->nr);
+}
+
+static int op_invite_cancel(struct op_ctx *c)
+{
+	Orchfs__Peer__Cancelled *m = arena_zalloc(c->a, sizeof(*m));
+	struct invite i = { .by = c->node, .now = pki_time() };
+	int rc;
+
+	if (!m)
+		return -ENOMEM;
+	rc = cluster_do(c->cl, invite_cancel, &i);
+	if (rc == -EKEYREVOKED)
+		return revoked(c);
+	if (rc < 0)
+		return say(c, rc, "the invitations were not cancelled: %s",
+			   strerror(-rc));
+	log_info(c->cl->ns, "%zu invitations were cancelled, asked by node %u",
+		 i.nr, c->node);
+	orchfs__peer__cancelled__init(m);
+	m->invitations = (uint32_t)i.nr;
+	c->out->body_case = PEER_BODY(CANCELLED);
+	c->out->cancelled = m;
+	return 0;
 }
 
 static int op_invite(struct op_ctx *c)
@@ -544,7 +611,7 @@ static int op_invite(struct op_ctx *c)
 		.nr_addresses = c->cl->nr_addresses,
 	};
 	uint32_t valid = c->f->invite->valid;
-	struct invite i;
+	struct invite i = { .by = c->node };
 	char text[TOKEN_MAX];
 	int rc;
 
@@ -559,10 +626,13 @@ static int op_invite(struct op_ctx *c)
 	i.now = pki_time();
 	i.expires = t.expires = i.now + valid;
 	rc = cluster_do(c->cl, invite_record, &i);
+	if (rc == -EKEYREVOKED)
+		return revoked(c);
 	if (rc == -ENOSPC)
 		return say(c, rc, "there are %d invitations that nobody has "
-			   "used: use one of these, or wait until some have "
-			   "expired", NS_INVITES_MAX);
+			   "used: use one of these, or cancel them all: "
+			   "orchctl node invite --cancel-all",
+			   NS_INVITES_MAX);
 	if (rc < 0)
 		return say(c, rc, "the invitation was not stored: %s",
 			   strerror(-rc));
@@ -590,6 +660,7 @@ static const struct {
 	{ PEER_BODY(NODE_SHOW), op_node_show },
 	{ PEER_BODY(NODE_REMOVE), op_node_remove },
 	{ PEER_BODY(INVITE), op_invite },
+	{ PEER_BODY(INVITE_CANCEL), op_invite_cancel },
 };
 
 int cluster_op(struct cluster *cl, struct arena *a, uint32_t node,

@@ -187,12 +187,36 @@ static int ask(struct ctl_call *c, const char *ns, peer_frame *f,
 	return rc;
 }
 
+static int cancel_invites(struct ctl_call *c)
+{
+	Orchfs__Peer__Empty m = ORCHFS__PEER__EMPTY__INIT;
+	peer_frame f = PEER_FRAME_INIT(INVITE_CANCEL), *r;
+	Orchfs__Control__NodeList *l;
+	int rc;
+
+	f.invite_cancel = &m;
+	rc = ask(c, c->req->node_invite->ns, &f, &r);
+	if (rc < 0)
+		return rc;
+	if (r->body_case != PEER_BODY(CANCELLED))
+		return -EBADMSG;
+	l = arena_zalloc(c->a, sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	orchfs__control__node_list__init(l);
+	l->invitations = r->cancelled->invitations;
+	c->resp.nodes = l;
+	return 0;
+}
+
 int ctl_node_invite(struct ctl_call *c)
 {
 	Orchfs__Peer__Invite m = ORCHFS__PEER__INVITE__INIT;
 	peer_frame f = PEER_FRAME_INIT(INVITE), *r;
 	int rc;
 
+	if (c->req->node_invite->cancel_all)
+		return cancel_invites(c);
 	m.valid = c->req->node_invite->valid;
 	f.invite = &m;
 	rc = ask(c, c->req->node_invite->ns, &f, &r);
@@ -235,6 +259,7 @@ static int nodes(struct ctl_call *c, const peer_frame *r)
 	if (!l)
 		return -ENOMEM;
 	orchfs__control__node_list__init(l);
+	l->invitations = m->invitations;
 	l->node = arena_zalloc(c->a, (m->n_node + 1) * sizeof(*l->node));
 	for (size_t i = 0; l->node && i < m->n_node; i++) {
 		l->node[l->n_node] = node_info(c, m->node[i]);

@@ -240,8 +240,16 @@ int ns_cluster_begin(struct ns *ns, const uint8_t ca_sha256[32],
 	return 0;
 }
 
+/* A request may have waited since before the node that asks was removed. */
+static int check_asker(struct ns *ns, uint32_t by)
+{
+	const struct ns_node *n = node_find(ns, by);
+
+	return n && !n->removed ? 0 : -EKEYREVOKED;
+}
+
 static void invite_put(struct txn *t, const uint8_t secret_sha256[32],
-		       int64_t expires, const struct ns_join *j,
+		       int64_t expires, uint32_t by, const struct ns_join *j,
 		       uint32_t node)
 {
 	Orchfs__Store__Invitation m = ORCHFS__STORE__INVITATION__INIT;
@@ -251,6 +259,7 @@ static void invite_put(struct txn *t, const uint8_t secret_sha256[32],
 	time.sec = expires;
 	m.change = t->seq;
 	m.expires = &time;
+	m.inviter = by;
 	if (j) {
 		m.node = node;
 		m.key_sha256.data = (uint8_t *)j->key_sha256;
@@ -259,36 +268,75 @@ static void invite_put(struct txn *t, const uint8_t secret_sha256[32],
 	txn_put_msg(t, invite_key(&k, secret_sha256), &m.base);
 }
 
-/* Into the transaction: those that ended long ago go. @open: left to be used. */
-static int invites_tidy(struct txn *t, int64_t now, size_t *open)
+/* Which invitations that are open invites_walk() deletes. */
+enum { OF_NOBODY = 0, OF_ALL = UINT32_MAX };
+
+static bool made_by(const Orchfs__Store__Invitation *m, uint32_t of)
+{
+	return of == OF_ALL || (of != OF_NOBODY &&
+				(m->inviter == of || !m->inviter));
+}
+
+/*
+ * Into the transaction, if there is one: those that ended long ago go, and those
+ * that node @of has made, or nobody knows who. @open: that were to be used.
+ */
+static int invites_walk(struct ns *ns, struct txn *t, uint32_t of,
+			int64_t now, size_t *open)
 {
 	Orchfs__Store__Invitation *m;
+	bool usable;
 	struct scan s;
 	struct key k;
 	void *p;
 	int rc;
 
 	*open = 0;
-	rc = scan_begin(t->ns, &s, key_table(&k, 'Q'));
+	rc = scan_begin(ns, &s, key_table(&k, 'Q'));
 	if (rc)
 		return rc;
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
-		rc = record_unpack(t->ns->scratch,
+		rc = record_unpack(ns->scratch,
 				   &orchfs__store__invitation__descriptor,
 				   scan_value(&s), &p);
 		if (rc)
 			break;
 		m = p;
-		if (!m->expires || m->expires->sec + NS_INVITE_KEEP < now)
+		usable = !m->node && m->expires && m->expires->sec > now;
+		if (t && (!m->expires ||
+			  m->expires->sec + NS_INVITE_KEEP < now ||
+			  (usable && made_by(m, of))))
 			store_del(t->b, scan_key(&s));
-		else if (!m->node && m->expires->sec > now)
-			++*open;
+		*open += usable;
 	}
 	return scan_end(&s, rc);
 }
 
-int ns_invite(struct ns *ns, const uint8_t secret_sha256[32], int64_t now,
-	      int64_t expires)
+int ns_invites_open(struct ns *ns, int64_t now, size_t *nr)
+{
+	arena_reset(ns->scratch);
+	return invites_walk(ns, NULL, OF_NOBODY, now, nr);
+}
+
+int ns_invites_cancel(struct ns *ns, uint32_t by, int64_t now, size_t *nr)
+{
+	struct txn t;
+	int rc;
+
+	rc = check_asker(ns, by);
+	if (rc)
+		return rc;
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	rc = invites_walk(ns, &t, OF_ALL, now, nr);
+	if (!rc)
+		return txn_commit(&t, NULL);
+	txn_abort(&t);
+	return rc;
+}
+
+int ns_invite(struct ns *ns, const uint8_t secret_sha256[32], uint32_t by,
+	      int64_t now, int64_t expires)
 {
 	struct txn t;
 	size_t open;
@@ -296,16 +344,19 @@ int ns_invite(struct ns *ns, const uint8_t secret_sha256[32], int64_t now,
 
 	if (!ns->cluster)
 		return -ENOENT;
+	rc = check_asker(ns, by);
+	if (rc)
+		return rc;
 	arena_reset(ns->scratch);
 	txn_begin(&t, ns);
-	rc = invites_tidy(&t, now, &open);
+	rc = invites_walk(ns, &t, OF_NOBODY, now, &open);
 	if (!rc && open >= NS_INVITES_MAX)
 		rc = -ENOSPC;
 	if (rc) {
 		txn_abort(&t);
 		return rc;
 	}
-	invite_put(&t, secret_sha256, expires, NULL, 0);
+	invite_put(&t, secret_sha256, expires, by, NULL, 0);
 	return txn_commit(&t, NULL);
 }
 
@@ -325,7 +376,7 @@ static int check_room(struct ns *ns, const char *name)
 
 /* *again: it has joined by this invitation, with this key. */
 static int check_join(struct ns *ns, const struct ns_join *j, uint32_t *number,
-		      int64_t *expires, bool *again)
+		      int64_t *expires, uint32_t *inviter, bool *again)
 {
 	const struct ns_node *n;
 	Orchfs__Store__Invitation *m;
@@ -344,6 +395,7 @@ static int check_join(struct ns *ns, const struct ns_join *j, uint32_t *number,
 		return rc;
 	m = p;
 	*expires = m->expires ? m->expires->sec : 0;
+	*inviter = m->inviter;
 	*again = m->node != 0;
 	if (m->node) {
 		n = node_find(ns, m->node);
@@ -367,10 +419,11 @@ static int check_join(struct ns *ns, const struct ns_join *j, uint32_t *number,
 int ns_join_number(struct ns *ns, const struct ns_join *j, uint32_t *number)
 {
 	int64_t expires;
+	uint32_t inviter;
 	bool again;
 
 	arena_reset(ns->scratch);
-	return check_join(ns, j, number, &expires, &again);
+	return check_join(ns, j, number, &expires, &inviter, &again);
 }
 
 /* The certificate of a node that comes again was lost, perhaps. */
@@ -382,13 +435,14 @@ static int join_again(struct ns *ns, const struct ns_join *j, uint32_t number)
 int ns_join(struct ns *ns, const struct ns_join *j, uint32_t *number)
 {
 	struct ns_node n = { .serial = j->serial, .joined.sec = j->now };
+	uint32_t inviter;
 	int64_t expires;
 	struct txn t;
 	bool again;
 	int rc;
 
 	arena_reset(ns->scratch);
-	rc = check_join(ns, j, &n.number, &expires, &again);
+	rc = check_join(ns, j, &n.number, &expires, &inviter, &again);
 	if (!rc)
 		*number = n.number;
 	if (!rc && again)
@@ -401,7 +455,7 @@ int ns_join(struct ns *ns, const struct ns_join *j, uint32_t *number)
 	strcpy(n.address, j->address);
 	txn_begin(&t, ns);
 	node_put(&t, &n);
-	invite_put(&t, j->secret_sha256, expires, j, n.number);
+	invite_put(&t, j->secret_sha256, expires, inviter, j, n.number);
 	rc = number_put_limit(ns, counter, (uint64_t)n.number + 1);
 	if (rc)
 		txn_abort(&t);
@@ -413,15 +467,23 @@ int ns_join(struct ns *ns, const struct ns_join *j, uint32_t *number)
 }
 
 static int node_change(struct ns *ns, struct ns_node *old,
-		       const struct ns_node *changed, bool urgent)
+		       const struct ns_node *changed)
 {
 	struct txn t;
-	int rc;
+	size_t open;
+	int rc = 0;
 
 	arena_reset(ns->scratch);
 	txn_begin(&t, ns);
-	if (urgent)
+	if (changed->removed) {
 		txn_urgent(&t);
+		rc = invites_walk(ns, &t, changed->number,
+				  changed->removed_at.sec, &open);
+	}
+	if (rc) {
+		txn_abort(&t);
+		return rc;
+	}
 	node_put(&t, changed);
 	rc = txn_commit(&t, NULL);
 	if (!rc)
@@ -438,13 +500,17 @@ int ns_node_renew(struct ns *ns, uint32_t number, const struct ns_serial *s)
 	n = *old;
 	n.old_serial = n.serial;
 	n.serial = *s;
-	return node_change(ns, old, &n, false);
+	return node_change(ns, old, &n);
 }
 
-int ns_node_remove(struct ns *ns, uint32_t number, int64_t now)
+int ns_node_remove(struct ns *ns, uint32_t number, uint32_t by, int64_t now)
 {
 	struct ns_node *old = node_find(ns, number), n;
+	int rc;
 
+	rc = check_asker(ns, by);
+	if (rc)
+		return rc;
 	if (!old)
 		return -ENOENT;
 	if (old->removed)
@@ -454,5 +520,5 @@ int ns_node_remove(struct ns *ns, uint32_t number, int64_t now)
 	n = *old;
 	n.removed = true;
 	n.removed_at.sec = now;
-	return node_change(ns, old, &n, true);
+	return node_change(ns, old, &n);
 }

@@ -60,10 +60,19 @@ int ns_cluster_begin(struct ns *ns, const uint8_t ca_sha256[32],
 		     const struct ns_node *first);
 /**
  * ns_invite() - until @expires a node may join; old ones are forgotten
- * Return: 0; -ENOSPC too many are open; other -errno.
+ * @by: the node that asks
+ * Return: 0; -ENOSPC too many are open; -EKEYREVOKED @by is not in any more;
+ * other -errno.
  */
-int ns_invite(struct ns *ns, const uint8_t secret_sha256[32], int64_t now,
-	      int64_t expires);
+int ns_invite(struct ns *ns, const uint8_t secret_sha256[32], uint32_t by,
+	      int64_t now, int64_t expires);
+/** ns_invites_open() - how many may still be used. */
+int ns_invites_open(struct ns *ns, int64_t now, size_t *nr);
+/**
+ * ns_invites_cancel() - none of those that are open can be used any more
+ * @by: as of ns_invite()
+ */
+int ns_invites_cancel(struct ns *ns, uint32_t by, int64_t now, size_t *nr);
 /** ns_join_number() - that ns_join() would give, for its certificate. */
 int ns_join_number(struct ns *ns, const struct ns_join *j, uint32_t *number);
 /**
@@ -75,9 +84,12 @@ int ns_join(struct ns *ns, const struct ns_join *j, uint32_t *number);
 /** ns_node_renew() - it gets another certificate; the present one stays good. */
 int ns_node_renew(struct ns *ns, uint32_t number, const struct ns_serial *s);
 /**
- * ns_node_remove() - refused from now on; its number stays its own
- * Return: 0; -ENOENT; -EALREADY; -EPERM the authority; other -errno.
+ * ns_node_remove() - refused from now on; its number stays its own. Whom it has
+ * invited can't join any more
+ * @by: the node that asks
+ * Return: 0; -ENOENT; -EALREADY; -EPERM the authority; -EKEYREVOKED @by is not
+ * in any more; other -errno.
  */
-int ns_node_remove(struct ns *ns, uint32_t number, int64_t now);
+int ns_node_remove(struct ns *ns, uint32_t number, uint32_t by, int64_t now);
 
 #endif

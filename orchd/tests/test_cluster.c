@@ -345,7 +345,7 @@ static void begin(struct records *r)
 	assert_non_null(mkdtemp(r->dir));
 	records_open(r, true);
 	assert_null(ns_cluster(r->ns));
-	assert_int_equal(ns_invite(r->ns, sha256, NOW, NOW + 1), -ENOENT);
+	assert_int_equal(ns_invite(r->ns, sha256, 1, NOW, NOW + 1), -ENOENT);
 	assert_int_equal(ns_cluster_begin(r->ns, sha256, &first), 0);
 	assert_int_equal(ns_cluster_begin(r->ns, sha256, &first), -EEXIST);
 }
@@ -361,8 +361,8 @@ static void test_join_records(void **state)
 	(void)state;
 	begin(&r);
 	assert_int_equal(ns_join(r.ns, &b, &number), -ENOENT);
-	assert_int_equal(ns_invite(r.ns, b.secret_sha256, NOW, NOW + 60), 0);
-	assert_int_equal(ns_invite(r.ns, c.secret_sha256, NOW, NOW + 60), 0);
+	assert_int_equal(ns_invite(r.ns, b.secret_sha256, 1, NOW, NOW + 60), 0);
+	assert_int_equal(ns_invite(r.ns, c.secret_sha256, 1, NOW, NOW + 60), 0);
 	c.now = NOW + 60;
 	assert_int_equal(ns_join(r.ns, &c, &number), -ETIME);
 	c.now = NOW;
@@ -387,10 +387,10 @@ static void test_join_records(void **state)
 	memset(b.key_sha256, 77, 32);
 	assert_int_equal(ns_join(r.ns, &b, &number), -ESTALE);
 
-	assert_int_equal(ns_node_remove(r.ns, 1, NOW), -EPERM);
-	assert_int_equal(ns_node_remove(r.ns, 3, NOW), -ENOENT);
-	assert_int_equal(ns_node_remove(r.ns, 2, NOW), 0);
-	assert_int_equal(ns_node_remove(r.ns, 2, NOW), -EALREADY);
+	assert_int_equal(ns_node_remove(r.ns, 1, 1, NOW), -EPERM);
+	assert_int_equal(ns_node_remove(r.ns, 3, 1, NOW), -ENOENT);
+	assert_int_equal(ns_node_remove(r.ns, 2, 1, NOW), 0);
+	assert_int_equal(ns_node_remove(r.ns, 2, 1, NOW), -EALREADY);
 	assert_int_equal(ns_node_renew(r.ns, 2, &b.serial), -ENOENT);
 	memset(b.key_sha256, 'b', 32);
 	assert_int_equal(ns_join(r.ns, &b, &number), -ESTALE);
@@ -408,6 +408,50 @@ static void test_join_records(void **state)
 	assert_string_equal(nodes[2].name, "b");
 	assert_int_equal(ns_cluster(r.ns)->authority, 1);
 	assert_int_equal(ns_cluster(r.ns)->epoch, 1);
+	records_close(&r);
+	remove_tree(r.dir);
+}
+
+/* Who was removed has no guests, and asks for nothing more. */
+static void test_removed(void **state)
+{
+	struct ns_join b = some_join("b", 1), c = some_join("c", 2);
+	struct ns_join d = some_join("d", 3), e = some_join("e", 4);
+	struct records r;
+	uint32_t number;
+	size_t nr;
+
+	(void)state;
+	begin(&r);
+	assert_int_equal(ns_invite(r.ns, b.secret_sha256, 1, NOW, NOW + 60), 0);
+	assert_int_equal(ns_invite(r.ns, c.secret_sha256, 1, NOW, NOW + 60), 0);
+	assert_int_equal(ns_join(r.ns, &b, &number), 0);
+	assert_int_equal(number, 2);
+	assert_int_equal(ns_join(r.ns, &c, &number), 0);
+	assert_int_equal(ns_invite(r.ns, d.secret_sha256, 2, NOW, NOW + 60), 0);
+	assert_int_equal(ns_invite(r.ns, e.secret_sha256, 3, NOW, NOW + 60), 0);
+	assert_int_equal(ns_invites_open(r.ns, NOW, &nr), 0);
+	assert_int_equal(nr, 2);
+	assert_int_equal(ns_invites_open(r.ns, NOW + 60, &nr), 0);
+	assert_int_equal(nr, 0);
+	assert_int_equal(ns_node_remove(r.ns, 2, 3, NOW), 0);
+
+	records_close(&r);
+	records_open(&r, false);
+	assert_int_equal(ns_join(r.ns, &d, &number), -ENOENT);
+	assert_int_equal(ns_invites_open(r.ns, NOW, &nr), 0);
+	assert_int_equal(nr, 1);
+	assert_int_equal(ns_invite(r.ns, d.secret_sha256, 2, NOW, NOW + 60),
+			 -EKEYREVOKED);
+	assert_int_equal(ns_invite(r.ns, d.secret_sha256, 9, NOW, NOW + 60),
+			 -EKEYREVOKED);
+	assert_int_equal(ns_node_remove(r.ns, 3, 2, NOW), -EKEYREVOKED);
+	assert_int_equal(ns_invites_cancel(r.ns, 2, NOW, &nr), -EKEYREVOKED);
+	/* one that was used stays the other way to the same node */
+	assert_int_equal(ns_join(r.ns, &c, &number), 0);
+	assert_int_equal(number, 3);
+	assert_int_equal(ns_join(r.ns, &e, &number), 0);
+	assert_int_equal(number, 4);
 	records_close(&r);
 	remove_tree(r.dir);
 }
@@ -438,6 +482,29 @@ static void test_renew_records(void **state)
 	remove_tree(r.dir);
 }
 
+static void test_cancel(void **state)
+{
+	struct ns_join b = some_join("b", 1), c = some_join("c", 2);
+	struct records r;
+	uint32_t number;
+	size_t nr;
+
+	(void)state;
+	begin(&r);
+	assert_int_equal(ns_invite(r.ns, b.secret_sha256, 1, NOW, NOW + 60), 0);
+	assert_int_equal(ns_invite(r.ns, c.secret_sha256, 1, NOW, NOW + 60), 0);
+	assert_int_equal(ns_join(r.ns, &b, &number), 0);
+	assert_int_equal(ns_invites_cancel(r.ns, 1, NOW, &nr), 0);
+	assert_int_equal(nr, 1);
+	assert_int_equal(ns_invites_open(r.ns, NOW, &nr), 0);
+	assert_int_equal(nr, 0);
+	assert_int_equal(ns_join(r.ns, &c, &number), -ENOENT);
+	assert_int_equal(ns_join(r.ns, &b, &number), 0);
+	assert_int_equal(number, 2);
+	records_close(&r);
+	remove_tree(r.dir);
+}
+
 static void test_invitations(void **state)
 {
 	struct ns_join j = some_join("b", 0);
@@ -448,21 +515,21 @@ static void test_invitations(void **state)
 	begin(&r);
 	for (int i = 0; i < NS_INVITES_MAX; i++) {
 		memset(j.secret_sha256, i, 32);
-		assert_int_equal(ns_invite(r.ns, j.secret_sha256, NOW,
+		assert_int_equal(ns_invite(r.ns, j.secret_sha256, 1, NOW,
 					   NOW + 60), 0);
 	}
 	memset(j.secret_sha256, 200, 32);
-	assert_int_equal(ns_invite(r.ns, j.secret_sha256, NOW, NOW + 60),
+	assert_int_equal(ns_invite(r.ns, j.secret_sha256, 1, NOW, NOW + 60),
 			 -ENOSPC);
 	/* those that are over make room, and are forgotten later */
-	assert_int_equal(ns_invite(r.ns, j.secret_sha256, NOW + 61,
+	assert_int_equal(ns_invite(r.ns, j.secret_sha256, 1, NOW + 61,
 				   NOW + 120), 0);
 	memset(j.secret_sha256, 3, 32);
 	j.now = NOW + 61;
 	assert_int_equal(ns_join(r.ns, &j, &number), -ETIME);
 	memset(j.secret_sha256, 201, 32);
 	j.now = NOW + 61 + NS_INVITE_KEEP;
-	assert_int_equal(ns_invite(r.ns, j.secret_sha256, j.now, j.now + 60),
+	assert_int_equal(ns_invite(r.ns, j.secret_sha256, 1, j.now, j.now + 60),
 			 0);
 	memset(j.secret_sha256, 3, 32);
 	assert_int_equal(ns_join(r.ns, &j, &number), -ENOENT);
@@ -481,8 +548,10 @@ int main(void)
 		cmocka_unit_test(test_csr),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_join_records),
+		cmocka_unit_test(test_removed),
 		cmocka_unit_test(test_renew_records),
 		cmocka_unit_test(test_invitations),
+		cmocka_unit_test(test_cancel),
 	};
 
 	log_init(LOG_CRIT);

@@ -198,29 +198,10 @@ static int parse_time(const char *s, uint32_t *out)
 	return 0;
 }
 
-int cmd_node_invite(const struct command *cmd, int argc, char **argv)
+static void token_print(const ctl_response *resp)
 {
-	Orchfs__Control__NodeInvite msg = ORCHFS__CONTROL__NODE_INVITE__INIT;
-	const char *valid = NULL;
-	const struct opt extra[] = {
-		{ "valid", "TIME", OPT_STRING,
-		  "how long, like 30m, 2h, 7d (1d)", &valid },
-		{ 0 }
-	};
 	struct json_object *o;
-	ctl_response *resp;
-	int rc;
 
-	CTL_REQUEST(req, NODE_INVITE);
-	args_parse(cmd, extra, &argc, argv);
-	if (valid && parse_time(valid, &msg.valid))
-		return fail(RC_USAGE, "--valid: '%s' is not a time like 30m, 2h or 7d",
-			    valid);
-	msg.ns = (char *)opts.ns;
-	req.node_invite = &msg;
-	rc = conn_once(&req, -1, &resp);
-	if (rc)
-		return rc;
 	if (opts.json) {
 		o = json_object_new_object();
 		json_object_object_add(o, "namespace", json_text(resp->ns));
@@ -234,6 +215,55 @@ int cmd_node_invite(const struct command *cmd, int argc, char **argv)
 			"next, on that machine: orchctl node join TOKEN\n",
 			time_text(resp->expires));
 	}
+}
+
+static void cancelled_print(const ctl_response *resp)
+{
+	uint32_t nr = resp->nodes ? resp->nodes->invitations : 0;
+	struct json_object *o;
+
+	if (opts.json) {
+		o = json_object_new_object();
+		json_object_object_add(o, "cancelled", json_uint(nr));
+		print_json(o);
+	} else {
+		printf("%" PRIu32 " open invitations are cancelled\n", nr);
+	}
+}
+
+int cmd_node_invite(const struct command *cmd, int argc, char **argv)
+{
+	Orchfs__Control__NodeInvite msg = ORCHFS__CONTROL__NODE_INVITE__INIT;
+	const char *valid = NULL;
+	bool cancel = false;
+	const struct opt extra[] = {
+		{ "valid", "TIME", OPT_STRING,
+		  "how long, like 30m, 2h, 7d (1d)", &valid },
+		{ "cancel-all", NULL, OPT_FLAG,
+		  "instead: no token that is not used yet works any more",
+		  &cancel },
+		{ 0 }
+	};
+	ctl_response *resp;
+	int rc;
+
+	CTL_REQUEST(req, NODE_INVITE);
+	args_parse(cmd, extra, &argc, argv);
+	if (valid && parse_time(valid, &msg.valid))
+		return fail(RC_USAGE, "--valid: '%s' is not a time like 30m, 2h or 7d",
+			    valid);
+	if (valid && cancel)
+		return fail(RC_USAGE, "--valid is of a new token, --cancel-all makes none");
+	msg.ns = (char *)opts.ns;
+	msg.cancel_all = cancel;
+	req.node_invite = &msg;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (cancel)
+		cancelled_print(resp);
+	else
+		token_print(resp);
 	conn_free(resp);
 	return RC_OK;
 }
@@ -342,6 +372,9 @@ int cmd_node_list(const struct command *cmd, int argc, char **argv)
 			       l->node[i]->state,
 			       time_text(l->node[i]->since),
 			       l->node[i]->address);
+		if (l && l->invitations)
+			printf("%" PRIu32 " invitations are open: orchctl node invite --cancel-all ends them\n",
+			       l->invitations);
 	}
 	conn_free(resp);
 	return RC_OK;

@@ -153,6 +153,11 @@ while [ "$(date +%s)" -le $((born + 1)) ]; do
 done
 try 1 "has expired" c node join "$late" --node gamma
 logged a "does not join: the token has expired"
+token b node invite
+try 0 "1 invitations are open" b node list
+try 0 "1 open invitations are cancelled" b node invite --cancel-all
+try 1 "is not known here" c node join "$token" --node gamma
+try 2 "--cancel-all makes none" b node invite --cancel-all --valid 1d
 try 1 "already: orchctl status" b node join "$token" --node beta
 token b node invite --json
 token=$(echo "$token" | sed -n 's/.*"token": "\(.*\)",/\1/p')
