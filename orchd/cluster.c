@@ -380,6 +380,7 @@ int cluster_init(struct served *sv, const char *listen, const char *name,
 static int ask_here(struct cluster *cl, struct arena *a, const peer_frame *f,
 		    peer_frame **out, char *why, size_t len)
 {
+	const struct cluster_from from = { .node = cl->node };
 	peer_frame *r = arena_zalloc(a, sizeof(*r));
 	bool recheck = false;
 	int rc;
@@ -387,7 +388,7 @@ static int ask_here(struct cluster *cl, struct arena *a, const peer_frame *f,
 	if (!r)
 		return -ENOMEM;
 	orchfs__peer__frame__init(r);
-	rc = cluster_op(cl, a, cl->node, "", f, r, &recheck, why, len);
+	rc = cluster_op(cl, a, &from, f, r, &recheck, why, len);
 	if (recheck)
 		peer_recheck(cl->peer);
 	*out = r;

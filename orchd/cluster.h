@@ -83,16 +83,23 @@ void cluster_authority_text(struct cluster *cl, char *out, size_t len);
 
 /* cluster_ops.c: at the authority, in a thread that may wait */
 
+/* Who asks. */
+struct cluster_from {
+	uint32_t node;			/* 0: it joins */
+	struct ns_serial serial;	/* of its certificate */
+	char address[NS_NODE_ADDRESS];
+};
+
 /** cluster_do() - fn in the namespace thread; on return it is durable. */
 int cluster_do(struct cluster *cl, int (*fn)(struct ns *ns, void *arg),
 	       void *arg);
 /**
- * cluster_op() - carry out a request of @node (0: it joins) at @address
+ * cluster_op() - carry out a request
  * @recheck: who is connected may have to go
  */
-int cluster_op(struct cluster *cl, struct arena *a, uint32_t node,
-	       const char *address, const peer_frame *f, peer_frame *out,
-	       bool *recheck, char *why, size_t len);
+int cluster_op(struct cluster *cl, struct arena *a,
+	       const struct cluster_from *from, const peer_frame *f,
+	       peer_frame *out, bool *recheck, char *why, size_t len);
 /** cluster_keep_epoch() - an agent's: what it has seen is not forgotten. */
 int cluster_keep_epoch(struct cluster *cl, uint64_t epoch);
 /** cluster_renew() - this node's certificate, where it is due. */

@@ -21,8 +21,7 @@
 struct op_ctx {
 	struct cluster *cl;
 	struct arena *a;
-	uint32_t node;		/* that asks; 0: it joins */
-	const char *address;
+	const struct cluster_from *from;
 	const peer_frame *f;
 	peer_frame *out;
 	bool *recheck;
@@ -108,7 +107,7 @@ static int say(struct op_ctx *c, int rc, const char *fmt, ...)
 static int revoked(struct op_ctx *c)
 {
 	return say(c, -EKEYREVOKED, "node %u is not in the cluster any more",
-		   c->node);
+		   c->from->node);
 }
 
 static char *dup_text(struct op_ctx *c, const char *s)
@@ -213,7 +212,7 @@ static int join_check(struct op_ctx *c, struct join *j, EVP_PKEY **key)
 	strcpy(j->j.name, m->name);
 	if (*m->address)
 		strcpy(j->j.address, m->address);
-	else if (!address_parse(c->address, &a))
+	else if (!address_parse(c->from->address, &a))
 		address_host(&a, j->j.address);
 	return 0;
 }
@@ -261,7 +260,7 @@ static int op_join(struct op_ctx *c)
 		rc = join_answer(c, &j, x);
 	if (!rc)
 		log_info(c->cl->ns, "node %u (%s) has joined from %s",
-			 j.number, j.j.name, c->address);
+			 j.number, j.j.name, c->from->address);
 	X509_free(x);
 	EVP_PKEY_free(key);
 	return rc;
@@ -271,14 +270,14 @@ static int op_join(struct op_ctx *c)
 
 struct renew {
 	uint32_t node;
-	struct ns_serial serial;
+	struct ns_serial used, serial;
 };
 
 static int renew_record(struct ns *ns, void *arg)
 {
 	struct renew *r = arg;
 
-	return ns_node_renew(ns, r->node, &r->serial);
+	return ns_node_renew(ns, r->node, &r->used, &r->serial);
 }
 
 /* Its name is in the record. */
@@ -292,9 +291,10 @@ static void name_of(struct cluster *cl, uint32_t node, char name[NS_NODE_NAME])
 	pthread_mutex_unlock(&cl->lock);
 }
 
-static int renew(struct cluster *cl, uint32_t node, EVP_PKEY *key, X509 **out)
+static int renew(struct cluster *cl, uint32_t node,
+		 const struct ns_serial *used, EVP_PKEY *key, X509 **out)
 {
-	struct renew r = { .node = node };
+	struct renew r = { .node = node, .used = *used };
 	char name[NS_NODE_NAME];
 	int rc;
 
@@ -325,7 +325,7 @@ static int op_renew(struct op_ctx *c)
 	key = pki_csr_key(c->f->renew->csr.data, c->f->renew->csr.len);
 	if (!key)
 		return say(c, -EBADMSG, "the signing request is malformed");
-	rc = renew(c->cl, c->node, key, &x);
+	rc = renew(c->cl, c->from->node, &c->from->serial, key, &x);
 	EVP_PKEY_free(key);
 	if (rc < 0)
 		return say(c, rc, "the certificate was not renewed: %s",
@@ -392,20 +392,23 @@ void cluster_renew(struct cluster *cl)
 {
 	char why[VOLUME_WHY] = "";
 	EVP_PKEY *key;
+	struct ns_serial used;
 	X509 *x = NULL;
 	bool due;
 	int rc;
 
 	pthread_mutex_lock(&cl->lock);
 	due = pki_renew_due(cl->cert, pki_time());
+	rc = pki_serial(cl->cert, &used);
 	pthread_mutex_unlock(&cl->lock);
 	if (!due)
 		return;
 	key = pki_key_new();
-	rc = key ? 0 : -ENOMEM;
+	if (!rc && !key)
+		rc = -ENOMEM;
 	if (!rc)
 		rc = cl->agent ? renew_there(cl, key, &x, why, sizeof(why)) :
-				 renew(cl, cl->node, key, &x);
+				 renew(cl, cl->node, &used, key, &x);
 	if (!rc)
 		rc = use_certificate(cl, key, x);
 	if (rc < 0)
@@ -527,7 +530,7 @@ static int remove_record(struct ns *ns, void *arg)
 static int op_node_remove(struct op_ctx *c)
 {
 	const char *text = c->f->node_remove->node;
-	struct removal r = { .by = c->node };
+	struct removal r = { .by = c->from->node };
 	uint32_t number;
 	int rc;
 
@@ -553,7 +556,7 @@ static int op_node_remove(struct op_ctx *c)
 			   strerror(-rc));
 	*c->recheck = true;
 	log_info(c->cl->ns, "node %u (%s) was removed, asked by node %u",
-		 number, c->out->nodes->node[0]->name, c->node);
+		 number, c->out->nodes->node[0]->name, c->from->node);
 	return 0;
 }
 
@@ -583,7 +586,7 @@ static int invite_cancel(struct ns *ns, void *arg)
 static int op_invite_cancel(struct op_ctx *c)
 {
 	Orchfs__Peer__Cancelled *m = arena_zalloc(c->a, sizeof(*m));
-	struct invite i = { .by = c->node, .now = pki_time() };
+	struct invite i = { .by = c->from->node, .now = pki_time() };
 	int rc;
 
 	if (!m)
@@ -595,7 +598,7 @@ static int op_invite_cancel(struct op_ctx *c)
 		return say(c, rc, "the invitations were not cancelled: %s",
 			   strerror(-rc));
 	log_info(c->cl->ns, "%zu invitations were cancelled, asked by node %u",
-		 i.nr, c->node);
+		 i.nr, c->from->node);
 	orchfs__peer__cancelled__init(m);
 	m->invitations = (uint32_t)i.nr;
 	c->out->body_case = PEER_BODY(CANCELLED);
@@ -611,7 +614,7 @@ static int op_invite(struct op_ctx *c)
 		.nr_addresses = c->cl->nr_addresses,
 	};
 	uint32_t valid = c->f->invite->valid;
-	struct invite i = { .by = c->node };
+	struct invite i = { .by = c->from->node };
 	char text[TOKEN_MAX];
 	int rc;
 
@@ -663,13 +666,13 @@ static const struct {
 	{ PEER_BODY(INVITE_CANCEL), op_invite_cancel },
 };
 
-int cluster_op(struct cluster *cl, struct arena *a, uint32_t node,
-	       const char *address, const peer_frame *f, peer_frame *out,
-	       bool *recheck, char *why, size_t len)
+int cluster_op(struct cluster *cl, struct arena *a,
+	       const struct cluster_from *from, const peer_frame *f,
+	       peer_frame *out, bool *recheck, char *why, size_t len)
 {
 	struct op_ctx c = {
-		.cl = cl, .a = a, .node = node, .address = address, .f = f,
-		.out = out, .recheck = recheck, .why = why, .len = len,
+		.cl = cl, .a = a, .from = from, .f = f, .out = out,
+	 .recheck = recheck, .why = why, .len = len,
 	};
 
 	if (cl->agent)

@@ -426,10 +426,41 @@ int ns_join_number(struct ns *ns, const struct ns_join *j, uint32_t *number)
 	return check_join(ns, j, number, &expires, &inviter, &again);
 }
 
-/* The certificate of a node that comes again was lost, perhaps. */
+static int node_change(struct ns *ns, struct ns_node *old,
+		       const struct ns_node *changed)
+{
+	struct txn t;
+	size_t open;
+	int rc = 0;
+
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	if (changed->removed) {
+		txn_urgent(&t);
+		rc = invites_walk(ns, &t, changed->number,
+				  changed->removed_at.sec, &open);
+	}
+	if (rc) {
+		txn_abort(&t);
+		return rc;
+	}
+	node_put(&t, changed);
+	rc = txn_commit(&t, NULL);
+	if (!rc)
+		*old = *changed;
+	return rc;
+}
+
+/*
+ * The certificate of a node that comes again was lost, perhaps; the one before is
+ * what it may be connected with.
+ */
 static int join_again(struct ns *ns, const struct ns_join *j, uint32_t number)
 {
-	return ns_node_renew(ns, number, &j->serial);
+	struct ns_node *old = node_find(ns, number), n = *old;
+
+	n.serial = j->serial;
+	return node_change(ns, old, &n);
 }
 
 int ns_join(struct ns *ns, const struct ns_join *j, uint32_t *number)
@@ -466,39 +497,18 @@ int ns_join(struct ns *ns, const struct ns_join *j, uint32_t *number)
 	return rc;
 }
 
-static int node_change(struct ns *ns, struct ns_node *old,
-		       const struct ns_node *changed)
-{
-	struct txn t;
-	size_t open;
-	int rc = 0;
-
-	arena_reset(ns->scratch);
-	txn_begin(&t, ns);
-	if (changed->removed) {
-		txn_urgent(&t);
-		rc = invites_walk(ns, &t, changed->number,
-				  changed->removed_at.sec, &open);
-	}
-	if (rc) {
-		txn_abort(&t);
-		return rc;
-	}
-	node_put(&t, changed);
-	rc = txn_commit(&t, NULL);
-	if (!rc)
-		*old = *changed;
-	return rc;
-}
-
-int ns_node_renew(struct ns *ns, uint32_t number, const struct ns_serial *s)
+int ns_node_renew(struct ns *ns, uint32_t number, const struct ns_serial *used,
+		  const struct ns_serial *s)
 {
 	struct ns_node *old = node_find(ns, number), n;
 
 	if (!old || old->removed)
 		return -ENOENT;
+	/* a restored record may be older than the authority's own certificate */
+	if (number != ns->cluster->authority && !ns_node_known(old, used))
+		return -EKEYREJECTED;
 	n = *old;
-	n.old_serial = n.serial;
+	n.old_serial = *used;
 	n.serial = *s;
 	return node_change(ns, old, &n);
 }

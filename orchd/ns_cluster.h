@@ -81,8 +81,15 @@ int ns_join_number(struct ns *ns, const struct ns_join *j, uint32_t *number);
  * it is over; -ENOENT there is none; -ENOSPC too many nodes; other -errno.
  */
 int ns_join(struct ns *ns, const struct ns_join *j, uint32_t *number);
-/** ns_node_renew() - it gets another certificate; the present one stays good. */
-int ns_node_renew(struct ns *ns, uint32_t number, const struct ns_serial *s);
+/**
+ * ns_node_renew() - it gets another certificate
+ * @used: that it is connected with. It stays good, whatever became of those
+ * that it was given since
+ * Return: 0; -ENOENT it isn't in; -EKEYREJECTED @used is none of its own; other
+ * -errno.
+ */
+int ns_node_renew(struct ns *ns, uint32_t number, const struct ns_serial *used,
+		  const struct ns_serial *s);
 /**
  * ns_node_remove() - refused from now on; its number stays its own. Whom it has
  * invited can't join any more

@@ -355,8 +355,7 @@ struct request {
 	struct work w;
 	struct peer *p;
 	uint64_t conn, id, deadline;
-	uint32_t node;
-	char address[NS_NODE_ADDRESS];
+	struct cluster_from from;
 	peer_frame *f, out;
 	size_t size;
 	struct arena *a;
@@ -411,8 +410,8 @@ static void request_run(struct work *w)
 	int rc = -ETIMEDOUT;
 
 	if (peer_now() < r->deadline)
-		rc = cluster_op(r->p->cl, r->a, r->node, r->address, r->f,
-				&r->out, &r->recheck, r->why, sizeof(r->why));
+		rc = cluster_op(r->p->cl, r->a, &r->from, r->f, &r->out,
+				&r->recheck, r->why, sizeof(r->why));
 	if (rc < 0) {
 		orchfs__peer__failure__init(&r->failure);
 		r->failure.status = rc;
@@ -421,7 +420,7 @@ static void request_run(struct work *w)
 		r->out.failure = &r->failure;
 	}
 	if (rc < 0 && r->f->body_case == PEER_BODY(JOIN))
-		log_warn(r->p->cl->ns, "%s does not join: %s", r->address,
+		log_warn(r->p->cl->ns, "%s does not join: %s", r->from.address,
 			 r->failure.text);
 	r->w.run = request_done;
 	if (!work_post(&r->p->queue, &r->w))
@@ -443,8 +442,9 @@ static void peer_request(struct peer_set *s, struct peer_conn *c,
 	r->p = of(s);
 	r->conn = c->id;
 	r->id = f->id;
-	r->node = c->node;
-	strcpy(r->address, c->address_text);
+	r->from.node = c->node;
+	r->from.serial = c->serial;
+	strcpy(r->from.address, c->address_text);
 	r->f = f;
 	r->size = size;
 	r->deadline = peer_now() + f->wait_ms;

@@ -391,7 +391,7 @@ static void test_join_records(void **state)
 	assert_int_equal(ns_node_remove(r.ns, 3, 1, NOW), -ENOENT);
 	assert_int_equal(ns_node_remove(r.ns, 2, 1, NOW), 0);
 	assert_int_equal(ns_node_remove(r.ns, 2, 1, NOW), -EALREADY);
-	assert_int_equal(ns_node_renew(r.ns, 2, &b.serial), -ENOENT);
+	assert_int_equal(ns_node_renew(r.ns, 2, &b.serial, &b.serial), -ENOENT);
 	memset(b.key_sha256, 'b', 32);
 	assert_int_equal(ns_join(r.ns, &b, &number), -ESTALE);
 
@@ -456,27 +456,51 @@ static void test_removed(void **state)
 	remove_tree(r.dir);
 }
 
+/* What it asked for and never got doesn't make it a stranger. */
 static void test_renew_records(void **state)
 {
-	struct ns_serial s[3];
+	struct ns_join b = some_join("b", 1);
 	const struct ns_node *n;
+	struct ns_serial s[4];
 	struct records r;
+	uint32_t number;
 	size_t nr;
 
 	(void)state;
 	begin(&r);
-	for (int i = 0; i < 3; i++) {
+	s[0] = b.serial;
+	assert_int_equal(ns_invite(r.ns, b.secret_sha256, 1, NOW, NOW + 60), 0);
+	assert_int_equal(ns_join(r.ns, &b, &number), 0);
+	for (int i = 1; i < 4; i++) {
 		s[i].len = 16;
-		memset(s[i].b, i + 1, 16);
-		assert_int_equal(ns_node_renew(r.ns, 1, &s[i]), 0);
+		memset(s[i].b, i, 16);
+		assert_int_equal(ns_node_renew(r.ns, 2, &s[0], &s[i]), 0);
 	}
 	records_close(&r);
 	records_open(&r, false);
-	n = ns_nodes(r.ns, &nr);
+	n = ns_nodes(r.ns, &nr) + 1;
+	assert_true(ns_node_known(n, &s[0]));
+	assert_false(ns_node_known(n, &s[1]));
+	assert_false(ns_node_known(n, &s[2]));
+	assert_true(ns_node_known(n, &s[3]));
+	/* now it has one, and the one before goes at the next */
+	assert_int_equal(ns_node_renew(r.ns, 2, &s[3], &s[1]), 0);
+	assert_int_equal(ns_node_renew(r.ns, 2, &s[0], &s[2]), -EKEYREJECTED);
+	n = ns_nodes(r.ns, &nr) + 1;
 	assert_false(ns_node_known(n, &s[0]));
+	assert_true(ns_node_known(n, &s[3]));
 	assert_true(ns_node_known(n, &s[1]));
-	assert_true(ns_node_known(n, &s[2]));
+	/* an answer to a join that got lost, several times */
+	for (int i = 4; i < 7; i++) {
+		memset(b.serial.b, i, 16);
+		assert_int_equal(ns_join(r.ns, &b, &number), 0);
+	}
+	n = ns_nodes(r.ns, &nr) + 1;
+	assert_true(ns_node_known(n, &s[3]));
+	assert_true(ns_node_known(n, &b.serial));
+	assert_int_equal(ns_node_renew(r.ns, 1, &s[1], &s[2]), 0);
 	s[0].len = 0;
+	assert_int_equal(ns_node_renew(r.ns, 2, &s[0], &s[2]), -EKEYREJECTED);
 	assert_false(ns_node_known(n, &s[0]));
 	records_close(&r);
 	remove_tree(r.dir);
