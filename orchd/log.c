@@ -56,6 +56,10 @@ void log_msg(int prio, const char *ns, const char *fmt, ...)
 		n += (size_t)rc;
 	if (n > sizeof(line) - 2)
 		n = sizeof(line) - 2;
+	/* others' words: one line stays one line, and does nothing to a terminal */
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+			line[i] = '?';
 	line[n++] = '\n';
 	/* one write, so that lines of several threads do not mix */
 	if (write(STDERR_FILENO, line, n) < 0)

@@ -24,6 +24,14 @@
 
 static void conn_event(struct loop_source *s, uint32_t events);
 
+/* The peer's own words are shown to people. */
+static void plain(char *s)
+{
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+}
+
 __attribute__((format(printf, 3, 4)))
 static int because(struct peer_conn *c, int rc, const char *fmt, ...)
 {
@@ -32,6 +40,7 @@ static int because(struct peer_conn *c, int rc, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(c->why, sizeof(c->why), fmt, ap);
 	va_end(ap);
+	plain(c->why);
 	return rc;
 }
 
@@ -401,10 +410,12 @@ static int hear_answer(struct peer_conn *c, const peer_frame *f)
 	*p = w->next;
 	c->asked--;
 	c->asked_bytes -= w->size;
-	if (f->body_case == PEER_BODY(FAILURE) && f->failure->status < 0)
+	if (f->body_case == PEER_BODY(FAILURE) && f->failure->status < 0) {
+		plain(f->failure->text);
 		w->done(w, f->failure->status, f->failure->text, NULL);
-	else
+	} else {
 		w->done(w, 0, "", f);
+	}
 	return 0;
 }
 
@@ -412,8 +423,10 @@ static int hear_bye(struct peer_conn *c, const Orchfs__Peer__Bye *b)
 {
 	int rc = b->status < 0 && b->status > -4096 ? b->status : -ESHUTDOWN;
 
-	because(c, rc, "%.400s", b->text);
-	return rc;
+	/* of somebody, of whom nothing is known, nothing is told */
+	if (c->server && !c->node)
+		return because(c, -ESHUTDOWN, "it has ended the connection");
+	return because(c, rc, "%.400s", b->text);
 }
 
 /* Takes @f. */

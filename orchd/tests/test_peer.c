@@ -602,6 +602,63 @@ static void test_join_false_authority(void **state)
 	assert_int_equal(w.server.requests, 1);
 }
 
+/* --- others' words --- */
+
+static void say_bye(struct peer_conn *c, const char *text)
+{
+	Orchfs__Peer__Bye bye = ORCHFS__PEER__BYE__INIT;
+	peer_frame f = PEER_FRAME_INIT(BYE);
+
+	bye.status = -EPROTO;
+	bye.text = (char *)text;
+	f.bye = &bye;
+	assert_int_equal(conn_send(c, &f), 0);
+	conn_watch(c);
+}
+
+static void test_bye_text(void **state)
+{
+	uint8_t sha256[32];
+	struct peer_conn *c;
+
+	(void)state;
+	c = up();
+	say_bye(c, "one\ntwo\x1b[2J\x7f");
+	until(&w.server.closes, 1);
+	assert_int_equal(w.server.rc, -EPROTO);
+	assert_string_equal(w.server.why, "one?two?[2J?");
+	settle();
+	/* who has no certificate is not quoted */
+	pki_fingerprint(w.ca, sha256);
+	w.client.ups = w.server.ups = 0;
+	joiner(sha256);
+	until(&w.client.ups, 1);
+	until(&w.server.ups, 1);
+	for (c = w.client.set.conns; c->state != PEER_UP; c = c->next)
+		;
+	say_bye(c, "words");
+	until(&w.server.closes, 2);
+	assert_int_equal(w.server.rc, -ESHUTDOWN);
+	assert_null(strstr(w.server.why, "words"));
+}
+
+static void test_log_line(void **state)
+{
+	int fd[2], old = dup(STDERR_FILENO);
+	char line[64] = "";
+
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	dup2(fd[1], STDERR_FILENO);
+	log_msg(LOG_CRIT, "t", "%s", "a\nb\rc\x1b\x7f\xc3\xa9");
+	dup2(old, STDERR_FILENO);
+	assert_true(read(fd[0], line, sizeof(line) - 1) > 0);
+	assert_non_null(strstr(line, "orchd: t: a?b?c??\xc3\xa9\n"));
+	close(fd[0]);
+	close(fd[1]);
+	close(old);
+}
+
 /* --- what is no orchd --- */
 
 static int raw(void)
@@ -1029,6 +1086,8 @@ int main(void)
 		world(test_join_only),
 		world(test_join_false_ca),
 		world(test_join_false_authority),
+		world(test_bye_text),
+		cmocka_unit_test(test_log_line),
 		world(test_plaintext),
 		world(test_old_tls),
 		world(test_alpn),
