@@ -2,8 +2,11 @@
 #include "peer_frame.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ALLOC_COST	8	/* of malloc itself */
 
 void frame_in_free(struct frame_in *in)
 {
@@ -30,6 +33,42 @@ uint8_t *frame_pack(const peer_frame *f, size_t *len)
 	orchfs__peer__frame__pack(f, out + 4);
 	*len = n + 4;
 	return out;
+}
+
+/*
+ * Each field that is not known is an allocation of its own: 2 bytes on the wire
+ * cost more than 40. What takes much more memory than its length isn't unpacked.
+ */
+struct budget {
+	size_t left;
+};
+
+static void *budget_alloc(void *ctx, size_t n)
+{
+	struct budget *b = ctx;
+	void *p = n <= b->left ? malloc(n) : NULL;
+
+	if (!p)
+		return NULL;
+	n = malloc_usable_size(p) + ALLOC_COST;
+	b->left -= n < b->left ? n : b->left;
+	return p;
+}
+
+static void budget_free(void *ctx, void *p)
+{
+	if (p)
+		((struct budget *)ctx)->left += malloc_usable_size(p) +
+						ALLOC_COST;
+	free(p);
+}
+
+static peer_frame *frame_unpack(const uint8_t *p, size_t len)
+{
+	struct budget b = { .left = 8 * len + 65536 };
+	ProtobufCAllocator a = { budget_alloc, budget_free, &b };
+
+	return orchfs__peer__frame__unpack(&a, len, p);
 }
 
 static int take_head(struct frame_in *in, const uint8_t **p, size_t *len)
@@ -72,7 +111,7 @@ int frame_feed(struct frame_in *in, const uint8_t **p, size_t *len,
 	if (in->have < in->want)
 		return 0;
 	*size = in->want - 4;
-	*out = orchfs__peer__frame__unpack(NULL, *size, in->body);
+	*out = frame_unpack(in->body, *size);
 	frame_in_free(in);
 	return *out ? 1 : -EBADMSG;
 }

@@ -129,6 +129,68 @@ static void test_frame_bad(void **state)
 	assert_in_range(good, 1, 19999);
 }
 
+/* Fields that nobody knows cost memory: few are passed over, many refused. */
+static void test_frame_unknown(void **state)
+{
+	struct frame_in in = { .max = PEER_FRAME_MAX };
+	const size_t max = 60000;
+	uint8_t *buf = malloc(4 + max);
+	const uint8_t *p;
+	peer_frame *f;
+	size_t n, size;
+
+	(void)state;
+	for (size_t len = 20; len <= max; len = len == 20 ? max : max + 1) {
+		for (int b = 0; b < 4; b++)
+			buf[b] = len >> 8 * b & 0xff;
+		for (size_t i = 0; i < len; i += 2) {
+			buf[4 + i] = 15 << 3;	/* a number: 1 */
+			buf[5 + i] = 1;
+		}
+		p = buf;
+		n = 4 + len;
+		assert_int_equal(frame_feed(&in, &p, &n, &f, &size),
+				 len == max ? -EBADMSG : 1);
+		assert_int_equal(n, 0);
+		if (len < max)
+			frame_free(f);
+	}
+	free(buf);
+}
+
+/* As many nodes as there may be, with what each has at least. */
+static void test_frame_nodes(void **state)
+{
+	static Orchfs__Peer__NodeInfo info[NS_NODES_MAX];
+	static Orchfs__Peer__NodeInfo *list[NS_NODES_MAX];
+	Orchfs__Peer__Nodes m = ORCHFS__PEER__NODES__INIT;
+	peer_frame f = PEER_FRAME_INIT(NODES), *back;
+	struct frame_in in = { .max = PEER_FRAME_MAX };
+	uint8_t serial[16] = { 1 }, *buf;
+	const uint8_t *p;
+	size_t n, size;
+
+	(void)state;
+	for (size_t i = 0; i < NS_NODES_MAX; i++) {
+		orchfs__peer__node_info__init(&info[i]);
+		info[i].number = (uint32_t)i + 1;
+		info[i].name = "b";
+		info[i].address = "::1";
+		info[i].serial.data = serial;
+		info[i].serial.len = sizeof(serial);
+		list[i] = &info[i];
+	}
+	m.node = list;
+	m.n_node = NS_NODES_MAX;
+	f.nodes = &m;
+	buf = frame_pack(&f, &n);
+	p = buf;
+	assert_int_equal(frame_feed(&in, &p, &n, &back, &size), 1);
+	assert_int_equal(back->nodes->n_node, NS_NODES_MAX);
+	frame_free(back);
+	free(buf);
+}
+
 /* --- two ends --- */
 
 struct end {
@@ -1073,6 +1135,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_frame_parts),
 		cmocka_unit_test(test_frame_bad),
+		cmocka_unit_test(test_frame_unknown),
+		cmocka_unit_test(test_frame_nodes),
 		world(test_up),
 		world(test_stranger),
 		world(test_false_server),
