@@ -15,6 +15,7 @@
 #include <net/sock.h>
 
 #include "serve.h"
+#include "trace.h"
 
 static_assert(sizeof(struct orchfs_wire_attr) <= ORCHFS_SERVE_SMALL);
 static_assert(sizeof(struct orchfs_wire_hello) <=
@@ -97,6 +98,7 @@ void orchfs_conn_end(struct orchfs_serve_conn *conn, int reason)
 	if (test_and_set_bit(ORCHFS_CONN_ENDING, &conn->flags))
 		return;
 	conn->reason = reason;
+	trace_orchfs_serve_end(conn->id, conn->peer, reason);
 	queue_work(conn->serve->wq, &conn->end_work);
 	wake_up_all(&serve_budget_wq);
 }
@@ -196,6 +198,9 @@ void orchfs_conn_reply(struct orchfs_serve_req *req, int err)
 {
 	struct orchfs_serve_conn *conn = req->conn;
 
+	trace_orchfs_serve_reply(conn->id, conn->peer, req->pdu.opcode,
+				 req->pdu.tag, req->pdu.offset,
+				 req->pdu.count ?: req->pdu.data_len, err);
 	req->reply.opcode = req->pdu.opcode;
 	req->reply.tag = req->pdu.tag;
 	req->reply.flags |= ORCHFS_PDU_REPLY;

@@ -12,6 +12,7 @@
 #include <linux/tracepoint.h>
 #include <linux/fs.h>
 #include <linux/orchfs_nl.h>
+#include <linux/orchfs_wire.h>
 
 #define orchfs_kinds \
 	EM(ORCHFS_KIND_MOUNT,		"mount") \
@@ -33,6 +34,36 @@
 	EM(ORCHFS_KIND_NOTE_ATTR,	"note-attr") \
 	EM(ORCHFS_KIND_NOTE_RETURN,	"note-return") \
 	E_(ORCHFS_KIND_NOTE_UMOUNT,	"note-umount")
+
+#define orchfs_serve_ops \
+	EM(ORCHFS_OP_HELLO,		"hello") \
+	EM(ORCHFS_OP_BIND,		"bind") \
+	EM(ORCHFS_OP_UNBIND,		"unbind") \
+	EM(ORCHFS_OP_READ,		"read") \
+	EM(ORCHFS_OP_WRITE,		"write") \
+	EM(ORCHFS_OP_COMMIT,		"commit") \
+	EM(ORCHFS_OP_GETATTR,		"getattr") \
+	EM(ORCHFS_OP_TRUNCATE,		"truncate") \
+	E_(ORCHFS_OP_PING,		"ping")
+
+#define orchfs_serve_reasons \
+	EM(ORCHFS_REASON_CLOSED,	"closed") \
+	EM(ORCHFS_REASON_SOCKET,	"socket") \
+	EM(ORCHFS_REASON_DROPPED,	"dropped") \
+	EM(ORCHFS_REASON_LAPSED,	"lapsed") \
+	EM(ORCHFS_REASON_ENDED,		"ended") \
+	EM(ORCHFS_REASON_MEMORY,	"memory") \
+	EM(ORCHFS_REASON_MAGIC,		"magic") \
+	EM(ORCHFS_REASON_HEADER_CRC,	"header-crc") \
+	EM(ORCHFS_REASON_VERSION,	"version") \
+	EM(ORCHFS_REASON_OPCODE,	"opcode") \
+	EM(ORCHFS_REASON_FLAGS,		"flags") \
+	EM(ORCHFS_REASON_FIELD,		"field") \
+	EM(ORCHFS_REASON_OFFSET,	"offset") \
+	EM(ORCHFS_REASON_LENGTH,	"length") \
+	EM(ORCHFS_REASON_ORDER,		"order") \
+	EM(ORCHFS_REASON_TAG,		"tag") \
+	E_(ORCHFS_REASON_TOO_MANY,	"too-many")
 
 #define orchfs_trace_namei_ops \
 	EM(ORCHFS_TRACE_LOOKUP,		"lookup") \
@@ -139,6 +170,8 @@ enum orchfs_trace_channel { orchfs_trace_channel_events };
 #define E_(a, b) TRACE_DEFINE_ENUM(a);
 
 orchfs_kinds
+orchfs_serve_ops
+orchfs_serve_reasons
 orchfs_trace_namei_ops
 orchfs_trace_inode_ops
 orchfs_trace_io_ops
@@ -417,6 +450,68 @@ TRACE_EVENT(orchfs_channel,
 	TP_printk("ns %s %s portid %u", __get_str(ns),
 		  __print_symbolic(__entry->what, orchfs_trace_channel_events),
 		  __entry->portid)
+);
+
+/**
+ * trace_orchfs_serve_reply - a request of a peer is answered
+ * @connection: its number
+ * @peer: number of the node
+ * @op: ORCHFS_OP_*
+ * @tag: of the request
+ * @offset: of READ and WRITE
+ * @len: of READ's and WRITE's data as asked
+ * @err: 0 or a negative errno
+ */
+TRACE_EVENT(orchfs_serve_reply,
+	TP_PROTO(u64 connection, u32 peer, u8 op, u32 tag, u64 offset, u32 len,
+		 int err),
+	TP_ARGS(connection, peer, op, tag, offset, len, err),
+	TP_STRUCT__entry(
+		__field(u64, connection)
+		__field(u64, offset)
+		__field(u32, peer)
+		__field(u32, tag)
+		__field(u32, len)
+		__field(int, err)
+		__field(u8, op)
+	),
+	TP_fast_assign(
+		__entry->connection = connection;
+		__entry->offset = offset;
+		__entry->peer = peer;
+		__entry->tag = tag;
+		__entry->len = len;
+		__entry->err = err;
+		__entry->op = op;
+	),
+	TP_printk("connection %llu peer %u %s tag %u offset %llu len %u err %d",
+		  __entry->connection, __entry->peer,
+		  __print_symbolic(__entry->op, orchfs_serve_ops),
+		  __entry->tag, __entry->offset, __entry->len, __entry->err)
+);
+
+/**
+ * trace_orchfs_serve_end - a connection of a peer ends
+ * @connection: its number
+ * @peer: number of the node
+ * @reason: ORCHFS_REASON_*
+ */
+TRACE_EVENT(orchfs_serve_end,
+	TP_PROTO(u64 connection, u32 peer, int reason),
+	TP_ARGS(connection, peer, reason),
+	TP_STRUCT__entry(
+		__field(u64, connection)
+		__field(u32, peer)
+		__field(int, reason)
+	),
+	TP_fast_assign(
+		__entry->connection = connection;
+		__entry->peer = peer;
+		__entry->reason = reason;
+	),
+	TP_printk("connection %llu peer %u: %s", __entry->connection,
+		  __entry->peer,
+		  __print_symbolic(__entry->reason, orchfs_serve_reasons))
 );
 
 #undef EM
