@@ -660,6 +660,7 @@ static void all_tests(const char *own)
 {
 	if (measure)
 		run("idle connections", test_idle);
+	run("bad commands", test_bad_commands);
 	run("contents", test_contents);
 	run("pipeline", test_pipeline);
 	run("bad input", test_bad_input);

@@ -103,6 +103,7 @@ int backing_make(u64 ino);
 extern int ds_root;			/* directory of the volume */
 extern struct rng ds_rng;
 
+void test_bad_commands(void);
 void test_bad_input(void);
 void test_refusals(void);
 

@@ -14,6 +14,71 @@
 #define STREAM_INO	0x501
 #define STREAM_LEN	(256U << 10)
 
+/* --- from the daemon --- */
+
+static void bad_socket(int fd, const char *what)
+{
+	s64 ret = daemon_serve_peer(fd, NODE, NULL);
+
+	must(ret == -EINVAL, "%s: %lld", what, (long long)ret);
+	close(fd);
+}
+
+static void bad_limits(void)
+{
+	static const struct limits rows[] = {
+		{ .max_requests = ORCHFS_PDU_REQUESTS_MAX + 1 },
+		{ .max_handles = 4097 }, { .max_bytes = 1U << 31 },
+	};
+	struct peer p, q;
+	unsigned int i;
+	s64 ret;
+
+	peer_start(&p, NODE, NULL);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		ret = daemon_serve_peer(p.fd, NODE, &rows[i]);
+		must(ret == -EINVAL, "limits %u: %lld", i, (long long)ret);
+	}
+	ret = daemon_serve_peer(p.fd, 0, NULL);
+	must(ret == -EINVAL, "node 0: %lld", (long long)ret);
+	/* our own end may be served, but once */
+	ret = daemon_serve_peer(p.fd, NODE, NULL);
+	must(ret > 0, "the other end: %lld", (long long)ret);
+	q = p;
+	q.connection = ret;
+	ret = daemon_serve_peer(p.fd, NODE, NULL);
+	must(ret == -EBUSY, "a socket twice: %lld", (long long)ret);
+	must(!daemon_drop(NODE, 0), "drop");
+	must(daemon_wait_gone(p.connection) && daemon_wait_gone(q.connection),
+	     "ends");
+	peer_close(&p);
+}
+
+void test_bad_commands(void)
+{
+	int fd = backing_make(0x401), l;
+
+	must(daemon_serve_volume(VOLUME + 1, fd, 1) == -EINVAL, "a file");
+	must(daemon_serve_volume(VOLUME + 1, 9999, 1) == -EINVAL,
+	     "no descriptor");
+	bad_socket(fd, "a file as socket");
+	bad_socket(9999, "no descriptor as socket");
+	bad_socket(socket(AF_INET, SOCK_STREAM, 0), "not connected");
+	bad_socket(socket(AF_INET, SOCK_DGRAM, 0), "UDP");
+	bad_socket(socket(AF_UNIX, SOCK_STREAM, 0), "a unix socket");
+	l = socket(AF_INET, SOCK_STREAM, 0);
+	must(!listen(l, 1), "listen: %m");
+	bad_socket(l, "a listener");
+	bad_limits();
+	must(daemon_drop(NODE, 0) == -ENOENT, "drop of nobody");
+	must(daemon_unvolume(VOLUME + 1, 1) == -ENOENT, "no volume");
+	/* the same again is fine, and so is a new key */
+	must(!daemon_serve_volume(VOLUME, ds_root, 2) &&
+	     !daemon_serve_volume(VOLUME, ds_root, 1), "the same again");
+}
+
+/* --- from a peer --- */
+
 static volatile bool stream_stop;
 
 /* A reader that verifies all it gets. */
