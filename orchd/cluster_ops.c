@@ -37,16 +37,13 @@ struct do_job {
 };
 
 /* The copy that admits peers is as new as the store before anybody is told. */
-static int copy_nodes(struct cluster *cl, struct ns *ns)
+static void use_nodes(struct cluster *cl, struct ns *ns, struct ns_node *copy)
 {
 	const struct ns_node *nodes;
-	struct ns_node *copy, *old;
+	struct ns_node *old;
 	size_t nr;
 
 	nodes = ns_nodes(ns, &nr);
-	copy = malloc((nr + 1) * sizeof(*copy));
-	if (!copy)
-		return -ENOMEM;
 	memcpy(copy, nodes, nr * sizeof(*copy));
 	pthread_mutex_lock(&cl->lock);
 	old = cl->nodes;
@@ -54,17 +51,23 @@ static int copy_nodes(struct cluster *cl, struct ns *ns)
 	cl->nr_nodes = nr;
 	pthread_mutex_unlock(&cl->lock);
 	free(old);
-	return 0;
 }
 
+/* What was committed can't fail any more: room for one more node before. */
 static int do_run(struct served *sv, struct job *j)
 {
 	struct do_job *d = container_of(j, struct do_job, j);
-	int rc, copied;
+	struct ns_node *copy;
+	size_t nr;
+	int rc;
 
+	ns_nodes(sv->ns, &nr);
+	copy = malloc((nr + 2) * sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
 	rc = d->fn(sv->ns, d->arg);
-	copied = copy_nodes(d->cl, sv->ns);
-	return rc ? rc : copied;
+	use_nodes(d->cl, sv->ns, copy);
+	return rc;
 }
 
 int cluster_do(struct cluster *cl, int (*fn)(struct ns *ns, void *arg),
