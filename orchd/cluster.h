@@ -47,7 +47,7 @@ struct cluster {
 	char problem[VOLUME_WHY];
 };
 
-/** cluster_is_agent() - no store in @dir, but the files of an agent. */
+/** cluster_is_agent() - no store in @dir, but files of an agent. */
 bool cluster_is_agent(const char *dir);
 
 /* The namespace thread: */

@@ -13,13 +13,21 @@
 #define HEAD		"orchfs agent 1\n"
 #define AGENT		"agent"
 
+static bool has(const char *dir, const char *name)
+{
+	char path[4300];
+
+	snprintf(path, sizeof(path), "%.4096s/%s", dir, name);
+	return !access(path, F_OK);
+}
+
+/* One that has lost its file is refused by name, and not passed over. */
 bool cluster_is_agent(const char *dir)
 {
-	char path[4300], db[4300];
-
-	snprintf(path, sizeof(path), "%.4096s/" CLUSTER_DIR "/" AGENT, dir);
-	snprintf(db, sizeof(db), "%.4096s/db", dir);
-	return !access(path, F_OK) && access(db, F_OK) < 0;
+	return !has(dir, "db") &&
+	       (has(dir, CLUSTER_DIR "/" AGENT) ||
+		(has(dir, CLUSTER_DIR "/node.pem") && !has(dir, "synced") &&
+		 !has(dir, CLUSTER_DIR "/ca.key")));
 }
 
 int agent_file_write(const char *dir, const struct agent_file *a)

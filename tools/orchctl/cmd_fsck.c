@@ -215,13 +215,22 @@ static int verdict(const struct fsck *f)
 	return f->repaired ? RC_REPAIRED : RC_OK;
 }
 
+static bool has(const char *dir, const char *name)
+{
+	char *path = xasprintf("%s/%s", dir, name);
+	bool there = !access(path, F_OK);
+
+	free(path);
+	return there;
+}
+
 /* Nothing to check, but the store of another node. */
 static int no_store(const char *dir, int err)
 {
-	char *agent = xasprintf("%s/cluster/agent", dir);
-	bool is_agent = !access(agent, F_OK);
+	bool is_agent = has(dir, "cluster/agent") ||
+		(has(dir, "cluster/node.pem") && !has(dir, "synced") &&
+		 !has(dir, "cluster/ca.key"));
 
-	free(agent);
 	if (is_agent)
 		return fail(RC_FAILED, "%s: this node is an agent and has no store: run fsck on the authority, which orchctl status names",
 			    dir);

@@ -353,6 +353,16 @@ start a
 try 0 "ca.key: No such file" a status
 try 1 "ca.key: No such file" a node list
 
+# An agent that has lost its file is there all the same, and can join again.
+start a
+stop c
+rm "$dir/c/models/cluster/agent"
+start c
+try 0 "cluster/agent: No such file" c status
+try 1 "is an agent" c fsck models
+token a node invite
+try 0 "agent of node 1" c node join "$token" --node again
+
 for k in a b c; do
 	stop $k
 done
