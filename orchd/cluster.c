@@ -79,24 +79,101 @@ static int read_file(struct cluster *cl, const char *name, EVP_PKEY **key,
 	return rc;
 }
 
-/* Keys and certificates; they must be this node's. */
-static int read_keys(struct cluster *cl, char *why, size_t len)
+static bool is_own(const struct cluster *cl, X509 *cert)
 {
 	uint32_t node;
+
+	return !pki_identity(cert, cl->uuid, &node) && node == cl->node &&
+	       X509_verify(cert, X509_get0_pubkey(cl->ca)) == 1;
+}
+
+/* Keys and certificates of an agent; they must be its own. */
+static int read_keys(struct cluster *cl, char *why, size_t len)
+{
 	int rc;
 
 	rc = read_file(cl, CA_CRT, NULL, &cl->ca, why, len);
 	if (!rc)
 		rc = read_file(cl, NODE_PEM, &cl->key, &cl->cert, why, len);
-	if (!rc && !cl->agent)
-		rc = read_file(cl, CA_KEY, &cl->ca_key, NULL, why, len);
 	if (rc < 0)
 		return rc;
-	if (!pki_identity(cl->cert, cl->uuid, &node) && node == cl->node)
+	if (is_own(cl, cl->cert))
 		return 0;
 	snprintf(why, len, "%.300s/" NODE_PEM " is of another node: put the "
 		 "right one back", cl->dir);
 	return -EKEYREJECTED;
+}
+
+/* The CA's key makes what is missing of the authority's own. */
+static int issue_own(struct cluster *cl, struct ns *ns)
+{
+	struct pki_issue i = {
+		.ca = cl->ca, .ca_key = cl->ca_key, .uuid = cl->uuid,
+		.node = cl->node, .name = cl->name, .now = pki_time(),
+		.seconds = PKI_YEAR,
+	};
+	struct ns_serial used = { .len = 0 }, serial;
+	int rc;
+
+	for (size_t n = 0; n < cl->nr_nodes; n++)
+		if (cl->nodes[n].number == cl->node)
+			used = cl->nodes[n].serial;
+	cl->key = pki_key_new();
+	i.key = cl->key;
+	cl->cert = i.key ? pki_issue(&i, &serial) : NULL;
+	rc = cl->cert ? ns_node_renew(ns, cl->node, &used, &serial) : -ENOMEM;
+	if (!rc)
+		rc = pki_write(cl->dir, NODE_PEM, cl->key, cl->cert);
+	if (!rc)
+		log_info(cl->ns, "the authority has a new key and certificate, "
+			 "as %.300s/" NODE_PEM " was not its own", cl->dir);
+	return rc;
+}
+
+static int read_ca(struct cluster *cl, const uint8_t sha256[32], char *why,
+		   size_t len)
+{
+	uint8_t have[32];
+	const char *bad = NULL;
+	int rc;
+
+	rc = read_file(cl, CA_CRT, NULL, &cl->ca, why, len);
+	if (!rc)
+		rc = read_file(cl, CA_KEY, &cl->ca_key, NULL, why, len);
+	if (rc < 0)
+		return rc;
+	pki_fingerprint(cl->ca, have);
+	if (memcmp(have, sha256, 32))
+		bad = CA_CRT;
+	else if (X509_check_private_key(cl->ca, cl->ca_key) != 1)
+		bad = CA_KEY;
+	if (!bad)
+		return 0;
+	snprintf(why, len, "%.300s/%s is of another cluster: put the right one "
+		 "back", cl->dir, bad);
+	return -EKEYREJECTED;
+}
+
+static int read_own(struct cluster *cl, struct ns *ns, char *why, size_t len)
+{
+	int rc = pki_read(cl->dir, NODE_PEM, &cl->key, &cl->cert);
+
+	if (!rc && is_own(cl, cl->cert))
+		return 0;
+	if (rc && rc != -ENOENT && rc != -EUCLEAN) {
+		snprintf(why, len, "%.300s/" NODE_PEM ": %s", cl->dir,
+			 strerror(-rc));
+		return rc;
+	}
+	EVP_PKEY_free(cl->key);
+	X509_free(cl->cert);
+	cl->key = NULL;
+	cl->cert = NULL;
+	rc = issue_own(cl, ns);
+	if (rc < 0)
+		snprintf(why, len, "%.300s/" NODE_PEM " was not made anew: %s",
+			 cl->dir, strerror(-rc));
+	return rc;
 }
 
 /* The authority: who it is, from the store. */
@@ -104,7 +181,6 @@ static int from_store(struct cluster *cl, struct ns *ns, char *why, size_t len)
 {
 	const struct ns_cluster *c = ns_cluster(ns);
 	const struct ns_node *nodes;
-	uint8_t sha256[32];
 	size_t nr;
 	int rc;
 
@@ -132,15 +208,8 @@ static int from_store(struct cluster *cl, struct ns *ns, char *why, size_t len)
 			 "fsck");
 		return -EUCLEAN;
 	}
-	rc = read_keys(cl, why, len);
-	if (rc < 0)
-		return rc;
-	pki_fingerprint(cl->ca, sha256);
-	if (!memcmp(sha256, c->ca_sha256, 32))
-		return 0;
-	snprintf(why, len, "%.300s/" CA_CRT " is of another cluster: put the "
-		 "right one back", cl->dir);
-	return -EKEYREJECTED;
+	rc = read_ca(cl, c->ca_sha256, why, len);
+	return rc ? rc : read_own(cl, ns, why, len);
 }
 
 static void start(struct served *sv, struct cluster *cl)

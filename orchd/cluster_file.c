@@ -166,8 +166,12 @@ int cluster_keep(const char *from, const char *to)
 	snprintf(dst, sizeof(dst), "%.4096s/cluster", to);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		rc = file_read(src, names[i], &p, &len);
+		if (rc == -ENOENT) {
+			rc = 0;
+			continue;
+		}
 		if (rc < 0)
-			break;
+			return rc;
 		if (mkdir(dst, 0700) < 0 && errno != EEXIST)
 			rc = -errno;
 		if (!rc)
@@ -177,5 +181,5 @@ int cluster_keep(const char *from, const char *to)
 		if (rc < 0)
 			return rc;
 	}
-	return rc == -ENOENT ? 0 : rc;
+	return 0;
 }

@@ -347,13 +347,26 @@ for days in 5000 0; do
 	try 0 "agent of node 1" c node join "$token" --node at-$days
 	soon "at-$days" a node list
 done
+
+# A copy of the CA's key and certificate is all that the authority needs.
 stop a
-rm "$dir/a/models/cluster/ca.key"
+rm "$dir/a/models/cluster/node.pem"
+start a
+soon "at-0                 connected" a node list
+stop a
+echo damaged >"$dir/a/models/cluster/node.pem"
+start a
+soon "at-0                 connected" a node list
+try 0 "clean" a fsck models
+stop a
+mv "$dir/a/models/cluster/ca.key" "$dir"
 start a
 try 0 "ca.key: No such file" a status
 try 1 "ca.key: No such file" a node list
 
 # An agent that has lost its file is there all the same, and can join again.
+stop a
+mv "$dir/ca.key" "$dir/a/models/cluster"
 start a
 stop c
 rm "$dir/c/models/cluster/agent"
