@@ -179,7 +179,8 @@ static const struct {
 	{ SSL_R_TLSV1_ALERT_UNKNOWN_CA, -EKEYREJECTED,
 	  "it says that our certificate is of another cluster" },
 	{ SSL_R_SSLV3_ALERT_BAD_CERTIFICATE, -EKEYREJECTED,
-	  "it does not take our certificate" },
+	  "it does not take our certificate, which is perhaps not valid yet "
+	  "there: compare the clocks" },
 	{ SSL_R_TLSV1_ALERT_DECRYPT_ERROR, -EKEYREJECTED,
 	  "it says that our certificate is of another cluster" },
 	{ SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE, -EKEYREJECTED,

@@ -503,6 +503,8 @@ static void test_not_yet(void **state)
 	fault_init();
 	dial();
 	refused_by(&w.client, -EKEYEXPIRED, "not valid yet");
+	/* the other end's remedy is the same */
+	refused_by(&w.server, -EKEYREJECTED, "compare the clocks");
 }
 
 static void test_other_namespace(void **state)
