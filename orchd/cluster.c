@@ -3,6 +3,7 @@
 #include "cluster.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,6 +321,13 @@ int cluster_check(const char *listen, struct address *a, char *why, size_t len)
 	if (address_any(a)) {
 		snprintf(why, len, "%s: name one address of this machine, by "
 			 "which the other nodes reach it", text);
+		return -EINVAL;
+	}
+	if (a->sa.ss_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(
+	    &((const struct sockaddr_in6 *)&a->sa)->sin6_addr)) {
+		snprintf(why, len, "%s is good on one link only: use another "
+			 "address of this machine, such as one of fd00::/8 or "
+			 "of IPv4", text);
 		return -EINVAL;
 	}
 	fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -109,6 +109,7 @@ start c
 try 2 "--listen is missing" a cluster init models
 try 1 "is no address" a cluster init models --listen nowhere
 try 1 "name one address" a cluster init models --listen 0.0.0.0
+try 1 "good on one link only" a cluster init models --listen fe80::1
 try 1 "cannot listen" a cluster init models --listen 192.0.2.1
 try 0 "no namespace: 'orchctl init" a status
 try 0 "" a init models
