@@ -66,7 +66,10 @@ static int do_run(struct served *sv, struct job *j)
 	if (!copy)
 		return -ENOMEM;
 	rc = d->fn(sv->ns, d->arg);
-	use_nodes(d->cl, sv->ns, copy);
+	if (rc)
+		free(copy);
+	else
+		use_nodes(d->cl, sv->ns, copy);
 	return rc;
 }
 
@@ -149,6 +152,11 @@ struct join {
 	uint32_t number;
 };
 
+static int join_invited(struct ns *ns, void *arg)
+{
+	return ns_invited(ns, ((struct join *)arg)->j.secret_sha256);
+}
+
 static int join_number(struct ns *ns, void *arg)
 {
 	struct join *j = arg;
@@ -190,10 +198,12 @@ static int join_refused(struct op_ctx *c, const struct join *j, int rc)
 	return say(c, rc, "the node was not taken in: %s", strerror(-rc));
 }
 
+/* What costs comes last: anybody may ask. */
 static int join_check(struct op_ctx *c, struct join *j, EVP_PKEY **key)
 {
 	const Orchfs__Peer__Join *m = c->f->join;
 	struct address a;
+	int rc;
 
 	if (m->secret.len != TOKEN_SECRET || !config_name_valid(m->name))
 		return say(c, -EINVAL, "\"%.64s\" is no name for a node: use "
@@ -203,6 +213,10 @@ static int join_check(struct op_ctx *c, struct join *j, EVP_PKEY **key)
 			    address_parse(m->address, &a) < 0))
 		return say(c, -EINVAL, "\"%.80s\" is no address: use one like "
 			   "10.0.0.2", m->address);
+	token_secret_hash(m->secret.data, j->j.secret_sha256);
+	rc = cluster_do(c->cl, join_invited, j);
+	if (rc < 0)
+		return join_refused(c, j, rc);
 	*key = pki_csr_key(m->csr.data, m->csr.len);
 	if (!*key || pki_key_fingerprint(*key, j->j.key_sha256) < 0) {
 		EVP_PKEY_free(*key);
@@ -210,7 +224,6 @@ static int join_check(struct op_ctx *c, struct join *j, EVP_PKEY **key)
 		return say(c, -EBADMSG, "the signing request is malformed: "
 			   "use the same release of orchd on all nodes");
 	}
-	token_secret_hash(m->secret.data, j->j.secret_sha256);
 	j->j.now = pki_time();
 	strcpy(j->j.name, m->name);
 	if (*m->address)

@@ -416,6 +416,15 @@ static int check_join(struct ns *ns, const struct ns_join *j, uint32_t *number,
 	return rc;
 }
 
+int ns_invited(struct ns *ns, const uint8_t secret_sha256[32])
+{
+	struct store_key v;
+	struct key k;
+
+	arena_reset(ns->scratch);
+	return ns_get(ns, invite_key(&k, secret_sha256), &v);
+}
+
 int ns_join_number(struct ns *ns, const struct ns_join *j, uint32_t *number)
 {
 	int64_t expires;

@@ -73,6 +73,8 @@ int ns_invites_open(struct ns *ns, int64_t now, size_t *nr);
  * @by: as of ns_invite()
  */
 int ns_invites_cancel(struct ns *ns, uint32_t by, int64_t now, size_t *nr);
+/** ns_invited() - -ENOENT: nobody was invited with that secret. */
+int ns_invited(struct ns *ns, const uint8_t secret_sha256[32]);
 /** ns_join_number() - that ns_join() would give, for its certificate. */
 int ns_join_number(struct ns *ns, const struct ns_join *j, uint32_t *number);
 /**

@@ -391,12 +391,18 @@ static void recheck(struct peer *p)
 static void request_done(struct work *w)
 {
 	struct request *r = container_of(w, struct request, w);
-
+	char why[PEER_WHY];
 	struct peer_conn *c = peer_find(&r->p->set, r->conn);
 
 	if (c && r->out.body_case == PEER_BODY(JOINED) &&
 	    fault_hit("lose-joined"))
 		peer_end(c, -ESHUTDOWN, "fault point lose-joined");
+	if (r->f->body_case == PEER_BODY(JOIN) &&
+	    r->out.body_case == PEER_BODY(FAILURE)) {
+		snprintf(why, sizeof(why), "it does not join: %.480s",
+			 r->failure.text);
+		log_refused(r->p, r->from.address, why);
+	}
 	peer_answer(&r->p->set, r->conn, r->id, r->size, &r->out);
 	if (r->recheck)
 		recheck(r->p);
@@ -419,9 +425,6 @@ static void request_run(struct work *w)
 		r->out.body_case = PEER_BODY(FAILURE);
 		r->out.failure = &r->failure;
 	}
-	if (rc < 0 && r->f->body_case == PEER_BODY(JOIN))
-		log_warn(r->p->cl->ns, "%s does not join: %s", r->from.address,
-			 r->failure.text);
 	r->w.run = request_done;
 	if (!work_post(&r->p->queue, &r->w))
 		request_free(r);

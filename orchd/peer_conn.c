@@ -368,6 +368,11 @@ static int hear_request(struct peer_conn *c, peer_frame *f, size_t size)
 	if (!c->node && c->server && f->body_case != PEER_BODY(JOIN))
 		return because(c, -EACCES, "it has no certificate: join the "
 			       "cluster first");
+	if (!c->node && c->server &&
+	    (c->owed || ++c->requests > PEER_JOIN_REQUESTS))
+		return because(c, -E2BIG, "it asks to join more than once at a "
+			       "time, or more than %u times",
+			       PEER_JOIN_REQUESTS);
 	if (f->id <= c->last_request)
 		return because(c, -EBADMSG, "the id of a request is not above "
 			       "the one before");

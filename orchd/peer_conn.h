@@ -23,6 +23,7 @@
 #define PEER_DEAD_MS		15000
 #define PEER_HELLO_MS		10000	/* handshake and hello */
 #define PEER_FRAME_MS		10000	/* from its first byte */
+#define PEER_JOIN_REQUESTS 3	/* of who joins, one after the other */
 #define PEER_JOIN_MS		30000	/* all of a connection to join */
 #define PEER_LINGER_MS		2000
 #define PEER_WHY		512
@@ -94,6 +95,7 @@ struct peer_conn {
 	uint64_t asked_bytes_max;
 
 	uint64_t last_request;		/* of its */
+	unsigned int requests;		/* of who joins */
 	unsigned int owed;		/* answers */
 	size_t owed_bytes;
 	char why[PEER_WHY];		/* it is closed */

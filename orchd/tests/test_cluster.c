@@ -361,7 +361,9 @@ static void test_join_records(void **state)
 	(void)state;
 	begin(&r);
 	assert_int_equal(ns_join(r.ns, &b, &number), -ENOENT);
+	assert_int_equal(ns_invited(r.ns, b.secret_sha256), -ENOENT);
 	assert_int_equal(ns_invite(r.ns, b.secret_sha256, 1, NOW, NOW + 60), 0);
+	assert_int_equal(ns_invited(r.ns, b.secret_sha256), 0);
 	assert_int_equal(ns_invite(r.ns, c.secret_sha256, 1, NOW, NOW + 60), 0);
 	c.now = NOW + 60;
 	assert_int_equal(ns_join(r.ns, &c, &number), -ETIME);

@@ -599,6 +599,45 @@ static void test_join_only(void **state)
 	assert_int_equal(w.client.rc, -EACCES);
 }
 
+/* One request at a time, and few of them. */
+static void test_join_bounds(void **state)
+{
+	Orchfs__Peer__Join join = ORCHFS__PEER__JOIN__INIT;
+	static struct peer_wait a[PEER_JOIN_REQUESTS + 1];
+	peer_frame f = PEER_FRAME_INIT(JOIN);
+	uint8_t sha256[32];
+
+	(void)state;
+	f.join = &join;
+	pki_fingerprint(w.ca, sha256);
+	joiner(sha256);
+	until(&w.client.ups, 1);
+	until(&w.server.ups, 1);
+	for (unsigned int i = 0; i <= PEER_JOIN_REQUESTS; i++) {
+		a[i] = (struct peer_wait){ .done = no_done };
+		assert_int_equal(w.server.closes, 0);
+		assert_int_equal(peer_ask(w.client.set.conns, &f, 1000,
+					  &a[i]), 0);
+		settle();
+	}
+	assert_int_equal(w.server.closes, 1);
+	assert_int_equal(w.server.rc, -E2BIG);
+	assert_int_equal(w.server.requests, PEER_JOIN_REQUESTS);
+	settle();
+	assert_null(w.client.set.conns);
+
+	w.server.mute = true;
+	w.client.ups = w.server.ups = w.server.requests = 0;
+	joiner(sha256);
+	until(&w.client.ups, 1);
+	until(&w.server.ups, 1);
+	assert_int_equal(peer_ask(w.client.set.conns, &f, 1000, &a[0]), 0);
+	assert_int_equal(peer_ask(w.client.set.conns, &f, 1000, &a[1]), 0);
+	until(&w.server.closes, 2);
+	assert_int_equal(w.server.rc, -E2BIG);
+	assert_int_equal(w.server.requests, 1);
+}
+
 static void test_join_false_ca(void **state)
 {
 	uint8_t sha256[32];
@@ -1150,6 +1189,7 @@ int main(void)
 		world(test_not_admitted),
 		world(test_versions),
 		world(test_join_only),
+		world(test_join_bounds),
 		world(test_join_false_ca),
 		world(test_join_false_authority),
 		world(test_bye_text),
