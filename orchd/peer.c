@@ -601,9 +601,18 @@ static void tls_run(struct work *w)
 {
 	struct tls_note *n = container_of(w, struct tls_note, w);
 
-	peer_tls_put(n->p->set.tls);
-	n->p->set.tls = n->tls;
+	struct peer *p = n->p;
+	struct peer_conn *c = p->cl->agent ?
+			      peer_of_node(&p->set, p->cl->authority) : NULL;
+
+	peer_tls_put(p->set.tls);
+	p->set.tls = n->tls;
 	free(n);
+	if (!c)
+		return;
+	/* the link is one of the new certificate at once */
+	peer_end(c, -ESHUTDOWN, "its certificate was renewed");
+	dial(p);
 }
 
 int peer_new_tls(struct peer *p)

@@ -268,6 +268,8 @@ static int identify(struct peer_conn *c)
 		rc = pki_identity(x, c->set->self.uuid, &c->node);
 	if (x && !rc)
 		rc = pki_serial(x, &c->serial);
+	if (x && !rc)
+		c->expires = pki_expires(x);
 	X509_free(x);
 	if (rc < 0)
 		return because(c, rc, "its certificate is of no node of this "

@@ -76,6 +76,7 @@ struct peer_conn {
 	char address_text[NS_NODE_ADDRESS];
 	uint32_t node;			/* by its certificate; 0: none */
 	struct ns_serial serial;
+	time_t expires;			/* of it */
 	struct peer_self hello;		/* its own */
 	uint64_t deadline;		/* of a state but PEER_UP */
 	uint64_t end;			/* of who joins; 0: none */

@@ -228,6 +228,10 @@ static int check(struct peer_conn *c, uint64_t now, const char **why)
 	       "its TLS handshake and hello took longer than 10 seconds";
 	if (c->state != PEER_UP)
 		return now >= c->deadline ? -ETIMEDOUT : 0;
+	*why = "its certificate has expired";
+	/* a server has another one by now, most likely: worth another try */
+	if (c->node && pki_time() > c->expires)
+		return c->server ? -EKEYEXPIRED : -ESHUTDOWN;
 	*why = "joining took longer than 30 seconds";
 	if (c->end && now >= c->end)
 		return -ETIMEDOUT;

@@ -496,6 +496,44 @@ static void test_clock_ahead(void **state)
 	refused_by(&w.client, -EKEYEXPIRED, "its certificate has expired");
 }
 
+/* A link doesn't outlive the certificates that it was made with. */
+static void test_expires_open(void **state)
+{
+	(void)state;
+	new_client(credentials(w.ca, w.ca_key, 2, uuid, 10 * 86400));
+	up();
+	setenv("ORCHD_FAULT", "clock-days:9", 1);
+	fault_init();
+	peer_tick(&w.server.set);
+	settle();
+	assert_int_equal(w.server.closes + w.client.closes, 0);
+	setenv("ORCHD_FAULT", "clock-days:11", 1);
+	fault_init();
+	peer_tick(&w.client.set);
+	assert_int_equal(w.client.closes, 0);
+	peer_tick(&w.server.set);
+	assert_int_equal(w.server.closes, 1);
+	assert_int_equal(w.server.rc, -EKEYEXPIRED);
+	until(&w.client.closes, 1);
+	assert_int_equal(w.client.rc, -EKEYEXPIRED);
+}
+
+/* The server's: it has another one by now, so the agent only connects again. */
+static void test_server_expires_open(void **state)
+{
+	(void)state;
+	peer_tls_put(w.server.set.tls);
+	w.server.set.tls = credentials(w.ca, w.ca_key, 1, uuid, 10 * 86400);
+	up();
+	setenv("ORCHD_FAULT", "clock-days:11", 1);
+	fault_init();
+	peer_tick(&w.server.set);
+	assert_int_equal(w.server.closes, 0);
+	peer_tick(&w.client.set);
+	assert_int_equal(w.client.closes, 1);
+	assert_int_equal(w.client.rc, -ESHUTDOWN);
+}
+
 static void test_not_yet(void **state)
 {
 	(void)state;
@@ -1183,6 +1221,8 @@ int main(void)
 		world(test_false_server),
 		world(test_expired),
 		world(test_clock_ahead),
+		world(test_expires_open),
+		world(test_server_expires_open),
 		world(test_not_yet),
 		world(test_other_namespace),
 		world(test_false_hello),
