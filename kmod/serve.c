@@ -36,6 +36,8 @@ static void serve_end(struct orchfs_serve *serve, int reason)
 	mutex_unlock(&on->serve_lock);
 	if (ended)
 		return;
+	/* a daemon that died meanwhile may have queued it; nobody does now */
+	cancel_delayed_work(&serve->lapse);
 	wait_event(serve->idle, !READ_ONCE(serve->nr_conns) &&
 		   !READ_ONCE(serve->nr_volumes));
 	/* Waits for the works that said so, to their last step. */

@@ -163,8 +163,8 @@ static void conn_send_work(struct work_struct *work)
 		ret = conn_send_req(conn, conn->sending);
 		if (ret == -EAGAIN) {
 			if (orchfs_tcp_idle(conn->sock))
-				queue_delayed_work(conn->serve->wq,
-						   &conn->send_work, HZ / 10);
+				mod_delayed_work(conn->serve->wq,
+						 &conn->send_work, HZ / 10);
 			return;
 		}
 		if (ret) {

@@ -183,6 +183,9 @@ static int run_write(struct orchfs_serve_req *req)
 	} while (ret > 0 && done < len);
 	current_restore_flags(pflags, PF_LOCAL_THROTTLE);
 	orchfs_conn_release_data(req);
+	/* the error may be that of data which was acknowledged before */
+	if (ret < 0 && (flags & RWF_DSYNC))
+		orchfs_volume_verifier(req->handle->vol);
 	if (!done)
 		return ret ?: -EIO;
 	atomic64_add(done, &req->conn->bytes_written);
@@ -238,14 +241,15 @@ static int run_truncate(struct orchfs_serve_req *req)
 
 struct serve_op {
 	int (*run)(struct orchfs_serve_req *req);
-	u32 right;			/* 0: any */
+	u32 right;			/* one of these; 0: none is needed */
 	bool verifier;
 };
 
 static const struct serve_op serve_ops[ORCHFS_NR_OPS] = {
 	[ORCHFS_OP_READ]	= { run_read, ORCHFS_RIGHT_READ },
 	[ORCHFS_OP_WRITE]	= { run_write, ORCHFS_RIGHT_WRITE, true },
-	[ORCHFS_OP_COMMIT]	= { run_commit, ORCHFS_RIGHT_WRITE, true },
+	[ORCHFS_OP_COMMIT]	= { run_commit, ORCHFS_RIGHT_WRITE |
+				    ORCHFS_RIGHT_TRUNCATE, true },
 	[ORCHFS_OP_GETATTR]	= { run_getattr },
 	[ORCHFS_OP_TRUNCATE]	= { run_truncate, ORCHFS_RIGHT_TRUNCATE, true },
 };
@@ -310,12 +314,18 @@ static int bind_renew(struct orchfs_serve_req *req,
 	old = &handle->token;
 	if (handle->vol != req->vol || old->ino != token->ino ||
 	    old->version != token->version ||
-	    old->instance != token->instance || token->rights & ~old->rights) {
+	    old->instance != token->instance || token->rights != old->rights) {
+		/* other rights are another handle */
 		ret = -EINVAL;
 	} else {
 		spin_lock(&handle->vol->lock);
-		old->epoch = max(old->epoch, token->epoch);
-		old->expiry_ms = max(old->expiry_ms, token->expiry_ms);
+		/* whole or not at all: nobody signed a mixture */
+		if (token->epoch > old->epoch) {
+			old->epoch = token->epoch;
+			old->expiry_ms = token->expiry_ms;
+		} else if (token->epoch == old->epoch) {
+			old->expiry_ms = max(old->expiry_ms, token->expiry_ms);
+		}
 		spin_unlock(&handle->vol->lock);
 		req->reply.handle = handle->id;
 	}
@@ -424,7 +434,7 @@ static void dispatch_io(struct orchfs_serve_req *req)
 		return;
 	}
 	req->handle = handle;
-	if (right & ~handle->token.rights)
+	if (right && !(right & handle->token.rights))
 		ret = -EACCES;
 	else
 		ret = orchfs_volume_admit(req);

@@ -38,13 +38,20 @@ void orchfs_volume_verifier(struct orchfs_serve_volume *vol)
 	atomic64_set(&vol->verifier, verifier);
 }
 
-/* Quota and reserved blocks bind remote writers as they do local ones. */
+/*
+ * Quota and reserved blocks bind remote writers as they do local ones: ext4
+ * gives its reserve to root as such, too. Nothing is created here, and what is
+ * there may be opened as before.
+ */
 static const struct cred *volume_cred(void)
 {
 	struct cred *cred = prepare_creds();
 
-	if (cred)
-		cap_lower(cred->cap_effective, CAP_SYS_RESOURCE);
+	if (!cred)
+		return NULL;
+	cred->fsuid = make_kuid(&init_user_ns, ORCHFS_SERVE_NOBODY);
+	cred->fsgid = make_kgid(&init_user_ns, ORCHFS_SERVE_NOBODY);
+	cap_lower(cred->cap_effective, CAP_SYS_RESOURCE);
 	return cred;
 }
 
