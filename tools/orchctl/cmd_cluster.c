@@ -162,7 +162,7 @@ int cmd_cluster_init(const struct command *cmd, int argc, char **argv)
 	} else if (resp->cluster) {
 		cluster_print(resp->cluster);
 		printf("next: orchctl node invite --namespace %s\n"
-		       "then, on another machine: orchctl node join TOKEN\n",
+		       "then, on another machine: orchctl node join - (and paste the token)\n",
 		       argv[0]);
 	}
 	conn_free(resp);
@@ -212,7 +212,7 @@ static void token_print(const ctl_response *resp)
 	} else {
 		printf("%s\n", resp->token);
 		fprintf(stderr, "valid for one node, until %s\n"
-			"next, on that machine: orchctl node join TOKEN\n",
+			"next, on that machine: orchctl node join - (and paste the token)\n",
 			time_text(resp->expires));
 	}
 }
@@ -268,10 +268,26 @@ int cmd_node_invite(const struct command *cmd, int argc, char **argv)
 	return RC_OK;
 }
 
+/* Of "-": a line of standard input, which no list of processes shows. */
+static int read_token(const char *word, char *buf, size_t len)
+{
+	if (strcmp(word, "-")) {
+		if (strlen(word) >= len)
+			return fail(RC_FAILED, "this is no token: get one with orchctl node invite");
+		strcpy(buf, word);
+		return RC_OK;
+	}
+	if (!fgets(buf, (int)len, stdin))
+		buf[0] = 0;
+	buf[strcspn(buf, "\r\n")] = 0;
+	return *buf ? RC_OK : fail(RC_FAILED, "no token on standard input: give what orchctl node invite has printed");
+}
+
 int cmd_node_join(const struct command *cmd, int argc, char **argv)
 {
 	Orchfs__Control__NodeJoin msg = ORCHFS__CONTROL__NODE_JOIN__INIT;
 	const char *node = "", *listen = "";
+	char token[2048];
 	const struct opt extra[] = {
 		{ "node", "NAME", OPT_STRING,
 		  "name of this node (the host's)", &node },
@@ -286,7 +302,10 @@ int cmd_node_join(const struct command *cmd, int argc, char **argv)
 
 	CTL_REQUEST(req, NODE_JOIN);
 	argv = args_parse(cmd, extra, &argc, argv);
-	msg.token = argv[0];
+	rc = read_token(argv[0], token, sizeof(token));
+	if (rc)
+		return rc;
+	msg.token = token;
 	msg.node = (char *)node;
 	msg.listen = (char *)listen;
 	req.node_join = &msg;

@@ -64,7 +64,8 @@ static const struct command commands[] = {
 	  0, 0, cmd_node_invite },
 	{ "node", "join", "TOKEN", "make this machine a node of a cluster",
 	  "The daemon makes a key, which stays on this machine, and keeps a connection to\n"
-	  "the cluster's authority from then on.\n",
+	  "the cluster's authority from then on. A TOKEN of - is a line of standard input,\n"
+	  "which no list of processes shows.\n",
 	  1, 1, cmd_node_join },
 	{ "node", "list", "", "list the nodes of a cluster", NULL,
 	  0, 0, cmd_node_list },

@@ -125,6 +125,7 @@ try 0 "clean" a fsck models
 
 # Tokens that are none, late, of another cluster, used.
 try 1 "this is no token" b node join hello
+try 1 "no token on standard input" b node join - </dev/null
 token a node invite --valid 1s
 late=$token
 born=$(date +%s)
@@ -134,7 +135,8 @@ try 1 "is no name for a node" b node join "$token" --node "a b"
 try 1 "alpha already: choose another name" b node join "$token" --node alpha
 # The first answer gets lost, and the authority with it: when it is back it is
 # asked again, and that is node 2 all the same.
-on b node join "$token" --node beta >"$dir/join" 2>&1 &
+echo "$token" >"$dir/token"
+on b node join - --node beta <"$dir/token" >"$dir/join" 2>&1 &
 join=$!
 left=300
 until grep -qF "(beta) has joined" "$dir/a.log" || [ $left = 0 ]; do
