@@ -51,7 +51,8 @@ static void tcp_write_space(struct sock *sk)
  * @conn: has the socket; its sends will be woken
  *
  * Memory for what is sent comes without I/O: the peer may be this machine, and
- * want to free memory by it.
+ * want to free memory by it. So nothing is sent from within a send, and the
+ * task's page fragment will do: one of the socket's own takes 32 KiB.
  *
  * Return: 0, or -EBUSY when somebody in the kernel has it already.
  */
@@ -68,7 +69,6 @@ int orchfs_tcp_start(struct orchfs_serve_conn *conn)
 		conn->write_space = sk->sk_write_space;
 		sk->sk_write_space = tcp_write_space;
 		sk->sk_allocation = GFP_NOIO;
-		sk->sk_use_task_frag = false;
 		sk->sk_rcvtimeo = MAX_SCHEDULE_TIMEOUT;
 	}
 	write_unlock_bh(&sk->sk_callback_lock);
