@@ -53,4 +53,5 @@ orch-stop --unload
 soon 60 tail -f --pid=$held /dev/null
 wait $held || fail "the peer saw no proper end: $(cat /tmp/held)"
 grep -q "the connection has ended" /tmp/held || fail "$(cat /tmp/held)"
+umount /tmp/ds-volume || fail "something still holds the volume"
 orch-start
