@@ -165,6 +165,17 @@ try 1 "already: orchctl status" b node join "$token" --node beta
 token b node invite --json
 token=$(echo "$token" | sed -n 's/.*"token": "\(.*\)",/\1/p')
 
+# Until each of its threads stands still.
+silence() {	# NODE
+	kill -STOP "$(cat "$dir/$1.pid")"
+	left=300
+	while grep -h "^State:" "/proc/$(cat "$dir/$1.pid")/task/"*/status |
+	    grep -qv "T (stopped)" && [ $left != 0 ]; do
+		left=$((left - 1))
+		sleep 0.1
+	done
+}
+
 # The authority is silent: a join does not keep orchd from ending.
 join_under_way() {	# NODE, of an authority that is silent
 	on "$1" node join "$token" --node gamma >"$dir/join" 2>&1 &
@@ -187,7 +198,7 @@ join_stopped() {
 	fi
 }
 
-kill -STOP "$(cat "$dir/a.pid")"
+silence a
 join_under_way c
 try 0 "has taken over" c upgrade "$ORCHD"
 join_stopped
