@@ -71,8 +71,9 @@ static const struct nla_policy orchfs_attach_nl_policy[ORCHFS_A_MSG_INCARNATION 
 };
 
 /* ORCHFS_CMD_READY */
-static const struct nla_policy orchfs_ready_nl_policy[ORCHFS_A_MSG_DURABLE + 1] = {
+static const struct nla_policy orchfs_ready_nl_policy[ORCHFS_A_MSG_LEASE_UNTIL_MS + 1] = {
 	[ORCHFS_A_MSG_DURABLE] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_LEASE_UNTIL_MS] = { .type = NLA_U64, },
 };
 
 /* ORCHFS_CMD_REPLY */
@@ -94,14 +95,16 @@ static const struct nla_policy orchfs_reply_nl_policy[ORCHFS_A_MSG_STATFS + 1] =
 };
 
 /* ORCHFS_CMD_POLL */
-static const struct nla_policy orchfs_poll_nl_policy[ORCHFS_A_MSG_DURABLE + 1] = {
+static const struct nla_policy orchfs_poll_nl_policy[ORCHFS_A_MSG_LEASE_UNTIL_MS + 1] = {
 	[ORCHFS_A_MSG_DURABLE] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_LEASE_UNTIL_MS] = { .type = NLA_U64, },
 };
 
 /* ORCHFS_CMD_INVALIDATE */
-static const struct nla_policy orchfs_invalidate_nl_policy[ORCHFS_A_MSG_NAME + 1] = {
+static const struct nla_policy orchfs_invalidate_nl_policy[ORCHFS_A_MSG_ATTR + 1] = {
 	[ORCHFS_A_MSG_NODE] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_NAME] = { .type = NLA_BINARY, .len = ORCHFS_NAME_MAX, },
+	[ORCHFS_A_MSG_ATTR] = NLA_POLICY_EXACT_LEN(ORCHFS_ATTR_LEN),
 };
 
 /* ORCHFS_CMD_LAYOUT_SET */
@@ -179,7 +182,7 @@ static const struct genl_split_ops orchfs_nl_ops[] = {
 		.doit		= orchfs_nl_ready_doit,
 		.post_doit	= orchfs_nl_post_doit,
 		.policy		= orchfs_ready_nl_policy,
-		.maxattr	= ORCHFS_A_MSG_DURABLE,
+		.maxattr	= ORCHFS_A_MSG_LEASE_UNTIL_MS,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{
@@ -197,7 +200,7 @@ static const struct genl_split_ops orchfs_nl_ops[] = {
 		.doit		= orchfs_nl_poll_doit,
 		.post_doit	= orchfs_nl_post_doit,
 		.policy		= orchfs_poll_nl_policy,
-		.maxattr	= ORCHFS_A_MSG_DURABLE,
+		.maxattr	= ORCHFS_A_MSG_LEASE_UNTIL_MS,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{
@@ -206,7 +209,7 @@ static const struct genl_split_ops orchfs_nl_ops[] = {
 		.doit		= orchfs_nl_invalidate_doit,
 		.post_doit	= orchfs_nl_post_doit,
 		.policy		= orchfs_invalidate_nl_policy,
-		.maxattr	= ORCHFS_A_MSG_NAME,
+		.maxattr	= ORCHFS_A_MSG_ATTR,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{

@@ -265,7 +265,7 @@ static int attach_serve(struct served *sv)
 	 * an answer. A refusal always finds some, and is an event like others.
 	 */
 	rc = channel_send(ch, nl_encode_durable(ch->family, ORCHFS_CMD_READY,
-						sv->told_durable), NULL);
+						sv->told_durable, 0), NULL);
 	if (!rc)
 		channel_deferred(ch, nl_ops_event, sv);
 	return rc;

@@ -438,13 +438,18 @@ struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
 }
 
 struct nl_msg *nl_encode_durable(uint16_t family, uint8_t cmd,
-				 uint64_t durable)
+				 uint64_t durable, uint64_t lease_until_ms)
 {
 	struct nl_msg *m = msg_new(family, cmd, 0, 32);
+	int rc;
 
 	if (!m)
 		return NULL;
-	return msg_end(m, nla_put_u64(m, ORCHFS_A_MSG_DURABLE, durable));
+	rc = nla_put_u64(m, ORCHFS_A_MSG_DURABLE, durable);
+	if (!rc && lease_until_ms != NL_LEASE_KEEP)
+		rc = nla_put_u64(m, ORCHFS_A_MSG_LEASE_UNTIL_MS,
+				 lease_until_ms);
+	return msg_end(m, rc);
 }
 
 struct nl_msg *nl_encode_dump(uint16_t family, uint8_t cmd)
@@ -612,11 +617,18 @@ struct nl_msg *nl_encode_layout_drop(uint16_t family, uint32_t volume)
 	return msg_end(m, nla_put_u32(m, ORCHFS_A_MSG_VOLUME, volume));
 }
 
-struct nl_msg *nl_encode_invalidate(uint16_t family, uint64_t node)
+struct nl_msg *nl_encode_invalidate(uint16_t family, uint64_t node,
+				    const struct orchfs_attr *attr)
 {
-	struct nl_msg *m = msg_new(family, ORCHFS_CMD_INVALIDATE, 0, 32);
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_INVALIDATE, 0,
+				   64 + sizeof(*attr));
+	int rc = 0;
 
 	if (!m)
 		return NULL;
-	return msg_end(m, node ? nla_put_u64(m, ORCHFS_A_MSG_NODE, node) : 0);
+	if (node)
+		rc = nla_put_u64(m, ORCHFS_A_MSG_NODE, node);
+	if (!rc && attr)
+		rc = nla_put(m, ORCHFS_A_MSG_ATTR, sizeof(*attr), attr);
+	return msg_end(m, rc);
 }

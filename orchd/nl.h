@@ -59,9 +59,14 @@ int nl_decode_handle(struct nlmsghdr *nlh, struct ns_handle *h);
 /* Encoders return NULL without memory. */
 struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
 				const char *name, uint64_t incarnation);
-/** nl_encode_durable() - ready or poll; a poll is answered if it fails. */
+#define NL_LEASE_KEEP	UINT64_MAX	/* what the kernel was told before */
+/**
+ * nl_encode_durable() - ready or poll; a poll is answered if it fails.
+ * @lease_until_ms: CLOCK_BOOTTIME until which the kernel may believe what it
+ * has cached, 0: for ever, NL_LEASE_KEEP
+ */
 struct nl_msg *nl_encode_durable(uint16_t family, uint8_t cmd,
-				 uint64_t durable);
+				 uint64_t durable, uint64_t lease_until_ms);
 struct nl_msg *nl_encode_dump(uint16_t family, uint8_t cmd);
 /** nl_encode_reply() - @fd: of the layout; @statfs: NULL or the answer. */
 struct nl_msg *nl_encode_reply(uint16_t family, uint64_t id,
@@ -72,6 +77,11 @@ struct nl_msg *nl_encode_layout_set(uint16_t family, uint64_t id,
 				    const struct op_layout *layout, int fd,
 				    uint32_t timeout_ms);
 struct nl_msg *nl_encode_layout_drop(uint16_t family, uint32_t volume);
-struct nl_msg *nl_encode_invalidate(uint16_t family, uint64_t node);
+/**
+ * nl_encode_invalidate() - @node: 0 for the whole namespace; @attr: NULL, or
+ * with nlink 0 when the inode has lost its last name
+ */
+struct nl_msg *nl_encode_invalidate(uint16_t family, uint64_t node,
+				    const struct orchfs_attr *attr);
 
 #endif

@@ -70,6 +70,7 @@ const struct nla_policy orchfs_msg_nl_policy[ORCHFS_A_MSG_MAX + 1] = {
 	[ORCHFS_A_MSG_LEASE_MS] = { .type = NLA_U32 },
 	[ORCHFS_A_MSG_REASON] = { .type = NLA_U32 },
 	[ORCHFS_A_MSG_SERVER] = { .type = NLA_NESTED },
+	[ORCHFS_A_MSG_LEASE_UNTIL_MS] = { .type = NLA_U64 },
 };
 
 const struct nla_policy orchfs_entry_nl_policy[ORCHFS_A_ENTRY_MAX + 1] = {

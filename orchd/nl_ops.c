@@ -195,8 +195,8 @@ void nl_ops_poll(struct served *sv)
 
 	sv->ch.overrun = false;
 	rc = channel_send(&sv->ch, nl_encode_durable(sv->ch.family,
-						     ORCHFS_CMD_POLL, durable),
-			  NULL);
+						     ORCHFS_CMD_POLL, durable,
+						     NL_LEASE_KEEP), NULL);
 	if (rc < 0)
 		log_warn(sv->name, "cannot poll the kernel: %s",
 			 strerror(-rc));

@@ -320,16 +320,65 @@ static void test_attach(void **state)
 			    "studio");
 	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_INCARNATION]), 77);
 	nlmsg_free(m);
-	m = nl_encode_durable(FAMILY, ORCHFS_CMD_POLL, 5);
-	parse(m, ORCHFS_CMD_POLL, tb);
-	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_DURABLE]), 5);
-	assert_false(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
-	nlmsg_free(m);
-	m = nl_encode_durable(FAMILY, ORCHFS_CMD_READY, 5);
-	assert_false(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
-	nlmsg_free(m);
 	m = nl_encode_dump(FAMILY, ORCHFS_CMD_HANDLES);
 	assert_true((nlmsg_hdr(m)->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP);
+	nlmsg_free(m);
+}
+
+static void test_durable(void **state)
+{
+	static const struct {
+		uint8_t cmd;
+		uint64_t lease;
+	} cases[] = {
+		{ ORCHFS_CMD_POLL, NL_LEASE_KEEP }, { ORCHFS_CMD_POLL, 0 },
+		{ ORCHFS_CMD_READY, 0 }, { ORCHFS_CMD_READY, 123456789012 },
+	};
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1], *lease;
+	struct nl_msg *m;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		m = nl_encode_durable(FAMILY, cases[i].cmd, 5,
+				      cases[i].lease);
+		parse(m, cases[i].cmd, tb);
+		assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_DURABLE]), 5);
+		assert_false(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
+		lease = tb[ORCHFS_A_MSG_LEASE_UNTIL_MS];
+		if (cases[i].lease == NL_LEASE_KEEP) {
+			assert_null(lease);
+		} else {
+			assert_non_null(lease);
+			assert_true(nla_get_u64(lease) == cases[i].lease);
+		}
+		nlmsg_free(m);
+	}
+}
+
+static void test_invalidate(void **state)
+{
+	const struct orchfs_attr attr = { .ino = 9, .change = 4,
+					  .mode = 0100644 };
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+	struct nl_msg *m;
+
+	(void)state;
+	m = nl_encode_invalidate(FAMILY, 0, NULL);
+	parse(m, ORCHFS_CMD_INVALIDATE, tb);
+	assert_null(tb[ORCHFS_A_MSG_NODE]);
+	assert_null(tb[ORCHFS_A_MSG_ATTR]);
+	nlmsg_free(m);
+	m = nl_encode_invalidate(FAMILY, 9, NULL);
+	parse(m, ORCHFS_CMD_INVALIDATE, tb);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_NODE]), 9);
+	assert_null(tb[ORCHFS_A_MSG_ATTR]);
+	nlmsg_free(m);
+	m = nl_encode_invalidate(FAMILY, 9, &attr);
+	parse(m, ORCHFS_CMD_INVALIDATE, tb);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_NODE]), 9);
+	assert_int_equal(nla_len(tb[ORCHFS_A_MSG_ATTR]), sizeof(attr));
+	assert_memory_equal(nla_data(tb[ORCHFS_A_MSG_ATTR]), &attr,
+			    sizeof(attr));
 	nlmsg_free(m);
 }
 
@@ -485,6 +534,8 @@ int main(void)
 		cmocka_unit_test(test_request_damage),
 		cmocka_unit_test(test_notices),
 		cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_durable),
+		cmocka_unit_test(test_invalidate),
 		cmocka_unit_test(test_reply_layout),
 		cmocka_unit_test(test_reply_listing),
 		cmocka_unit_test(test_reply_value),

@@ -24,7 +24,9 @@
 #define ORCHFS_ATTR_SYNC	(1U << 8)
 #define ORCHFS_ATTR_PROJINHERIT	(1U << 9)	/* of a directory */
 #define ORCHFS_ATTR_SETTABLE	(0x3f0U)
-#define ORCHFS_ATTR_ALL		(0x3ffU)
+/* Size, blocks, mtime and ctime change on other nodes without notice. */
+#define ORCHFS_ATTR_LIVE	(1U << 10)
+#define ORCHFS_ATTR_ALL		(0x7ffU)
 
 /* Mask of setattr and note-attr: which members of attr are meant */
 #define ORCHFS_SET_MODE		(1U << 0)
