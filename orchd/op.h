@@ -29,6 +29,7 @@ struct op_xattr {
 #define OP_XATTRS_MAX	4
 
 struct op_req {
+	uint32_t origin;	/* node; 0: this machine's own kernel */
 	uint64_t id;
 	uint32_t kind;		/* enum orchfs_kind */
 	uint32_t flags;		/* ORCHFS_REQ_FLAG_* */
@@ -62,13 +63,20 @@ struct op_entry {
 	struct op_name target;
 };
 
-/* Where one instance lies; nl.c opens the file and sends its descriptor. */
+#define OP_TOKEN_LEN	120	/* remote.md, "Tokens" */
+
+/*
+ * Where one instance lies. This machine's kernel gets its file's descriptor,
+ * another node's the node that is its home and a token for that.
+ */
 struct op_layout {
 	uint64_t generation;
 	uint64_t version;
 	uint64_t instance;
 	uint32_t volume;
 	bool writable;
+	uint32_t home;		/* node of the volume; 0: this machine */
+	uint8_t token[OP_TOKEN_LEN];	/* with a home */
 	/* what the kernel holds if this one can't be sent; 0: none */
 	uint64_t held, held_instance;
 	bool written;		/* before it was granted */
