@@ -14,6 +14,7 @@
 #include "arena.h"
 #include "config.h"
 #include "ctl.h"
+#include "data.h"
 #include "log.h"
 #include "peer.h"
 #include "peer_conn.h"
@@ -248,6 +249,8 @@ void cluster_start(struct served *sv)
 	} else {
 		start(sv, cl);
 	}
+	if (data_start(sv) < 0)
+		log_err(sv->name, "cluster: out of memory");
 }
 
 void cluster_stop(struct served *sv)

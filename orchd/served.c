@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "cluster.h"
+#include "data.h"
 #include "export.h"
 #include "log.h"
 #include "mover.h"
@@ -525,6 +526,7 @@ void served_free(struct served *sv)
 {
 	work_queue_destroy(&sv->queue);
 	arena_free(sv->arena);
+	data_free(sv);
 	free(sv->recent);
 	free(sv);
 }

@@ -167,6 +167,7 @@ struct served {
 	bool agent;			/* does not change */
 	char boot_id[64];
 	struct cluster *cluster;	/* changes under lock; cluster.h */
+	struct data *data;		/* of a cluster's; data.h */
 	uint64_t start_txn;		/* last of the store when it was opened */
 	uint64_t damaged;		/* backing files missing */
 
