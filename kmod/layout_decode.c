@@ -67,10 +67,10 @@ static int decode_mirror(const struct nlattr *nest, bool writable,
 			 struct orchfs_mirror *m,
 			 struct netlink_ext_ack *extack)
 {
-	struct nlattr *tb[ORCHFS_A_MIRROR_FD + 1];
+	struct nlattr *tb[ORCHFS_A_MIRROR_TOKEN + 1];
 	int ret;
 
-	ret = nla_parse_nested(tb, ORCHFS_A_MIRROR_FD, nest,
+	ret = nla_parse_nested(tb, ORCHFS_A_MIRROR_TOKEN, nest,
 			       orchfs_mirror_nl_policy, extack);
 	if (ret)
 		return ret;

@@ -13,11 +13,15 @@ const struct nla_policy orchfs_entry_nl_policy[ORCHFS_A_ENTRY_TARGET + 1] = {
 	[ORCHFS_A_ENTRY_TARGET] = { .type = NLA_BINARY, .len = ORCHFS_TARGET_MAX, },
 };
 
-const struct nla_policy orchfs_mirror_nl_policy[ORCHFS_A_MIRROR_FD + 1] = {
-	[ORCHFS_A_MIRROR_KIND] = NLA_POLICY_RANGE(NLA_U32, 1, 1),
+const struct nla_policy orchfs_mirror_nl_policy[ORCHFS_A_MIRROR_TOKEN + 1] = {
+	[ORCHFS_A_MIRROR_KIND] = NLA_POLICY_RANGE(NLA_U32, 1, 2),
 	[ORCHFS_A_MIRROR_VOLUME] = { .type = NLA_U32, },
 	[ORCHFS_A_MIRROR_INSTANCE] = { .type = NLA_U64, },
 	[ORCHFS_A_MIRROR_FD] = { .type = NLA_U32, },
+	[ORCHFS_A_MIRROR_PEER] = { .type = NLA_U32, },
+	[ORCHFS_A_MIRROR_NODE] = { .type = NLA_U64, },
+	[ORCHFS_A_MIRROR_VERSION] = { .type = NLA_U64, },
+	[ORCHFS_A_MIRROR_TOKEN] = NLA_POLICY_EXACT_LEN(ORCHFS_MIRROR_TOKEN_LEN),
 };
 
 const struct nla_policy orchfs_segment_nl_policy[ORCHFS_A_SEGMENT_MIRROR + 1] = {

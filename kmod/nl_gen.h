@@ -10,7 +10,7 @@
 #include <linux/orchfs_nl.h>
 
 extern const struct nla_policy orchfs_entry_nl_policy[ORCHFS_A_ENTRY_TARGET + 1];
-extern const struct nla_policy orchfs_mirror_nl_policy[ORCHFS_A_MIRROR_FD + 1];
+extern const struct nla_policy orchfs_mirror_nl_policy[ORCHFS_A_MIRROR_TOKEN + 1];
 extern const struct nla_policy orchfs_segment_nl_policy[ORCHFS_A_SEGMENT_MIRROR + 1];
 extern const struct nla_policy orchfs_layout_nl_policy[ORCHFS_A_LAYOUT_SEGMENT + 1];
 extern const struct nla_policy orchfs_counter_nl_policy[ORCHFS_A_COUNTER_ERRORS + 1];

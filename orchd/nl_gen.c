@@ -98,6 +98,10 @@ const struct nla_policy orchfs_mirror_nl_policy[ORCHFS_A_MIRROR_MAX + 1] = {
 	[ORCHFS_A_MIRROR_VOLUME] = { .type = NLA_U32 },
 	[ORCHFS_A_MIRROR_INSTANCE] = { .type = NLA_U64 },
 	[ORCHFS_A_MIRROR_FD] = { .type = NLA_U32 },
+	[ORCHFS_A_MIRROR_PEER] = { .type = NLA_U32 },
+	[ORCHFS_A_MIRROR_NODE] = { .type = NLA_U64 },
+	[ORCHFS_A_MIRROR_VERSION] = { .type = NLA_U64 },
+	[ORCHFS_A_MIRROR_TOKEN] = { .minlen = ORCHFS_MIRROR_TOKEN_LEN, .maxlen = ORCHFS_MIRROR_TOKEN_LEN },
 };
 
 const struct nla_policy orchfs_counter_nl_policy[ORCHFS_A_COUNTER_MAX + 1] = {
@@ -161,6 +165,7 @@ const char *orchfs_mirror_kind_name(uint32_t value)
 {
 	static const char *const names[] = {
 		[ORCHFS_MIRROR_KIND_LOCAL] = "local",
+		[ORCHFS_MIRROR_KIND_REMOTE] = "remote",
 	};
 
 	if (value >= sizeof(names) / sizeof(names[0]))

@@ -17,6 +17,7 @@
 #define ORCHFS_TIME_LEN	16
 #define ORCHFS_STATFS_LEN	64
 #define ORCHFS_KEY_LEN	32
+#define ORCHFS_MIRROR_TOKEN_LEN	120
 
 /**
  * enum orchfs_kind - What a request asks for, and what a notice tells.
@@ -97,8 +98,14 @@ enum orchfs_req_flag {
 	ORCHFS_REQ_FLAG_UNSEEN = 16384,
 };
 
+/**
+ * enum orchfs_mirror_kind
+ * @ORCHFS_MIRROR_KIND_LOCAL: A backing file on this node, by descriptor.
+ * @ORCHFS_MIRROR_KIND_REMOTE: On another node's data server, by token.
+ */
 enum orchfs_mirror_kind {
 	ORCHFS_MIRROR_KIND_LOCAL = 1,
+	ORCHFS_MIRROR_KIND_REMOTE,
 };
 
 /**
@@ -240,6 +247,10 @@ enum {
 	ORCHFS_A_MIRROR_VOLUME,
 	ORCHFS_A_MIRROR_INSTANCE,
 	ORCHFS_A_MIRROR_FD,
+	ORCHFS_A_MIRROR_PEER,
+	ORCHFS_A_MIRROR_NODE,
+	ORCHFS_A_MIRROR_VERSION,
+	ORCHFS_A_MIRROR_TOKEN,
 
 	__ORCHFS_A_MIRROR_MAX,
 	ORCHFS_A_MIRROR_MAX = (__ORCHFS_A_MIRROR_MAX - 1)
