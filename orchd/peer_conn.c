@@ -50,7 +50,7 @@ void conn_watch(struct peer_conn *c)
 
 	if (c->state == PEER_CONNECTING) {
 		events = EPOLLOUT;
-	} else if (c->state == PEER_HANDSHAKE) {
+	} else if (c->state == PEER_HANDSHAKE || c->state == PEER_LEAVING) {
 		events = c->want_write ? EPOLLOUT : EPOLLIN;
 	} else if (c->state == PEER_CLOSING) {
 		events = EPOLLIN;
@@ -64,7 +64,7 @@ void conn_watch(struct peer_conn *c)
 }
 
 struct peer_conn *conn_new(struct peer_set *s, int fd, bool server,
-			   const struct address *a)
+			   const struct address *a, uint32_t data_to)
 {
 	struct peer_conn *c = calloc(1, sizeof(*c));
 
@@ -73,6 +73,7 @@ struct peer_conn *conn_new(struct peer_set *s, int fd, bool server,
 	c->set = s;
 	c->id = ++s->next_id;
 	c->server = server;
+	c->data_to = data_to;
 	c->state = server ? PEER_HANDSHAKE : PEER_CONNECTING;
 	c->source.fd = fd;
 	c->source.fn = conn_event;
@@ -82,7 +83,8 @@ struct peer_conn *conn_new(struct peer_set *s, int fd, bool server,
 	c->out_tail = &c->out;
 	c->deadline = peer_now() + PEER_HELLO_MS;
 	c->ssl = peer_tls_session(s->tls, fd, server);
-	if (!c->ssl || loop_add(s->loop, &c->source, 0) < 0) {
+	if (!c->ssl || (data_to && !peer_tls_data(c->ssl)) ||
+	    loop_add(s->loop, &c->source, 0) < 0) {
 		SSL_free(c->ssl);
 		free(c);
 		return NULL;
@@ -113,8 +115,10 @@ void conn_free(struct peer_conn *c)
 	for (p = &c->set->conns; *p != c; p = &(*p)->next)
 		;
 	*p = c->next;
-	loop_del(c->set->loop, &c->source);
-	close(c->source.fd);
+	if (c->source.fd >= 0) {
+		loop_del(c->set->loop, &c->source);
+		close(c->source.fd);
+	}
 	SSL_free(c->ssl);
 	frame_in_free(&c->in);
 	free_out(c);
@@ -185,7 +189,8 @@ int conn_send(struct peer_conn *c, const peer_frame *f)
 
 static bool alive(const struct peer_conn *c)
 {
-	return c->state == PEER_HELLO || c->state == PEER_UP;
+	return c->state == PEER_HELLO || c->state == PEER_UP ||
+	       c->state == PEER_LEAVING;
 }
 
 /* Best effort: it is told why. */
@@ -250,17 +255,70 @@ static int send_hello(struct peer_conn *c)
 	return conn_send(c, &f);
 }
 
-/* The handshake is done: who is it? */
-static int identify(struct peer_conn *c)
+/* Say close_notify, behind which nothing of ours is TLS. */
+static int leave(struct peer_conn *c)
+{
+	int n, e;
+
+	ERR_clear_error();
+	n = SSL_shutdown(c->ssl);
+	e = n < 0 ? SSL_get_error(c->ssl, n) : SSL_ERROR_NONE;
+	c->want_write = e == SSL_ERROR_WANT_WRITE;
+	if (n >= 0 || c->want_write)
+		return 0;
+	return peer_tls_why(c->ssl, c->server, c->why, sizeof(c->why));
+}
+
+/*
+ * One for data. The server says no by a bye, yes by its close_notify; the
+ * client's is its own yes. OpenSSL reads record by record, so what comes behind
+ * the peer's close_notify stays in the socket, for who gets it.
+ */
+static int begin_leaving(struct peer_conn *c)
+{
+	struct peer_set *s = c->set;
+	int rc;
+
+	c->state = PEER_LEAVING;
+	c->want_write = false;
+	if (!s->ops->data)
+		return because(c, -EPROTO, "it takes no connections for data");
+	if (!c->server)
+		return c->node == c->data_to ? 0 :
+		       because(c, -EKEYREJECTED, "node %u answers there, not "
+			       "node %u", c->node, c->data_to);
+	if (!c->node)
+		return because(c, -EACCES, "it has no certificate: join the "
+			       "cluster first");
+	rc = s->ops->admit(s, c, c->why, sizeof(c->why));
+	return rc < 0 ? rc : leave(c);
+}
+
+/* Is it a connection for data? -EPROTO: neither that nor a link. */
+static int is_data(const struct peer_conn *c)
 {
 	const unsigned char *proto;
 	unsigned int len;
-	X509 *x;
-	int rc = 0;
+	bool data;
 
 	SSL_get0_alpn_selected(c->ssl, &proto, &len);
-	if (len != strlen(PEER_ALPN) || memcmp(proto, PEER_ALPN, len))
-		return because(c, -EPROTO, "it does not speak " PEER_ALPN);
+	data = len == strlen(PEER_ALPN_DATA) &&
+	       !memcmp(proto, PEER_ALPN_DATA, len);
+	if (!data && (len != strlen(PEER_ALPN) ||
+		      memcmp(proto, PEER_ALPN, len)))
+		return -EPROTO;
+	return c->server || data == (c->data_to != 0) ? data : -EPROTO;
+}
+
+/* The handshake is done: who is it? */
+static int identify(struct peer_conn *c)
+{
+	int rc = 0, data = is_data(c);
+	X509 *x;
+
+	if (data < 0)
+		return because(c, data, "it does not speak %s", c->data_to ?
+			       PEER_ALPN_DATA : PEER_ALPN);
 	x = SSL_get1_peer_certificate(c->ssl);
 	if (x && SSL_get_verify_result(c->ssl) != X509_V_OK)
 		rc = -EKEYREJECTED;
@@ -274,6 +332,8 @@ static int identify(struct peer_conn *c)
 	if (rc < 0)
 		return because(c, rc, "its certificate is of no node of this "
 			       "namespace");
+	if (data)
+		return begin_leaving(c);
 	if (!c->node)
 		c->end = peer_now() + PEER_JOIN_MS;
 	c->state = PEER_HELLO;
@@ -443,6 +503,9 @@ static int hear(struct peer_conn *c, peer_frame *f, size_t size)
 
 	if (body == PEER_BODY(BYE)) {
 		rc = hear_bye(c, f->bye);
+	} else if (c->state == PEER_LEAVING) {
+		rc = because(c, -EBADMSG, "it has sent what is no bye on a "
+			     "connection for data");
 	} else if (c->state == PEER_HELLO) {
 		rc = body == PEER_BODY(HELLO) ? hear_hello(c, f->hello) :
 		     because(c, -EBADMSG, "its first message is no hello");
@@ -514,6 +577,8 @@ static int receive(struct peer_conn *c)
 		e = SSL_get_error(c->ssl, 0);
 		if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE)
 			return 0;
+		if (e == SSL_ERROR_ZERO_RETURN && c->state == PEER_LEAVING)
+			return 0;
 		if (e == SSL_ERROR_ZERO_RETURN)
 			return because(c, -ECONNRESET, "the connection was "
 				       "closed");
@@ -521,6 +586,33 @@ static int receive(struct peer_conn *c)
 				    sizeof(c->why));
 	}
 	return rc;
+}
+
+/* Return: 1 when the socket was handed over: @c is gone. */
+static int leaving(struct peer_conn *c)
+{
+	struct peer_set *s = c->set;
+	int fd, rc = 0;
+
+	if (c->want_write)
+		rc = leave(c);
+	if (rc || c->want_write)
+		return rc;
+	if (!(SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN))
+		rc = receive(c);
+	if (rc || !(SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN))
+		return rc;
+	if (!(SSL_get_shutdown(c->ssl) & SSL_SENT_SHUTDOWN))
+		rc = leave(c);
+	if (rc || c->want_write)
+		return rc;
+	fd = c->source.fd;
+	loop_del(s->loop, &c->source);
+	c->source.fd = -1;
+	s->nr_new--;
+	s->ops->data(s, c, fd);
+	conn_free(c);
+	return 1;
 }
 
 /* What it had on the way is thrown away, or it wouldn't get our last words. */
@@ -547,8 +639,12 @@ static void conn_event(struct loop_source *s, uint32_t events)
 		rc = connected(c);
 	else if (c->state == PEER_HANDSHAKE)
 		rc = handshake(c);
+	else if (c->state == PEER_LEAVING)
+		rc = leaving(c);
 	else if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
 		rc = receive(c);
+	if (rc == 1)
+		return;
 	if (!rc && alive(c))
 		rc = flush(c);
 	if (rc < 0)

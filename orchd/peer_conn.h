@@ -35,6 +35,7 @@ enum peer_state {
 	PEER_HANDSHAKE,
 	PEER_HELLO,
 	PEER_UP,
+	PEER_LEAVING,		/* it is for data: until both close_notify */
 	PEER_CLOSING,		/* until the other end has read the bye */
 };
 
@@ -71,6 +72,7 @@ struct peer_conn {
 	SSL *ssl;
 	enum peer_state state;
 	bool server;
+	uint32_t data_to;		/* dialled for data, to this node */
 	uint64_t id;			/* of this set, never used again */
 	struct address address;
 	char address_text[NS_NODE_ADDRESS];
@@ -114,6 +116,11 @@ struct peer_ops {
 			peer_frame *f, size_t size);
 	/* once for each, also one that never was up */
 	void (*closed)(struct peer_set *s, struct peer_conn *c, int rc);
+	/*
+	 * of admitted node c->node: TLS has ended, the plain socket @fd is
+	 * the owner's. NULL: it takes no such connections
+	 */
+	void (*data)(struct peer_set *s, struct peer_conn *c, int fd);
 	/* one more than there may be */
 	void (*turned_away)(struct peer_set *s, const char *address,
 			    const char *why);
@@ -143,6 +150,8 @@ void peer_accept(struct peer_set *s, int fd, const struct address *a);
 int peer_dial(struct peer_set *s, const struct address *a);
 /** peer_tick() - deadlines; at least twice a second */
 void peer_tick(struct peer_set *s);
+/** peer_dial_data() - the same for data: its end is data() or closed() */
+int peer_dial_data(struct peer_set *s, const struct address *a, uint32_t node);
 struct peer_conn *peer_find(struct peer_set *s, uint64_t id);
 /** peer_of_node() - its link that is up, or NULL */
 struct peer_conn *peer_of_node(struct peer_set *s, uint32_t node);
@@ -161,7 +170,7 @@ void peer_end(struct peer_conn *c, int rc, const char *why);
 
 /* peer_conn.c: for peer_set.c */
 struct peer_conn *conn_new(struct peer_set *s, int fd, bool server,
-			   const struct address *a);
+			   const struct address *a, uint32_t data_to);
 void conn_free(struct peer_conn *c);
 void conn_end(struct peer_conn *c, int rc);
 void conn_watch(struct peer_conn *c);

@@ -82,7 +82,7 @@ void peer_accept(struct peer_set *s, int fd, const struct address *a)
 		      "are not authenticated";
 	if (!why) {
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		c = conn_new(s, fd, true, a);
+		c = conn_new(s, fd, true, a, 0);
 		why = "out of memory";
 	}
 	if (c) {
@@ -94,7 +94,7 @@ void peer_accept(struct peer_set *s, int fd, const struct address *a)
 	close(fd);
 }
 
-int peer_dial(struct peer_set *s, const struct address *a)
+static int dial(struct peer_set *s, const struct address *a, uint32_t data_to)
 {
 	struct peer_conn *c;
 	int fd, one = 1;
@@ -111,13 +111,23 @@ int peer_dial(struct peer_set *s, const struct address *a)
 		close(fd);
 		return rc;
 	}
-	c = conn_new(s, fd, false, a);
+	c = conn_new(s, fd, false, a, data_to);
 	if (!c) {
 		close(fd);
 		return -ENOMEM;
 	}
 	conn_watch(c);
 	return 0;
+}
+
+int peer_dial(struct peer_set *s, const struct address *a)
+{
+	return dial(s, a, 0);
+}
+
+int peer_dial_data(struct peer_set *s, const struct address *a, uint32_t node)
+{
+	return dial(s, a, node);
 }
 
 struct peer_conn *peer_find(struct peer_set *s, uint64_t id)

@@ -12,6 +12,8 @@
 #define CHAIN_DEPTH	1
 
 static const uint8_t alpn[] = "\x08" PEER_ALPN;
+static const uint8_t alpn_data[] = "\x0d" PEER_ALPN_DATA;
+static const uint8_t alpn_served[] = "\x08" PEER_ALPN "\x0d" PEER_ALPN_DATA;
 
 struct peer_tls {
 	atomic_int refs;
@@ -28,8 +30,9 @@ static int select_alpn(SSL *ssl, const unsigned char **out,
 
 	(void)ssl;
 	(void)arg;
-	if (SSL_select_next_proto(&sel, out_len, alpn, sizeof(alpn) - 1, in,
-				  in_len) != OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto(&sel, out_len, alpn_served,
+				  sizeof(alpn_served) - 1, in, in_len) !=
+	    OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = sel;
 	return SSL_TLSEXT_ERR_OK;
@@ -151,6 +154,11 @@ SSL *peer_tls_session(struct peer_tls *t, int fd, bool server)
 	else
 		SSL_set_connect_state(ssl);
 	return ssl;
+}
+
+bool peer_tls_data(SSL *ssl)
+{
+	return !SSL_set_alpn_protos(ssl, alpn_data, sizeof(alpn_data) - 1);
 }
 
 static const struct {

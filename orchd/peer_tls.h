@@ -11,6 +11,7 @@
 #include "cluster_pki.h"
 
 #define PEER_ALPN	"orchfs/1"
+#define PEER_ALPN_DATA	"orchfs-data/1"	/* for the kernels */
 
 /* One node's credentials for both ends; not changed once made. */
 struct peer_tls;
@@ -28,6 +29,8 @@ void peer_tls_put(struct peer_tls *t);
 
 /** peer_tls_session() - one connection's, on @fd; NULL without memory. */
 SSL *peer_tls_session(struct peer_tls *t, int fd, bool server);
+/** peer_tls_data() - a client's, before the handshake: PEER_ALPN_DATA. */
+bool peer_tls_data(SSL *ssl);
 /**
  * peer_tls_why() - what the last call that failed on @ssl failed of
  * Clears the thread's queue of errors. Return: -errno that fits.
