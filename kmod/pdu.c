@@ -43,7 +43,8 @@ static const struct pdu_rule request_rules[ORCHFS_NR_OPS] = {
 		.count_min = 1, .count_max = ORCHFS_PDU_DATA_MAX,
 	},
 	[ORCHFS_OP_WRITE] = {
-		.flags = ORCHFS_PDU_DATA_CRC | ORCHFS_PDU_FUA,
+		.flags = ORCHFS_PDU_DATA_CRC | ORCHFS_PDU_FUA |
+			ORCHFS_PDU_APPEND,
 		.handle = true, .offset = true,
 		.data_min = 1, .data_max = ORCHFS_PDU_DATA_MAX,
 	},
@@ -65,7 +66,7 @@ static const struct pdu_rule reply_rules[ORCHFS_NR_OPS] = {
 		.data_max = ORCHFS_PDU_DATA_MAX,
 	},
 	[ORCHFS_OP_WRITE] = {
-		.verifier = true,
+		.flags = ORCHFS_PDU_APPEND, .offset = true, .verifier = true,
 		.count_min = 1, .count_max = ORCHFS_PDU_DATA_MAX,
 	},
 	[ORCHFS_OP_COMMIT] = { .verifier = true },
@@ -76,6 +77,18 @@ static const struct pdu_rule reply_rules[ORCHFS_NR_OPS] = {
 	[ORCHFS_OP_TRUNCATE] = { .verifier = true },
 	[ORCHFS_OP_PING] = {},
 };
+
+/*
+ * Where an append begins is for the server to say: a request has no offset
+ * then, and no other reply to a WRITE has one.
+ */
+static bool pdu_offset_allowed(const struct orchfs_pdu *pdu)
+{
+	bool append = pdu->flags & ORCHFS_PDU_APPEND;
+
+	return pdu->opcode != ORCHFS_OP_WRITE ||
+		append == !!(pdu->flags & ORCHFS_PDU_REPLY);
+}
 
 /* Of a reply that tells an error. */
 static const struct pdu_rule error_rule;
@@ -159,7 +172,8 @@ static int pdu_check(const struct orchfs_pdu *pdu, const struct pdu_rule *rule)
 
 	if (pdu->flags & ~(rule->flags | ORCHFS_PDU_REPLY))
 		return ORCHFS_REASON_FLAGS;
-	if ((pdu->handle && !rule->handle) || (pdu->offset && !rule->offset) ||
+	if ((pdu->handle && !rule->handle) ||
+	    (pdu->offset && !(rule->offset && pdu_offset_allowed(pdu))) ||
 	    (pdu->verifier && !rule->verifier) ||
 	    (pdu->count && !rule->count_max) ||
 	    (pdu->data_len && !rule->data_max) ||

@@ -169,18 +169,22 @@ static int run_write(struct orchfs_serve_req *req)
 {
 	unsigned int pflags = current->flags & PF_LOCAL_THROTTLE;
 	rwf_t flags = req->pdu.flags & ORCHFS_PDU_FUA ? RWF_DSYNC : 0;
+	bool append = req->pdu.flags & ORCHFS_PDU_APPEND;
 	u32 len = req->pdu.data_len, done = 0;
 	loff_t pos = req->pdu.offset;
 	struct iov_iter iter;
 	ssize_t ret;
 
+	if (append)
+		flags |= RWF_APPEND;
 	iov_iter_bvec(&iter, ITER_SOURCE, req->bv, req->nr_bv, len);
 	current->flags |= PF_LOCAL_THROTTLE;
 	do {
 		ret = vfs_iter_write(req->handle->file, &iter, &pos, flags);
 		if (ret > 0)
 			done += ret;
-	} while (ret > 0 && done < len);
+		/* others may append between two */
+	} while (ret > 0 && done < len && !append);
 	current_restore_flags(pflags, PF_LOCAL_THROTTLE);
 	orchfs_conn_release_data(req);
 	/* the error may be that of data which was acknowledged before */
@@ -190,6 +194,10 @@ static int run_write(struct orchfs_serve_req *req)
 		return ret ?: -EIO;
 	atomic64_add(done, &req->conn->bytes_written);
 	req->reply.count = done;
+	if (append) {
+		req->reply.flags = ORCHFS_PDU_APPEND;
+		req->reply.offset = pos - done;
+	}
 	return 0;
 }
 

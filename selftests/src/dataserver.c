@@ -88,6 +88,27 @@ static void model_write(struct model *m)
 		m->size = offset + len;
 }
 
+static void model_append(struct model *m)
+{
+	static u8 buf[9000];
+	struct orchfs_pdu pdu = {
+		.opcode = ORCHFS_OP_WRITE, .handle = m->handle,
+		.flags = ORCHFS_PDU_APPEND,
+		.data_len = 1 + below(&ds_rng, sizeof(buf)),
+	};
+
+	if (pdu.data_len > MODEL_LEN - m->size)
+		return;
+	fill(buf, pdu.data_len);
+	must(!peer_call(&m->p, &pdu, buf, m->a), "append");
+	must(m->a->pdu.count == pdu.data_len && m->a->pdu.offset == m->size,
+	     "%u bytes were appended at %llu, should be %u at %u",
+	     m->a->pdu.count, (unsigned long long)m->a->pdu.offset,
+	     pdu.data_len, m->size);
+	memcpy(m->data + m->size, buf, pdu.data_len);
+	m->size += pdu.data_len;
+}
+
 static void model_truncate(struct model *m)
 {
 	struct orchfs_pdu pdu = {
@@ -137,7 +158,7 @@ static void test_contents(void)
 {
 	static void (*const ops[])(struct model *m) = {
 		model_read, model_read, model_write, model_write, model_commit,
-		model_truncate, model_getattr,
+		model_append, model_truncate, model_getattr,
 	};
 	struct model m = { .data = xalloc(MODEL_LEN + ORCHFS_PDU_DATA_MAX) };
 	u8 *buf = xalloc(MODEL_LEN);

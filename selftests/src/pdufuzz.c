@@ -63,10 +63,15 @@ static void one(const uint8_t *buf, size_t len)
 		check_header(buf, len, &p);
 		must(!(p.flags & ORCHFS_PDU_REPLY) && !p.status, buf, len);
 		must((p.opcode == ORCHFS_OP_READ) == !!p.count, buf, len);
+		must(!(p.flags & ORCHFS_PDU_APPEND) ||
+		     (p.opcode == ORCHFS_OP_WRITE && !p.offset), buf, len);
 	}
 	reply = orchfs_pdu_decode_reply(buf, len, &p);
-	if (!reply)
+	if (!reply) {
 		check_header(buf, len, &p);
+		must(!p.offset || (p.opcode == ORCHFS_OP_WRITE &&
+				   p.flags & ORCHFS_PDU_APPEND), buf, len);
+	}
 	must(request || reply, buf, len);
 	if (!orchfs_hello_decode(buf, len, &h))
 		must(h.version_min <= h.version_max, buf, len);

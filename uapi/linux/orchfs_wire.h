@@ -38,6 +38,7 @@ enum {
 #define ORCHFS_PDU_REPLY	0x1
 #define ORCHFS_PDU_DATA_CRC	0x2
 #define ORCHFS_PDU_FUA		0x4
+#define ORCHFS_PDU_APPEND	0x8	/* WRITE: where the file ends */
 
 /* rights of a token */
 #define ORCHFS_RIGHT_READ	0x1
