@@ -38,13 +38,13 @@ const struct nla_policy orchfs_layout_nl_policy[ORCHFS_A_LAYOUT_SEGMENT + 1] = {
 };
 
 const struct nla_policy orchfs_counter_nl_policy[ORCHFS_A_COUNTER_ERRORS + 1] = {
-	[ORCHFS_A_COUNTER_KIND] = NLA_POLICY_RANGE(NLA_U32, 1, 19),
+	[ORCHFS_A_COUNTER_KIND] = NLA_POLICY_RANGE(NLA_U32, 1, 20),
 	[ORCHFS_A_COUNTER_COUNT] = { .type = NLA_U64, },
 	[ORCHFS_A_COUNTER_ERRORS] = { .type = NLA_U64, },
 };
 
 const struct nla_policy orchfs_note_nl_policy[ORCHFS_A_NOTE_ATTR + 1] = {
-	[ORCHFS_A_NOTE_KIND] = NLA_POLICY_RANGE(NLA_U32, 1, 19),
+	[ORCHFS_A_NOTE_KIND] = NLA_POLICY_RANGE(NLA_U32, 1, 20),
 	[ORCHFS_A_NOTE_NODE] = { .type = NLA_U64, },
 	[ORCHFS_A_NOTE_GENERATION] = { .type = NLA_U64, },
 	[ORCHFS_A_NOTE_SESSION] = { .type = NLA_U64, },
@@ -81,10 +81,10 @@ static const struct nla_policy orchfs_ready_nl_policy[ORCHFS_A_MSG_LEASE_UNTIL_M
 };
 
 /* ORCHFS_CMD_REPLY */
-static const struct nla_policy orchfs_reply_nl_policy[ORCHFS_A_MSG_STATFS + 1] = {
+static const struct nla_policy orchfs_reply_nl_policy[ORCHFS_A_MSG_LOCK + 1] = {
 	[ORCHFS_A_MSG_REQUEST_ID] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_STATUS] = { .type = NLA_S32, },
-	[ORCHFS_A_MSG_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0x7fff),
+	[ORCHFS_A_MSG_FLAGS] = NLA_POLICY_MASK(NLA_U32, 0xffff),
 	[ORCHFS_A_MSG_TXN] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_DURABLE] = { .type = NLA_U64, },
 	[ORCHFS_A_MSG_NAME] = { .type = NLA_BINARY, .len = ORCHFS_NAME_MAX, },
@@ -96,6 +96,7 @@ static const struct nla_policy orchfs_reply_nl_policy[ORCHFS_A_MSG_STATFS + 1] =
 	[ORCHFS_A_MSG_LAYOUT] = NLA_POLICY_NESTED(orchfs_layout_nl_policy),
 	[ORCHFS_A_MSG_XATTR_VALUE] = { .type = NLA_BINARY, .len = ORCHFS_CHUNK_MAX, },
 	[ORCHFS_A_MSG_STATFS] = NLA_POLICY_EXACT_LEN(ORCHFS_STATFS_LEN),
+	[ORCHFS_A_MSG_LOCK] = NLA_POLICY_EXACT_LEN(ORCHFS_LOCK_LEN),
 };
 
 /* ORCHFS_CMD_POLL */
@@ -195,7 +196,7 @@ static const struct genl_split_ops orchfs_nl_ops[] = {
 		.doit		= orchfs_nl_reply_doit,
 		.post_doit	= orchfs_nl_post_doit,
 		.policy		= orchfs_reply_nl_policy,
-		.maxattr	= ORCHFS_A_MSG_STATFS,
+		.maxattr	= ORCHFS_A_MSG_LOCK,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{

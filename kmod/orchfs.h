@@ -45,7 +45,7 @@ struct sk_buff;
 #define ORCHFS_STRAYS_MAX	1024
 #define ORCHFS_READDIR_BATCH	1024
 #define ORCHFS_PRUNE_MAX	16
-#define ORCHFS_NR_KINDS		(ORCHFS_KIND_NOTE_UMOUNT + 1)
+#define ORCHFS_NR_KINDS		(ORCHFS_KIND_LOCK + 1)
 
 enum orchfs_channel_state {
 	ORCHFS_DETACHED,	/* no daemon */

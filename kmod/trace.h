@@ -33,7 +33,8 @@
 	EM(ORCHFS_KIND_NOTE_FORGET,	"note-forget") \
 	EM(ORCHFS_KIND_NOTE_ATTR,	"note-attr") \
 	EM(ORCHFS_KIND_NOTE_RETURN,	"note-return") \
-	E_(ORCHFS_KIND_NOTE_UMOUNT,	"note-umount")
+	EM(ORCHFS_KIND_NOTE_UMOUNT,	"note-umount") \
+	E_(ORCHFS_KIND_LOCK,		"lock")
 
 #define orchfs_serve_ops \
 	EM(ORCHFS_OP_HELLO,		"hello") \

@@ -71,6 +71,9 @@ const struct nla_policy orchfs_msg_nl_policy[ORCHFS_A_MSG_MAX + 1] = {
 	[ORCHFS_A_MSG_REASON] = { .type = NLA_U32 },
 	[ORCHFS_A_MSG_SERVER] = { .type = NLA_NESTED },
 	[ORCHFS_A_MSG_LEASE_UNTIL_MS] = { .type = NLA_U64 },
+	[ORCHFS_A_MSG_LOCK] = { .minlen = ORCHFS_LOCK_LEN, .maxlen = ORCHFS_LOCK_LEN },
+	[ORCHFS_A_MSG_LOCKS] = { .maxlen = ORCHFS_CHUNK_MAX },
+	[ORCHFS_A_MSG_LOST] = { .type = NLA_FLAG },
 };
 
 const struct nla_policy orchfs_entry_nl_policy[ORCHFS_A_ENTRY_MAX + 1] = {
@@ -154,6 +157,7 @@ const char *orchfs_kind_name(uint32_t value)
 		[ORCHFS_KIND_NOTE_ATTR] = "note-attr",
 		[ORCHFS_KIND_NOTE_RETURN] = "note-return",
 		[ORCHFS_KIND_NOTE_UMOUNT] = "note-umount",
+		[ORCHFS_KIND_LOCK] = "lock",
 	};
 
 	if (value >= sizeof(names) / sizeof(names[0]))
@@ -264,6 +268,8 @@ const char *orchfs_req_flag_name(uint32_t flag)
 		return "whiteout";
 	case ORCHFS_REQ_FLAG_UNSEEN:
 		return "unseen";
+	case ORCHFS_REQ_FLAG_LEASE:
+		return "lease";
 	default:
 		return NULL;
 	}

@@ -23,7 +23,8 @@ static const char *state_name(uint32_t state)
 
 static bool is_notice(unsigned int kind)
 {
-	return kind >= ORCHFS_KIND_NOTE_FORGET;
+	return kind >= ORCHFS_KIND_NOTE_FORGET &&
+	       kind <= ORCHFS_KIND_NOTE_UMOUNT;
 }
 
 struct where_mounted {

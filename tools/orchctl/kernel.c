@@ -32,6 +32,7 @@ const char *const kind_names[NR_KINDS] = {
 	[ORCHFS_KIND_NOTE_ATTR] = "note-attr",
 	[ORCHFS_KIND_NOTE_RETURN] = "note-return",
 	[ORCHFS_KIND_NOTE_UMOUNT] = "note-umount",
+	[ORCHFS_KIND_LOCK] = "lock",
 };
 
 struct dump {

@@ -8,7 +8,7 @@
 
 #include <linux/orchfs_nl.h>
 
-#define NR_KINDS (ORCHFS_KIND_NOTE_UMOUNT + 1)
+#define NR_KINDS (ORCHFS_KIND_LOCK + 1)
 
 struct kernel_ns {
 	char name[ORCHFS_NS_NAME_MAX + 1];

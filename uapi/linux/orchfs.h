@@ -98,10 +98,46 @@ struct orchfs_statfs {
 	__u64 reserved[2];
 };
 
+/* Members of struct orchfs_lock.type */
+#define ORCHFS_LOCK_NONE	0
+#define ORCHFS_LOCK_READ	1
+#define ORCHFS_LOCK_WRITE	2
+
+/* Members of struct orchfs_lock.flags */
+#define ORCHFS_LOCK_FLOCK	(1U << 0)	/* of the whole file, flock(2) */
+#define ORCHFS_LOCK_OFD		(1U << 1)	/* owner: an open file */
+#define ORCHFS_LOCK_WAIT	(1U << 2)	/* until it is free */
+#define ORCHFS_LOCK_TEST	(1U << 3)	/* what is in the way */
+#define ORCHFS_LOCK_CANCEL	(1U << 4)	/* wait no longer */
+#define ORCHFS_LOCK_ALL		(0x1fU)
+
+/**
+ * struct orchfs_lock - a lock of a file
+ * @owner: number of the owner in its node's kernel
+ * @start: first byte
+ * @end: last byte
+ * @id: of a cancel: request that waits
+ * @type: ORCHFS_LOCK_NONE to WRITE
+ * @flags: ORCHFS_LOCK_*
+ * @pid: of the owner on its node
+ * @node: whose it is, in the answer to a test
+ */
+struct orchfs_lock {
+	__u64 owner;
+	__u64 start;
+	__u64 end;
+	__u64 id;
+	__u32 type;
+	__u32 flags;
+	__s32 pid;
+	__u32 node;
+};
+
 #if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 _Static_assert(sizeof(struct orchfs_attr) == 128, "struct orchfs_attr");
 _Static_assert(sizeof(struct orchfs_time) == 16, "struct orchfs_time");
 _Static_assert(sizeof(struct orchfs_statfs) == 64, "struct orchfs_statfs");
+_Static_assert(sizeof(struct orchfs_lock) == 48, "struct orchfs_lock");
 #endif
 
 #endif

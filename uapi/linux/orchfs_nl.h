@@ -17,6 +17,7 @@
 #define ORCHFS_TIME_LEN	16
 #define ORCHFS_STATFS_LEN	64
 #define ORCHFS_KEY_LEN	32
+#define ORCHFS_LOCK_LEN	48
 #define ORCHFS_MIRROR_TOKEN_LEN	120
 
 /**
@@ -28,6 +29,8 @@
  * inode.
  * @ORCHFS_KIND_NOTE_UMOUNT: Notice. The mount session ended; its slots may
  * go.
+ * @ORCHFS_KIND_LOCK: A request. Lock, unlock, test, or stop waiting for a
+ * lock.
  */
 enum orchfs_kind {
 	ORCHFS_KIND_MOUNT = 1,
@@ -49,6 +52,7 @@ enum orchfs_kind {
 	ORCHFS_KIND_NOTE_ATTR,
 	ORCHFS_KIND_NOTE_RETURN,
 	ORCHFS_KIND_NOTE_UMOUNT,
+	ORCHFS_KIND_LOCK,
 };
 
 /**
@@ -79,6 +83,8 @@ enum orchfs_kind {
  * @ORCHFS_REQ_FLAG_UNSEEN: The target of a rename wasn't looked up. It is
  * replaced unless it may not be changed or is owned by another than uid
  * (-1: any), then EEXIST.
+ * @ORCHFS_REQ_FLAG_LEASE: Reply flag of lock. Nothing was decided: from now
+ * on the kernel decides about this inode's locks alone, until lock-recall.
  */
 enum orchfs_req_flag {
 	ORCHFS_REQ_FLAG_RESENT = 1,
@@ -96,6 +102,7 @@ enum orchfs_req_flag {
 	ORCHFS_REQ_FLAG_EXISTING = 4096,
 	ORCHFS_REQ_FLAG_WHITEOUT = 8192,
 	ORCHFS_REQ_FLAG_UNSEEN = 16384,
+	ORCHFS_REQ_FLAG_LEASE = 32768,
 };
 
 /**
@@ -208,6 +215,9 @@ enum {
 	ORCHFS_A_MSG_REASON,
 	ORCHFS_A_MSG_SERVER,
 	ORCHFS_A_MSG_LEASE_UNTIL_MS,
+	ORCHFS_A_MSG_LOCK,
+	ORCHFS_A_MSG_LOCKS,
+	ORCHFS_A_MSG_LOST,
 
 	__ORCHFS_A_MSG_MAX,
 	ORCHFS_A_MSG_MAX = (__ORCHFS_A_MSG_MAX - 1)
