@@ -55,85 +55,13 @@ static int get_attr(const struct nlattr *a, struct orchfs_attr *out)
 	if (nla_len(a) != sizeof(*out))
 		return -EPROTO;
 	memcpy(out, nla_data(a), sizeof(*out));
-	if (out->reserved || out->atime_nsec > 999999999 ||
-	    out->mtime_nsec > 999999999 || out->ctime_nsec > 999999999 ||
-	    out->btime_nsec > 999999999)
-		return -EPROTO;
-	return 0;
+	return op_attr_ok(out) ? 0 : -EPROTO;
 }
 
 static int get_time(const struct nlattr *a, struct orchfs_time *out)
 {
 	memcpy(out, nla_data(a), sizeof(*out));
-	return out->reserved || out->nsec > 999999999 ? -EPROTO : 0;
-}
-
-static bool name_ok(const struct op_name *n)
-{
-	if (!n->len || n->len > ORCHFS_NAME_MAX)
-		return false;
-	if (memchr(n->s, '/', n->len) || memchr(n->s, 0, n->len))
-		return false;
-	return !(n->s[0] == '.' &&
-		 (n->len == 1 || (n->len == 2 && n->s[1] == '.')));
-}
-
-/* Where an inode is, is looked up under that name. */
-static bool is_dotdot(const struct op_req *op)
-{
-	return op->kind == ORCHFS_KIND_LOOKUP && op->name.len == 2 &&
-	       op->name.s[0] == '.' && op->name.s[1] == '.';
-}
-
-enum {
-	NEED_NODE = 1, NEED_NAME = 2, NEED_NODE2 = 4, NEED_NAME2 = 8,
-	NEED_NOW = 16, NEED_ATTR = 32, NEED_XNAME = 64, NEED_SESSION = 128,
-};
-
-static const uint8_t needs[] = {
-	[ORCHFS_KIND_MOUNT] = NEED_SESSION,
-	[ORCHFS_KIND_LOOKUP] = NEED_NODE | NEED_NAME,
-	[ORCHFS_KIND_GETATTR] = NEED_NODE,
-	[ORCHFS_KIND_OPEN] = NEED_NODE,
-	[ORCHFS_KIND_CREATE] = NEED_NODE | NEED_NOW,
-	[ORCHFS_KIND_LINK] = NEED_NODE | NEED_NODE2 | NEED_NAME2 | NEED_NOW,
-	[ORCHFS_KIND_UNLINK] = NEED_NODE | NEED_NAME | NEED_NOW,
-	[ORCHFS_KIND_RENAME] = NEED_NODE | NEED_NAME | NEED_NODE2 |
-			       NEED_NAME2 | NEED_NOW,
-	[ORCHFS_KIND_SETATTR] = NEED_NODE | NEED_ATTR | NEED_NOW,
-	[ORCHFS_KIND_READDIR] = NEED_NODE,
-	[ORCHFS_KIND_GETXATTR] = NEED_NODE | NEED_XNAME,
-	[ORCHFS_KIND_SETXATTR] = NEED_NODE | NEED_XNAME | NEED_NOW,
-	[ORCHFS_KIND_LISTXATTR] = NEED_NODE,
-	[ORCHFS_KIND_BARRIER] = 0,
-	[ORCHFS_KIND_STATFS] = 0,
-};
-
-static int check_needs(const struct op_req *op, struct nlattr **tb)
-{
-	uint32_t n;
-
-	if (!op->kind || op->kind >= sizeof(needs))
-		return -EPROTO;
-	n = needs[op->kind];
-	if (op->kind == ORCHFS_KIND_CREATE &&
-	    !(op->flags & ORCHFS_REQ_FLAG_TMPFILE))
-		n |= NEED_NAME;
-	if ((n & NEED_NODE && !op->node) || (n & NEED_NODE2 && !op->node2) ||
-	    (n & NEED_NAME && !op->name.len) ||
-	    (n & NEED_NAME2 && !op->name2.len) ||
-	    (n & NEED_XNAME && !op->xattr_name.len) ||
-	    (n & NEED_NOW && !tb[ORCHFS_A_MSG_NOW]) ||
-	    (n & NEED_ATTR && !tb[ORCHFS_A_MSG_ATTR]) ||
-	    (n & NEED_SESSION && !op->session))
-		return -EPROTO;
-	if ((op->name.len && !name_ok(&op->name) && !is_dotdot(op)) ||
-	    (op->name2.len && !name_ok(&op->name2)))
-		return -EINVAL;
-	if (op->xattr_name.len &&
-	    memchr(op->xattr_name.s, 0, op->xattr_name.len))
-		return -EINVAL;
-	return 0;
+	return op_time_ok(out) ? 0 : -EPROTO;
 }
 
 static struct nlattr *first_attr(struct nlmsghdr *nlh, int *rem)
@@ -175,7 +103,7 @@ static int join_buffer(struct nlmsghdr *nlh, struct nl_request *r)
 		total += (size_t)nla_len(a);
 		chunks++;
 	}
-	if (total > NL_XATTR_MAX * OP_XATTRS_MAX)
+	if (total > OP_XATTR_MAX * OP_XATTRS_MAX)
 		return -E2BIG;
 	if (chunks <= names)
 		return 0;
@@ -212,7 +140,7 @@ static int get_xattrs(struct nlmsghdr *nlh, struct nl_request *r)
 		} else if (nla_type(a) == ORCHFS_A_MSG_XATTR_VALUE) {
 			if (!x)
 				return -EPROTO;
-			if (x->len + (size_t)nla_len(a) > NL_XATTR_MAX)
+			if (x->len + (size_t)nla_len(a) > OP_XATTR_MAX)
 				return -E2BIG;
 			add_chunk(x, a, &buf);
 		}
@@ -265,7 +193,8 @@ int nl_decode_request(struct nlmsghdr *nlh, struct nl_request *r)
 	if (!rc && tb[ORCHFS_A_MSG_NOW])
 		rc = get_time(tb[ORCHFS_A_MSG_NOW], &op->now);
 	if (!rc)
-		rc = check_needs(op, tb);
+		rc = op_check(op, tb[ORCHFS_A_MSG_ATTR],
+			      tb[ORCHFS_A_MSG_NOW]);
 	if (!rc && tb[ORCHFS_A_MSG_XATTR_NAME])
 		rc = get_xattrs(nlh, r);
 	if (!rc && op->kind == ORCHFS_KIND_SETXATTR)
@@ -554,12 +483,15 @@ static int put_reply(struct nl_msg *m, const struct op_reply *rep, int fd,
 		return -EMSGSIZE;
 	if (rep->value && put_value(m, rep->value, rep->value_len))
 		return -EMSGSIZE;
+	if (rep->has_statfs && nla_put(m, ORCHFS_A_MSG_STATFS,
+				       sizeof(rep->statfs), &rep->statfs))
+		return -EMSGSIZE;
 	return 0;
 }
 
 struct nl_msg *nl_encode_reply(uint16_t family, uint64_t id,
 			       const struct op_reply *rep, uint64_t durable,
-			       int fd, const struct orchfs_statfs *statfs)
+			       int fd)
 {
 	size_t size = 1024 + rep->target.len, entries = 0;
 	bool eof = rep->eof;
@@ -585,8 +517,6 @@ struct nl_msg *nl_encode_reply(uint16_t family, uint64_t id,
 	     nla_put_s32(m, ORCHFS_A_MSG_STATUS, rep->status) ||
 	     nla_put_u64(m, ORCHFS_A_MSG_DURABLE, durable) ||
 	     put_reply(m, rep, fd, entries, eof);
-	if (!rc && statfs)
-		rc = nla_put(m, ORCHFS_A_MSG_STATFS, sizeof(*statfs), statfs);
 	return msg_end(m, rc);
 }
 

@@ -11,7 +11,6 @@
 struct nl_msg;
 struct nlmsghdr;
 
-#define NL_XATTR_MAX	65536
 #define NL_REPLY_MAX	(512 * 1024)	/* a listing is cut there */
 
 /* A request as received. Names point into the message. */
@@ -68,10 +67,10 @@ struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
 struct nl_msg *nl_encode_durable(uint16_t family, uint8_t cmd,
 				 uint64_t durable, uint64_t lease_until_ms);
 struct nl_msg *nl_encode_dump(uint16_t family, uint8_t cmd);
-/** nl_encode_reply() - @fd: of the layout; @statfs: NULL or the answer. */
+/** nl_encode_reply() - @fd: of the layout, or -1. */
 struct nl_msg *nl_encode_reply(uint16_t family, uint64_t id,
 			       const struct op_reply *rep, uint64_t durable,
-			       int fd, const struct orchfs_statfs *statfs);
+			       int fd);
 struct nl_msg *nl_encode_layout_set(uint16_t family, uint64_t id,
 				    uint64_t node,
 				    const struct op_layout *layout, int fd,

@@ -51,9 +51,9 @@ static void send_status(struct served *sv, uint64_t id, int status)
 	struct op_reply rep = { .status = status };
 	int rc;
 
-	rc = channel_send(&sv->ch, nl_encode_reply(sv->ch.family, id, &rep,
-						   store_durable(sv->st), -1,
-						   NULL), NULL);
+	rc = channel_send(&sv->ch,
+			  nl_encode_reply(sv->ch.family, id, &rep,
+					  store_durable(sv->st), -1), NULL);
 	if (rc < 0)
 		unanswered(sv, id, rc);
 }
@@ -96,7 +96,7 @@ static void send_reply(struct served *sv, uint64_t id, uint32_t kind,
 	if (rep->has_layout && !rep->status)
 		fd = open_layout(sv, kind, rep->attr.ino, rep);
 	rc = channel_send(&sv->ch, nl_encode_reply(sv->ch.family, id, rep,
-						   durable, fd, NULL), NULL);
+						   durable, fd), NULL);
 	if (fd >= 0)
 		close(fd);	/* the kernel has taken its own reference */
 	if (!rc)
@@ -243,18 +243,11 @@ void nl_ops_flushed(struct served *sv, uint64_t id, int rc)
 
 static void do_statfs(struct served *sv, const struct op_req *op)
 {
-	struct op_reply rep = { 0 };
-	struct orchfs_statfs s;
-	int rc;
+	struct op_reply rep = { .has_statfs = true };
 
-	rc = pool_backing_ops.statfs(sv, &s);
-	if (!rc)
-		rc = channel_send(&sv->ch,
-				  nl_encode_reply(sv->ch.family, op->id, &rep,
-						  store_durable(sv->st), -1,
-						  &s), NULL);
-	if (rc < 0)
-		send_status(sv, op->id, rc);
+	rep.status = pool_backing_ops.statfs(sv, &rep.statfs);
+	rep.has_statfs = !rep.status;
+	send_reply(sv, op->id, op->kind, &rep);
 }
 
 /* Without memory the channel is closed, and the kernel asks again. */

@@ -27,6 +27,7 @@ struct op_xattr {
 };
 
 #define OP_XATTRS_MAX	4
+#define OP_XATTR_MAX	65536		/* one value */
 
 struct op_req {
 	uint32_t origin;	/* node; 0: this machine's own kernel */
@@ -86,11 +87,12 @@ struct op_reply {
 	int status;		/* 0 or -errno */
 	uint32_t flags;		/* ORCHFS_REQ_FLAG_EXISTING */
 	uint64_t txn;		/* 0: nothing was written */
-	bool has_attr, has_attr2, has_layout, eof;
+	bool has_attr, has_attr2, has_layout, has_statfs, eof;
 	struct orchfs_attr attr, attr2;
 	struct op_name target;
 	struct op_name name;	/* of a lookup of ".." */
 	struct op_layout layout;
+	struct orchfs_statfs statfs;
 	struct op_entry *entries;
 	size_t nr_entries;
 	void *value;		/* xattr value or list */
@@ -99,5 +101,15 @@ struct op_reply {
 	 * it finds here or makes one; the caller frees it. */
 	struct arena *arena;
 };
+
+/* op_check.c: of what comes from outside */
+bool op_attr_ok(const struct orchfs_attr *a);
+bool op_time_ok(const struct orchfs_time *t);
+bool op_name_ok(const struct op_name *n);	/* of an entry */
+/**
+ * op_check() - has a request what its kind needs, and good names?
+ * Return: 0, -EPROTO, -EINVAL.
+ */
+int op_check(const struct op_req *op, bool has_attr, bool has_now);
 
 #endif

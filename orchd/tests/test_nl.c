@@ -189,7 +189,7 @@ static void test_xattrs(void **state)
 static void test_xattr_pieces(void **state)
 {
 	struct nl_msg *m = event(ORCHFS_CMD_REQUEST);
-	uint8_t value[NL_XATTR_MAX];
+	uint8_t value[OP_XATTR_MAX];
 	struct nl_request r;
 
 	(void)state;
@@ -393,7 +393,7 @@ static void test_reply_layout(void **state)
 		.layout = { .generation = 8, .version = 1, .instance = 6,
 			    .volume = 2, .writable = true },
 	};
-	struct nl_msg *m = nl_encode_reply(FAMILY, 42, &rep, 11, 9, NULL);
+	struct nl_msg *m = nl_encode_reply(FAMILY, 42, &rep, 11, 9);
 
 	(void)state;
 	parse(m, ORCHFS_CMD_REPLY, tb);
@@ -416,7 +416,7 @@ static void test_reply_layout(void **state)
 	assert_int_equal(nla_get_u64(k[ORCHFS_A_MIRROR_INSTANCE]), 6);
 	nlmsg_free(m);
 	/* without a descriptor there is no layout */
-	m = nl_encode_reply(FAMILY, 42, &rep, 11, -1, NULL);
+	m = nl_encode_reply(FAMILY, 42, &rep, 11, -1);
 	parse(m, ORCHFS_CMD_REPLY, tb);
 	assert_null(tb[ORCHFS_A_MSG_LAYOUT]);
 	nlmsg_free(m);
@@ -458,13 +458,13 @@ static void test_reply_listing(void **state)
 		e[i].cookie = i + 1;
 	}
 	rep.nr_entries = 500;
-	m = nl_encode_reply(FAMILY, 1, &rep, 0, -1, NULL);
+	m = nl_encode_reply(FAMILY, 1, &rep, 0, -1);
 	parse(m, ORCHFS_CMD_REPLY, tb);
 	assert_int_equal(count(m, ORCHFS_A_MSG_ENTRY, NULL), 500);
 	assert_non_null(tb[ORCHFS_A_MSG_EOF]);
 	nlmsg_free(m);
 	rep.nr_entries = 4096;
-	m = nl_encode_reply(FAMILY, 1, &rep, 0, -1, NULL);
+	m = nl_encode_reply(FAMILY, 1, &rep, 0, -1);
 	parse(m, ORCHFS_CMD_REPLY, tb);
 	n = count(m, ORCHFS_A_MSG_ENTRY, NULL);
 	assert_true(n >= 500 && n < 4096);
@@ -484,8 +484,7 @@ static void test_reply_value(void **state)
 		struct op_reply rep = {
 			.value = value, .value_len = sizes[i],
 		};
-		struct nl_msg *m = nl_encode_reply(FAMILY, 1, &rep, 0, -1,
-						   NULL);
+		struct nl_msg *m = nl_encode_reply(FAMILY, 1, &rep, 0, -1);
 		size_t bytes = 0;
 
 		assert_non_null(m);
