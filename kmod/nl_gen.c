@@ -171,6 +171,12 @@ static const struct nla_policy orchfs_serve_time_nl_policy[ORCHFS_A_MSG_LEASE_MS
 	[ORCHFS_A_MSG_LEASE_MS] = { .type = NLA_U32, },
 };
 
+/* ORCHFS_CMD_PEER_ADD */
+static const struct nla_policy orchfs_peer_add_nl_policy[ORCHFS_A_MSG_PEER + 1] = {
+	[ORCHFS_A_MSG_FD] = { .type = NLA_U32, },
+	[ORCHFS_A_MSG_PEER] = { .type = NLA_U32, },
+};
+
 static const struct genl_split_ops orchfs_nl_ops[] = {
 	{
 		.cmd		= ORCHFS_CMD_ATTACH,
@@ -309,6 +315,15 @@ static const struct genl_split_ops orchfs_nl_ops[] = {
 		.dumpit		= orchfs_nl_serve_list_dumpit,
 		.done		= orchfs_nl_serve_list_done,
 		.flags		= GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd		= ORCHFS_CMD_PEER_ADD,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_peer_add_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_peer_add_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_PEER,
+		.flags		= GENL_CMD_CAP_DO,
 	},
 };
 

@@ -43,6 +43,7 @@ int orchfs_nl_serve_time_doit(struct sk_buff *skb, struct genl_info *info);
 int orchfs_nl_serve_list_start(struct netlink_callback *cb);
 int orchfs_nl_serve_list_done(struct netlink_callback *cb);
 int orchfs_nl_serve_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int orchfs_nl_peer_add_doit(struct sk_buff *skb, struct genl_info *info);
 
 extern struct genl_family orchfs_nl_family;
 

@@ -64,7 +64,9 @@
 	EM(ORCHFS_REASON_LENGTH,	"length") \
 	EM(ORCHFS_REASON_ORDER,		"order") \
 	EM(ORCHFS_REASON_TAG,		"tag") \
-	E_(ORCHFS_REASON_TOO_MANY,	"too-many")
+	EM(ORCHFS_REASON_TOO_MANY,	"too-many") \
+	EM(ORCHFS_REASON_STALLED,	"stalled") \
+	E_(ORCHFS_REASON_REPLACED,	"replaced")
 
 #define orchfs_trace_namei_ops \
 	EM(ORCHFS_TRACE_LOOKUP,		"lookup") \

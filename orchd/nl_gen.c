@@ -197,6 +197,8 @@ const char *orchfs_reason_name(uint32_t value)
 		[ORCHFS_REASON_ORDER] = "order",
 		[ORCHFS_REASON_TAG] = "tag",
 		[ORCHFS_REASON_TOO_MANY] = "too-many",
+		[ORCHFS_REASON_STALLED] = "stalled",
+		[ORCHFS_REASON_REPLACED] = "replaced",
 	};
 
 	if (value >= sizeof(names) / sizeof(names[0]))
@@ -228,6 +230,9 @@ const char *orchfs_cmd_name(uint32_t value)
 		[ORCHFS_CMD_SERVE_LIST] = "serve-list",
 		[ORCHFS_CMD_SERVE_DONE] = "serve-done",
 		[ORCHFS_CMD_SERVE_GONE] = "serve-gone",
+		[ORCHFS_CMD_PEER_ADD] = "peer-add",
+		[ORCHFS_CMD_PEER_GONE] = "peer-gone",
+		[ORCHFS_CMD_PEER_WANT] = "peer-want",
 	};
 
 	if (value >= sizeof(names) / sizeof(names[0]))

@@ -116,7 +116,8 @@ enum orchfs_mirror_kind {
 };
 
 /**
- * enum orchfs_reason - Why a connection of the data server ended.
+ * enum orchfs_reason - Why a connection of the data server, or to one,
+ * ended.
  * @ORCHFS_REASON_CLOSED: The peer closed it, between two PDUs.
  * @ORCHFS_REASON_SOCKET: The socket failed, or was closed in the middle of
  * a PDU.
@@ -127,8 +128,13 @@ enum orchfs_mirror_kind {
  * @ORCHFS_REASON_VERSION: Of the header, or no common one in HELLO.
  * @ORCHFS_REASON_FIELD: One that must be 0, or status of a reply, isn't.
  * @ORCHFS_REASON_ORDER: No HELLO at first, or a second one.
- * @ORCHFS_REASON_TAG: A tag that is in flight was used again.
+ * @ORCHFS_REASON_TAG: A tag that is in flight was used again; a reply to
+ * one that isn't.
  * @ORCHFS_REASON_TOO_MANY: More requests in flight than the limit.
+ * @ORCHFS_REASON_STALLED: A request that nobody waits for any more couldn't
+ * be sent.
+ * @ORCHFS_REASON_REPLACED: A daemon that came later has brought another
+ * connection.
  */
 enum orchfs_reason {
 	ORCHFS_REASON_CLOSED = 1,
@@ -148,6 +154,8 @@ enum orchfs_reason {
 	ORCHFS_REASON_ORDER,
 	ORCHFS_REASON_TAG,
 	ORCHFS_REASON_TOO_MANY,
+	ORCHFS_REASON_STALLED,
+	ORCHFS_REASON_REPLACED,
 };
 
 enum {
@@ -325,6 +333,9 @@ enum {
 	ORCHFS_CMD_SERVE_LIST,
 	ORCHFS_CMD_SERVE_DONE,
 	ORCHFS_CMD_SERVE_GONE,
+	ORCHFS_CMD_PEER_ADD,
+	ORCHFS_CMD_PEER_GONE,
+	ORCHFS_CMD_PEER_WANT,
 
 	__ORCHFS_CMD_MAX,
 	ORCHFS_CMD_MAX = (__ORCHFS_CMD_MAX - 1)
