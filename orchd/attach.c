@@ -146,7 +146,7 @@ static int reconcile(struct served *sv, bool live)
 	if (!rc && live)
 		rc = dump_recent(&d);
 	if (!rc) {
-		rc = ns_reconcile(sv->ns, d.sessions, d.nr_sessions,
+		rc = ns_reconcile(sv->ns, 0, d.sessions, d.nr_sessions,
 				  d.handles, d.nr);
 		if (rc < 0)
 			log_err(sv->name, "reconciling with the kernel's open "

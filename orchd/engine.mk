@@ -20,7 +20,7 @@ ENGINE_BUILD ?= build/engine
 ENGINE_LIB ?= libengine.a
 ENGINE_OBJS = $(addprefix $(ENGINE_BUILD)/,$(ENGINE_SRCS:.c=.o)) \
 	$(ENGINE_BUILD)/store.pb-c.o
-ENGINE_TESTS = test_store test_ns test_ns_state test_move test_model
+ENGINE_TESTS = test_store test_ns test_ns_state test_ns_nodes test_move test_model
 ENGINE_TEST_BINS = $(addprefix $(ENGINE_BUILD)/,$(ENGINE_TESTS))
 ENGINE_TEST_COMMON = $(addprefix $(ENGINE_BUILD)/tests/,engine_util.o \
 	engine_check.o)

@@ -229,7 +229,8 @@ static void batch_refuse(struct mover_job *j, uint64_t ino, int why)
 		w = w->next;
 	if (!w)
 		job_leave(j, ino, "%s", why == -EBUSY ?
-			  "another job is at it" :
+			  "another job is at it" : why == -EREMOTE ?
+			  "another node has it open" :
 			  "it has no contents that can be used");
 }
 
@@ -238,10 +239,10 @@ static int batch_watch_file(struct mover_job *j, struct mover_file *f)
 {
 	int rc = ns_move_watch(j->sv->ns, &f->m);
 
-	if (rc == -EBUSY || rc == -EIO)
+	if (rc == -EBUSY || rc == -EREMOTE || rc == -EIO) {
 		batch_refuse(j, f->m.ino, rc);
-	if (rc == -EBUSY || rc == -EIO)
 		return -ENOENT;
+	}
 	if (rc || (f->m.from_volume != f->m.to_volume &&
 		   (!j->rec.drain || f->m.from_volume == j->rec.volume)))
 		return rc;

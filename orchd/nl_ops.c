@@ -76,7 +76,7 @@ static int open_layout(struct served *sv, uint32_t kind, uint64_t node,
 		(unsigned long long)l->instance, v ? v->rec.name : "(gone)",
 		v && !volume_online(v) ? "the volume is not in use" :
 		fd == -ENOENT ? "missing" : strerror(-fd));
-	ns_layout_unsent(sv->ns, node, l);
+	ns_layout_unsent(sv->ns, 0, node, l);
 	/* names stay usable: only what needs the contents fails */
 	rep->has_layout = false;
 	if (kind == ORCHFS_KIND_OPEN) {
@@ -427,7 +427,7 @@ static int do_notes(void *ctx, const struct ns_note *notes, size_t nr)
 	for (size_t i = 0; i < nr; i++)
 		if (notes[i].kind == ORCHFS_KIND_NOTE_UMOUNT)
 			drop_parked_of(sv, notes[i].session);
-	rc = ns_note(sv->ns, notes, nr);
+	rc = ns_note(sv->ns, 0, notes, nr);
 	for (size_t i = 0; i < nr; i++)
 		if (notes[i].kind == ORCHFS_KIND_NOTE_FORGET)
 			sv->deleter.freed_at = now_ms();

@@ -435,6 +435,7 @@ void ns_execute(struct ns *ns, const struct op_req *req, struct op_reply *rep)
 
 	*rep = (struct op_reply){ .arena = a };
 	arena_reset(ns->scratch);
+	ns->origin = req->origin;
 	rc = a ? run(ns, req, rep) : -ENOMEM;
 	if (rc)
 		*rep = (struct op_reply){ .arena = a, .status = rc };

@@ -46,6 +46,12 @@ struct ns_backing_ops {
 	int (*own)(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 		   uint64_t instance, const struct ns_owner *owner);
 	int (*statfs)(void *ctx, struct orchfs_statfs *out);
+	/*
+	 * Nodes, at most @max of them, whose kernels may have an inode in
+	 * memory; who asks is known anyway. NULL: no other has.
+	 */
+	size_t (*holders)(void *ctx, uint64_t ino, uint32_t *nodes,
+			  size_t max);
 };
 
 /* One held inode as the kernel lists it at attach. */
@@ -121,20 +127,36 @@ uint64_t ns_txn(const struct ns *ns);		/* last transaction */
 void ns_execute(struct ns *ns, const struct op_req *req, struct op_reply *rep);
 
 /**
- * ns_note() - apply notices, each that can be: inodes that are forgotten get
- * Deletion records. Return: 0, or why the first of the others failed.
+ * ns_note() - apply notices of node @origin (0: this machine), each that can
+ * be: inodes that no other node holds when they are forgotten get Deletion
+ * records. Return: 0, or why the first of the others failed.
  */
-int ns_note(struct ns *ns, const struct ns_note *notes, size_t nr);
+int ns_note(struct ns *ns, uint32_t origin, const struct ns_note *notes,
+	    size_t nr);
 
 /**
- * ns_reconcile() - after attach or start: sessions that live and inodes that
- * they hold. Orphans that nobody holds are collected; slots and sessions that
- * no longer live are dropped; dirty instances that no kernel holds are
- * settled from their backing files. With nr_sessions = 0 and @final (no kernel state
- * can exist: another boot) everything is collected.
+ * ns_reconcile() - after attach or start: sessions of a node's kernel that live
+ * and inodes that they hold. Its slots and sessions that no longer live are
+ * dropped, and what it held and holds no more. Orphans that no node holds are
+ * collected, dirty instances that no node may write are settled from their
+ * backing files; where an earlier run left holds with other nodes
+ * (ns_node_leases()) not before each of them was reconciled. A node that is
+ * gone for good, or for now, has no sessions and no handles.
  */
-int ns_reconcile(struct ns *ns, const uint64_t *sessions, size_t nr_sessions,
-		 const struct ns_handle *handles, size_t nr_handles);
+int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
+		 size_t nr_sessions, const struct ns_handle *handles,
+		 size_t nr_handles);
+typedef int (*ns_attr_fn)(void *ctx, const struct orchfs_attr *attr);
+/**
+ * ns_nameless() - the inodes without names that a node hasn't told to be done
+ * with; stops when fn returns non-zero. fn doesn't change the namespace.
+ */
+int ns_nameless(struct ns *ns, uint32_t origin, ns_attr_fn fn, void *ctx);
+/** ns_held() - what a node holds, for people */
+struct ns_held {
+	uint64_t layouts, written, nameless;
+};
+void ns_held(struct ns *ns, uint32_t origin, struct ns_held *out);
 
 /**
  * ns_deletions() - up to @max deletions with sequence > @after.
@@ -197,7 +219,8 @@ int ns_settle(struct ns *ns, uint64_t ino);
 /** ns_grant() - a new layout generation for an inode's current instance. */
 int ns_grant(struct ns *ns, uint64_t ino, bool write, struct op_layout *out);
 /** ns_layout_unsent() - a granted layout was not sent: what was held is held */
-void ns_layout_unsent(struct ns *ns, uint64_t ino, const struct op_layout *lay);
+void ns_layout_unsent(struct ns *ns, uint32_t origin, uint64_t ino,
+		      const struct op_layout *lay);
 
 /* For orchctl where and status. */
 struct ns_instance {

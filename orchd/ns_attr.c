@@ -110,7 +110,7 @@ static int reply_dirty(struct txn *t, const struct op_req *rq,
 		txn_put_instance(t, n->i.ino, &in);
 		inode_from_backing(&now, &in, &s);
 	}
-	inode_attr(&now, &rep->attr);
+	inode_attr(t->ns, &now, &rep->attr);
 	rep->has_attr = true;
 	return 0;
 }

@@ -115,6 +115,8 @@ static int decode_node(struct ns *ns, struct store_key k, struct store_key v,
 			  (uint32_t)b[3] << 8 | b[4],
 		.removed = m->state != ORCHFS__STORE__NODE_STATE__NODE_IN,
 	};
+	out->lease_ms = m->lease_ms;
+	out->awaited = m->lease_ms;
 	strcpy(out->name, m->name);
 	strcpy(out->address, m->address);
 	time_from(&out->joined, m->joined);
@@ -151,7 +153,7 @@ int cluster_load(struct ns *ns)
 			rc = decode_node(ns, scan_key(&s), scan_value(&s),
 					 &ns->nodes[ns->nr_nodes]);
 		if (!rc)
-			ns->nr_nodes++;
+			ns->awaited += ns->nodes[ns->nr_nodes++].awaited;
 	}
 	return scan_end(&s, rc);
 }
@@ -184,6 +186,7 @@ static void node_put(struct txn *t, const struct ns_node *n)
 	m.old_serial.data = (uint8_t *)n->old_serial.b;
 	m.old_serial.len = n->old_serial.len;
 	m.joined = &joined;
+	m.lease_ms = n->lease_ms;
 	m.removed = n->removed ? &removed : NULL;
 	txn_put_msg(t, node_key(&k, n->number), &m.base);
 }
@@ -195,6 +198,42 @@ static struct ns_node *node_find(struct ns *ns, uint32_t number)
 			return &ns->nodes[i];
 	}
 	return NULL;
+}
+
+/* What it holds is known from now on, or it holds nothing. */
+void cluster_node_told(struct ns *ns, uint32_t number)
+{
+	struct ns_node *n = node_find(ns, number);
+
+	if (!n || !n->awaited)
+		return;
+	n->awaited = false;
+	ns->awaited--;
+}
+
+int ns_node_leases(struct ns *ns, uint32_t number, uint32_t lease_ms,
+		   uint64_t *txn)
+{
+	struct ns_node *n = node_find(ns, number);
+	struct ns_node after;
+	struct txn t;
+	int rc;
+
+	*txn = 0;
+	if (!n)
+		return -ENOENT;
+	if (n->lease_ms == lease_ms)
+		return 0;
+	after = *n;
+	after.lease_ms = lease_ms;
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	node_put(&t, &after);
+	rc = txn_commit(&t, txn);
+	if (!rc)
+		*n = after;
+	return rc;
 }
 
 int ns_cluster_begin(struct ns *ns, const uint8_t ca_sha256[32],

@@ -33,6 +33,9 @@ struct ns_node {
 	char address[NS_NODE_ADDRESS];
 	struct ns_serial serial, old_serial;
 	struct orchfs_time joined, removed_at;
+	/* it may have leases as long, also of an earlier run; 0: it has none */
+	uint32_t lease_ms;
+	bool awaited;			/* and hasn't told since this start */
 };
 
 /* A node that comes by an invitation, or comes again with the same key. */
@@ -49,6 +52,13 @@ struct ns_join {
 const struct ns_cluster *ns_cluster(const struct ns *ns);
 /** ns_nodes() - all, in order of numbers; valid until the next change. */
 const struct ns_node *ns_nodes(const struct ns *ns, size_t *nr);
+/**
+ * ns_node_leases() - durable before a node gets its first lease (@lease_ms),
+ * and after its session has ended (0)
+ * @txn: to wait for; 0: nothing was written. Return: 0; -ENOENT; other -errno.
+ */
+int ns_node_leases(struct ns *ns, uint32_t number, uint32_t lease_ms,
+		   uint64_t *txn);
 /** ns_node_known() - is this the serial of its present or last certificate? */
 bool ns_node_known(const struct ns_node *n, const struct ns_serial *s);
 

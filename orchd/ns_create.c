@@ -256,6 +256,7 @@ static int put_content(struct txn *t, struct creation *c)
 		.base_ctime = c->stat.ctime,
 	};
 	const struct ns_volume *vol = volume_find(t->ns, n.volume);
+	struct live *l;
 	struct key k;
 
 	i->version = 1;
@@ -269,7 +270,8 @@ static int put_content(struct txn *t, struct creation *c)
 		return -ENOMEM;
 	if (!wants(c->rq, ORCHFS_REQ_FLAG_LAYOUT))
 		return 0;
-	if (!live_get(t->ns, i->ino))
+	l = live_get(t->ns, i->ino);
+	if (!l || !hold_get(l, t->ns->origin))
 		return -ENOMEM;
 	i->layout_generation = live_generation(t->ns, 0);
 	c->rep->has_layout = true;
@@ -287,11 +289,14 @@ static int put_content(struct txn *t, struct creation *c)
 static void note_grant(struct ns *ns, const struct creation *c)
 {
 	struct live *l = live_find(ns, c->file.ino);
+	struct hold *h = l ? hold_find(l, ns->origin) : NULL;
 
-	if (!c->rep->has_layout || !l)
+	if (!c->rep->has_layout || !h)
 		return;
-	l->out = true;
-	l->generation = c->rep->layout.generation;
+	h->out = true;
+	h->written = c->rep->layout.writable;
+	l->shared |= h->written && ns->origin;
+	h->generation = c->rep->layout.generation;
 }
 
 static int link_in(struct txn *t, struct creation *c)
@@ -301,7 +306,7 @@ static int link_in(struct txn *t, struct creation *c)
 	if (wants(c->rq, ORCHFS_REQ_FLAG_TMPFILE)) {
 		i->nlink = 0;
 		orphan_put(t, i->ino, c->rq->session);
-		return 0;
+		return txn_nameless(t, i->ino, false);
 	}
 	entry_put(t, c->dir->i.ino, c->cookie, &c->rq->name, i);
 	if (S_ISDIR(i->mode)) {

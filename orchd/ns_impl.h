@@ -41,14 +41,26 @@ struct number {
 	bool used;		/* in the transaction at hand */
 };
 
-/* An inode with a layout outside or a dirty instance. */
+/* What one node's kernel has of an inode. */
+struct hold {
+	struct hold *next;
+	uint32_t origin;	/* the node; 0: this machine */
+	uint64_t generation;	/* of its last layout; 0: none since start */
+	bool out;		/* it holds it */
+	bool written;		/* it may write by it */
+	/* it was told that no name is left, and tells when it is done */
+	bool nameless;
+};
+
+/* An inode that a node holds, or with a dirty instance. */
 struct live {
 	struct live *next;
 	uint64_t ino;
-	uint64_t generation;	/* last one granted; 0: none since start */
-	uint64_t instance;	/* that it is of; 0: not known */
-	bool out;		/* the kernel holds it */
+	struct hold own;	/* this machine's */
+	struct hold *others;
+	uint64_t instance;	/* that layouts are of; 0: not known */
 	bool dirty;		/* an instance is marked so in the store */
+	bool shared;		/* since then another node could write */
 	bool moving;		/* a job is at it (ns_move.c) */
 	bool written;		/* since then writing was granted */
 	bool parked;		/* nothing is granted now */
@@ -65,6 +77,7 @@ struct live_table {
 struct session {
 	struct session *next;
 	uint64_t id;
+	uint32_t origin;	/* the node whose kernel has it */
 	bool stored;		/* has its 'M' record */
 	uint64_t sequence[NS_SLOTS];
 };
@@ -86,6 +99,8 @@ struct ns {
 	const struct ns_backing_ops *ops;
 	void *ctx;
 	struct arena *scratch;	/* for one call */
+	uint32_t origin;	/* whose call it is; 0: this machine's */
+	size_t awaited;		/* nodes that may hold what nobody told */
 
 	char name[64];
 	uint8_t uuid[16];
@@ -134,12 +149,20 @@ struct live_change {
 	bool dirty;
 };
 
+/* A hold that became nameless with the transaction. */
+struct nameless {
+	struct nameless *next;
+	uint64_t ino;
+	uint32_t origin;
+};
+
 struct txn {
 	struct ns *ns;
 	struct store_batch *b;
 	uint64_t seq;		/* that it will have */
 	struct tnode *nodes;
 	struct live_change *live;
+	struct nameless *nameless;
 	struct session *session;
 	uint32_t slot;
 	uint64_t sequence;
@@ -160,6 +183,7 @@ void txn_put_msg(struct txn *t, const struct key *k,
 void txn_put_instance(struct txn *t, uint64_t ino,
 		      const struct instance *n);
 int txn_set_dirty(struct txn *t, uint64_t ino, bool dirty);
+int txn_nameless(struct txn *t, uint64_t ino, bool others);
 int txn_tier(struct txn *t, struct tnode *n, uint8_t *tier);
 struct key *heat_row(struct key *k, uint8_t tier, const struct inode *i);
 int txn_commit(struct txn *t, uint64_t *seq);
@@ -182,7 +206,17 @@ int live_load(struct ns *ns);
 void live_free(struct ns *ns);
 bool live_dirty(struct ns *ns, uint64_t ino);
 uint64_t live_generation(struct ns *ns, uint64_t at_least);
+uint64_t live_generation_out(struct ns *ns, uint64_t ino, uint64_t none);
 bool live_own(const struct ns *ns, uint64_t generation);
+struct hold *hold_find(struct live *l, uint32_t origin);
+struct hold *hold_get(struct live *l, uint32_t origin);
+/* The next after @h; NULL begins. */
+struct hold *hold_next(struct live *l, struct hold *h);
+bool live_out(struct live *l);
+bool live_out_elsewhere(struct live *l, uint32_t origin);
+bool live_written(struct live *l);
+bool live_written_elsewhere(struct ns *ns, uint64_t ino, uint32_t origin);
+bool live_held(struct live *l);
 
 /* ns_deletion.c */
 int deletion_add(struct txn *t, uint64_t ino, const struct instance *n);
@@ -199,6 +233,7 @@ struct session *session_find(struct ns *ns, uint64_t id);
 void session_forget(struct ns *ns, uint64_t id);
 void session_free_all(struct ns *ns);
 int session_delete(struct txn *t, uint64_t id);
+int session_is_of(struct ns *ns, uint64_t id, uint32_t origin);
 
 /* ns_inode.c */
 int ns_get(struct ns *ns, const struct key *k, struct store_key *v);
@@ -206,7 +241,7 @@ int ns_exists(struct ns *ns, const struct key *k);
 int inode_load(struct ns *ns, uint64_t ino, struct inode *i);
 int instance_load(struct ns *ns, const struct inode *i, struct instance *n);
 int instance_valid(struct ns *ns, const struct inode *i, struct instance *n);
-void inode_attr(const struct inode *i, struct orchfs_attr *a);
+void inode_attr(struct ns *ns, const struct inode *i, struct orchfs_attr *a);
 int inode_fill(struct ns *ns, const struct inode *i, struct orchfs_attr *a);
 int inode_reply(struct ns *ns, const struct inode *i, struct op_reply *rep);
 int inode_reply2(struct ns *ns, const struct inode *i, struct op_reply *rep);
@@ -290,6 +325,7 @@ int node_settle(struct txn *t, struct tnode *n, bool from_backing);
 /* ns_cluster.c */
 int cluster_load(struct ns *ns);
 void cluster_unload(struct ns *ns);
+void cluster_node_told(struct ns *ns, uint32_t number);
 
 /* ns_volume.c */
 int volumes_load(struct ns *ns);

@@ -191,8 +191,8 @@ void inode_from_backing(struct inode *i, const struct instance *n,
 		set_time(&i->ctime, &s->ctime);
 }
 
-/* What the record says. */
-void inode_attr(const struct inode *i, struct orchfs_attr *a)
+/* What the record says, and whether another node may write meanwhile. */
+void inode_attr(struct ns *ns, const struct inode *i, struct orchfs_attr *a)
 {
 	*a = (struct orchfs_attr){
 		.ino = i->ino,
@@ -217,8 +217,11 @@ void inode_attr(const struct inode *i, struct orchfs_attr *a)
 		.rdev_minor = i->rdev_minor,
 		.projid = i->projid,
 		/* the record says "has", the attributes say "has none" */
-		.flags = (i->flags & ORCHFS_ATTR_ALL) ^ NS_HAS_ALL,
+		.flags = ((i->flags & ORCHFS_ATTR_ALL) ^ NS_HAS_ALL) &
+			 ~ORCHFS_ATTR_LIVE,
 	};
+	if (S_ISREG(i->mode) && live_written_elsewhere(ns, i->ino, ns->origin))
+		a->flags |= ORCHFS_ATTR_LIVE;
 }
 
 /**
@@ -239,14 +242,32 @@ int inode_fill(struct ns *ns, const struct inode *i, struct orchfs_attr *a)
 		if (!rc && n.dirty && !backing_stat(ns, i->ino, &n, &s))
 			inode_from_backing(&now, &n, &s);
 	}
-	inode_attr(&now, a);
+	inode_attr(ns, &now, a);
+	return 0;
+}
+
+/* Who hears of an inode without names tells when it is done with it. */
+static int hear_nameless(struct ns *ns, const struct inode *i)
+{
+	struct live *l;
+	struct hold *h;
+
+	if (i->nlink)
+		return 0;
+	l = live_get(ns, i->ino);
+	h = l ? hold_get(l, ns->origin) : NULL;
+	if (!h)
+		return -ENOMEM;
+	h->nameless = true;
 	return 0;
 }
 
 int inode_reply(struct ns *ns, const struct inode *i, struct op_reply *rep)
 {
-	int rc = inode_fill(ns, i, &rep->attr);
+	int rc = hear_nameless(ns, i);
 
+	if (!rc)
+		rc = inode_fill(ns, i, &rep->attr);
 	if (rc)
 		return rc;
 	rep->has_attr = true;
@@ -262,8 +283,10 @@ int inode_reply(struct ns *ns, const struct inode *i, struct op_reply *rep)
 
 int inode_reply2(struct ns *ns, const struct inode *i, struct op_reply *rep)
 {
-	int rc = inode_fill(ns, i, &rep->attr2);
+	int rc = hear_nameless(ns, i);
 
+	if (!rc)
+		rc = inode_fill(ns, i, &rep->attr2);
 	rep->has_attr2 = !rc;
 	return rc;
 }

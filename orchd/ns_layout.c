@@ -46,60 +46,68 @@ static int mark_dirty(struct ns *ns, const struct inode *i, struct instance *n)
 int layout_grant(struct ns *ns, const struct inode *i, bool write,
 		 struct op_reply *rep)
 {
+	struct live *l = live_find(ns, i->ino);
+	/* no swap reaches another node: a move ends where one begins to read */
+	const bool writes = write || (ns->origin && l && l->moving);
 	struct instance n;
-	struct live *l;
+	struct hold *h;
 	int rc;
 
 	if (!S_ISREG(i->mode))
 		return 0;
-	l = live_find(ns, i->ino);
 	if (l && l->parked)
 		return -NS_PARKED;
 	rc = instance_load(ns, i, &n);
-	if (!rc && write && !n.dirty)
+	if (!rc && writes && !n.dirty)
 		rc = mark_dirty(ns, i, &n);
 	if (rc)
 		return rc;
 	l = live_get(ns, i->ino);
-	if (!l)
+	h = l ? hold_get(l, ns->origin) : NULL;
+	if (!h)
 		return -ENOMEM;
 	rep->layout = (struct op_layout){
 		.version = n.version,
 		.instance = n.instance,
 		.volume = n.volume,
 		.writable = write,
-		.held = l->out ? l->generation : 0,
+		.held = h->out ? h->generation : 0,
 		.held_instance = l->instance,
-		.written = l->written,
+		.written = h->out && h->written,
 	};
-	l->out = true;
+	h->written = write || rep->layout.written;
+	h->out = true;
 	l->instance = n.instance;
-	l->written |= write;
-	l->generation = live_generation(ns, i->layout_generation);
-	rep->layout.generation = l->generation;
-	if (write && rep->txn < n.change)
+	l->written |= writes;
+	l->shared |= write && ns->origin;
+	h->generation = live_generation(ns, i->layout_generation);
+	rep->layout.generation = h->generation;
+	if (writes && rep->txn < n.change)
 		rep->txn = n.change;
 	rep->has_layout = true;
 	return 0;
 }
 
-void ns_layout_unsent(struct ns *ns, uint64_t ino, const struct op_layout *lay)
+void ns_layout_unsent(struct ns *ns, uint32_t origin, uint64_t ino,
+		      const struct op_layout *lay)
 {
 	struct ns_note back = {
 		.kind = ORCHFS_KIND_NOTE_RETURN, .node = ino,
 		.generation = lay->generation,
 	};
 	struct live *l = live_find(ns, ino);
+	struct hold *h = l ? hold_find(l, origin) : NULL;
 
 	/* a newer one went out since */
-	if (!l || l->generation != lay->generation)
+	if (!h || h->generation != lay->generation)
 		return;
-	l->written = lay->written;
+	h->written = lay->written;
+	l->written = live_written(l);
 	if (lay->held) {
-		l->generation = lay->held;
+		h->generation = lay->held;
 		l->instance = lay->held_instance;
 	} else {
-		ns_note(ns, &back, 1);
+		ns_note(ns, origin, &back, 1);
 	}
 }
 
@@ -113,8 +121,9 @@ int layout_grant_early(struct ns *ns, const struct inode *i, bool write,
 {
 	const struct live *l = live_find(ns, i->ino);
 
-	if (write && ((l && l->moving) ||
-		      i->flags & ORCHFS_ATTR_IMMUTABLE))
+	if ((write || ns->origin) && l && l->moving)
+		return 0;
+	if (write && i->flags & ORCHFS_ATTR_IMMUTABLE)
 		return 0;
 	return layout_grant(ns, i, write, rep);
 }
@@ -126,6 +135,7 @@ int ns_grant(struct ns *ns, uint64_t ino, bool write, struct op_layout *out)
 	int rc;
 
 	arena_reset(ns->scratch);
+	ns->origin = 0;
 	rc = inode_load(ns, ino, &i);
 	if (rc)
 		return rc;

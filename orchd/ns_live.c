@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What memory knows of inodes: who has a layout outside and whose instance is
- * dirty. The dirty ones are in the store as rows of table W, so a start reads
+ * What memory knows of inodes: which nodes have a layout, or use one without
+ * names, and whose instance is dirty. The dirty ones are in the store as rows of table W, so a start reads
  * just these.
  *
  * Layout generations come from one count per namespace. Each start reserves a
@@ -80,7 +80,105 @@ struct live *live_get(struct ns *ns, uint64_t ino)
 	return l;
 }
 
-/* Forget an inode that is neither outside nor dirty, nor being moved. */
+/* NULL where it has nothing. */
+struct hold *hold_find(struct live *l, uint32_t origin)
+{
+	struct hold *h = &l->own;
+
+	while (h && h->origin != origin)
+		h = hold_next(l, h);
+	return h;
+}
+
+/* Find or make; NULL without memory. */
+struct hold *hold_get(struct live *l, uint32_t origin)
+{
+	struct hold *h = hold_find(l, origin);
+
+	if (h)
+		return h;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return NULL;
+	h->origin = origin;
+	h->next = l->others;
+	l->others = h;
+	return h;
+}
+
+struct hold *hold_next(struct live *l, struct hold *h)
+{
+	if (!h)
+		return &l->own;
+	return h == &l->own ? l->others : h->next;
+}
+
+/* Has any node a layout? */
+bool live_out(struct live *l)
+{
+	for (struct hold *h = NULL; (h = hold_next(l, h)); ) {
+		if (h->out)
+			return true;
+	}
+	return false;
+}
+
+bool live_out_elsewhere(struct live *l, uint32_t origin)
+{
+	for (struct hold *h = NULL; (h = hold_next(l, h)); ) {
+		if (h->out && h->origin != origin)
+			return true;
+	}
+	return false;
+}
+
+/* Has any node one that it may write by? */
+bool live_written(struct live *l)
+{
+	for (struct hold *h = NULL; (h = hold_next(l, h)); ) {
+		if (h->out && h->written)
+			return true;
+	}
+	return false;
+}
+
+bool live_written_elsewhere(struct ns *ns, uint64_t ino, uint32_t origin)
+{
+	struct live *l = live_find(ns, ino);
+	struct hold *h = NULL;
+
+	while (l && (h = hold_next(l, h))) {
+		if (h->out && h->written && h->origin != origin)
+			return true;
+	}
+	return false;
+}
+
+/* Has any node a layout of it, or to tell that it is done with it? */
+bool live_held(struct live *l)
+{
+	for (struct hold *h = NULL; (h = hold_next(l, h)); ) {
+		if (h->out || h->nameless)
+			return true;
+	}
+	return false;
+}
+
+static void drop_idle_holds(struct live *l)
+{
+	struct hold *h, **pp = &l->others;
+
+	while ((h = *pp)) {
+		if (h->out || h->nameless) {
+			pp = &h->next;
+			continue;
+		}
+		*pp = h->next;
+		free(h);
+	}
+}
+
+/* Forget an inode that is neither held nor dirty, nor being moved. */
 void live_drop_idle(struct ns *ns, uint64_t ino)
 {
 	struct live_table *t = &ns->live;
@@ -93,7 +191,8 @@ void live_drop_idle(struct ns *ns, uint64_t ino)
 
 		if (l->ino != ino)
 			continue;
-		if (!l->out && !l->dirty && !l->moving) {
+		drop_idle_holds(l);
+		if (!live_held(l) && !l->dirty && !l->moving) {
 			*pp = l->next;
 			free(l);
 			t->nr--;
@@ -142,9 +241,14 @@ void live_free(struct ns *ns)
 
 	for (size_t i = 0; i < t->size; i++) {
 		struct live *l = t->buckets[i], *next;
+		struct hold *h;
 
 		for (; l; l = next) {
 			next = l->next;
+			while ((h = l->others)) {
+				l->others = h->next;
+				free(h);
+			}
 			free(l);
 		}
 	}
@@ -158,6 +262,20 @@ uint64_t live_generation(struct ns *ns, uint64_t at_least)
 	if (ns->last_generation < at_least)
 		ns->last_generation = at_least;
 	return ++ns->last_generation;
+}
+
+/* The latest of the layouts that are outside; @none where there is none. */
+uint64_t live_generation_out(struct ns *ns, uint64_t ino, uint64_t none)
+{
+	struct live *l = live_find(ns, ino);
+	struct hold *h = NULL;
+	uint64_t last = 0;
+
+	while (l && (h = hold_next(l, h))) {
+		if (h->out && h->generation > last)
+			last = h->generation;
+	}
+	return last ? last : none;
 }
 
 /* Did this daemon grant it? */

@@ -134,6 +134,11 @@ int ns_move_watch(struct ns *ns, struct ns_move *m)
 		return -ENOMEM;
 	if (l->moving)
 		return -EBUSY;
+	/* no swap reaches another node */
+	if (ns->awaited || live_out_elsewhere(l, 0)) {
+		live_drop_idle(ns, m->ino);
+		return -EREMOTE;
+	}
 	l->moving = true;
 	l->written = false;
 	m->version = n.version;
@@ -233,13 +238,13 @@ void ns_move_swapped(struct ns *ns, const struct ns_move *m, bool new,
 		return;
 	l->parked = false;
 	if (status == -ENOENT) {
-		l->out = false;
+		l->own.out = l->own.written = false;
 		l->instance = new ? m->to : m->from;
 		return;
 	}
-	l->out = true;
+	l->own.out = true;
 	if (!status)
-		l->generation = generation;
+		l->own.generation = generation;
 	if (!status)
 		l->instance = new ? m->to : m->from;
 	else if (!m->to)
@@ -262,7 +267,7 @@ bool ns_move_in_use(struct ns *ns, const struct ns_move *m, bool new)
 {
 	const struct live *l = live_find(ns, m->ino);
 
-	return l && l->out && l->instance == (new ? m->to : m->from);
+	return l && l->own.out && l->instance == (new ? m->to : m->from);
 }
 
 /* The inode's H row goes to another tier. */

@@ -81,7 +81,8 @@ int ns_move_list(struct ns *ns, uint64_t dir, uint64_t cookie,
 /**
  * ns_move_watch() - from now on remember whether writing is granted.
  * Fills in version, from, from_volume of @m.
- * Return: 0; -EBUSY: another job is at it; -ENOENT; -EIO: no valid instance.
+ * Return: 0; -EBUSY: another job is at it; -EREMOTE: another node has it open,
+ * or may have; -ENOENT; -EIO: no valid instance.
  */
 int ns_move_watch(struct ns *ns, struct ns_move *m);
 void ns_move_unwatch(struct ns *ns, uint64_t ino);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Notices, one transaction for a batch, and settling: once no layout of an
- * inode is outside, its record takes over what the backing file has and the
- * instance is clean again.
+ * Notices, one transaction for a batch, and settling: once no node may write an
+ * inode, its record takes over what the backing file has and the instance is
+ * clean again.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,7 +19,8 @@
 enum verdict {
 	NOTE_IGNORED,
 	NOTE_DONE,		/* in the store only */
-	NOTE_OUT_ENDS,		/* no layout is outside now */
+	NOTE_RETURNED,		/* its layout is no longer outside */
+	NOTE_FORGOTTEN,		/* nor does it use the inode */
 	NOTE_SESSION_ENDS,
 };
 
@@ -114,6 +115,21 @@ int node_settle(struct txn *t, struct tnode *n, bool from_backing)
 	return txn_set_dirty(t, n->i.ino, false);
 }
 
+/* Is there a hold of another node, or may there be one? */
+static bool held_elsewhere(struct ns *ns, uint64_t ino)
+{
+	struct live *l = live_find(ns, ino);
+	struct hold *h = NULL;
+
+	if (ns->awaited)
+		return true;
+	while (l && (h = hold_next(l, h))) {
+		if (h->origin != ns->origin && (h->out || h->nameless))
+			return true;
+	}
+	return false;
+}
+
 static int note_forget(struct txn *t, const struct ns_note *note,
 		       enum verdict *v)
 {
@@ -125,14 +141,29 @@ static int note_forget(struct txn *t, const struct ns_note *note,
 		return rc == -ENOENT ? 0 : rc;
 	if (n->i.nlink)
 		return 0;
-	*v = NOTE_OUT_ENDS;
+	*v = NOTE_FORGOTTEN;
+	if (held_elsewhere(t->ns, note->node))
+		return 0;
 	return inode_remove(t, n);
+}
+
+/* Without the layout of who tells, may any node write by one? */
+static bool may_be_written(struct ns *ns, uint64_t ino)
+{
+	return ns->awaited || live_written_elsewhere(ns, ino, ns->origin);
+}
+
+/* What a node tells of a size is no news where several could write. */
+static int settle_told(struct txn *t, struct tnode *n, const struct live *l)
+{
+	return node_settle(t, n, !n->sized || l->shared);
 }
 
 static int note_attr(struct txn *t, const struct ns_note *note,
 		     enum verdict *v)
 {
-	const struct live *l = live_find(t->ns, note->node);
+	struct live *l = live_find(t->ns, note->node);
+	const struct hold *h = l ? hold_find(l, t->ns->origin) : NULL;
 	struct tnode *n;
 	int rc;
 
@@ -140,9 +171,10 @@ static int note_attr(struct txn *t, const struct ns_note *note,
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
 	apply_attr(t, n, note->valid, &note->attr);
-	if (l && l->dirty && !l->out &&
+	if (l && l->dirty && !(h && h->out) &&
+	    !may_be_written(t->ns, note->node) &&
 	    (n->sized || overtaken(t, n, &note->attr)))
-		rc = node_settle(t, n, !n->sized);
+		rc = settle_told(t, n, l);
 	if (n->dirty || n->settled)
 		*v = NOTE_DONE;
 	return rc;
@@ -151,21 +183,33 @@ static int note_attr(struct txn *t, const struct ns_note *note,
 static int note_return(struct txn *t, const struct ns_note *note,
 		       enum verdict *v)
 {
-	const struct live *l = live_find(t->ns, note->node);
+	struct live *l = live_find(t->ns, note->node);
+	const struct hold *h = l ? hold_find(l, t->ns->origin) : NULL;
 	struct tnode *n;
 	int rc;
 
 	/* A newer layout went out since. */
-	if (l && note->generation < l->generation)
+	if (h && note->generation < h->generation)
 		return 0;
 	rc = txn_inode(t, note->node, &n);
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
-	*v = NOTE_OUT_ENDS;
+	*v = NOTE_RETURNED;
 	apply_attr(t, n, note->valid, &note->attr);
-	if (!l || !l->dirty)
+	if (!l || !l->dirty || may_be_written(t->ns, note->node))
 		return 0;
-	return node_settle(t, n, !n->sized);
+	return settle_told(t, n, l);
+}
+
+static int note_umount(struct txn *t, const struct ns_note *note,
+		       enum verdict *v)
+{
+	int rc = session_is_of(t->ns, note->session, t->ns->origin);
+
+	if (rc <= 0)
+		return rc;
+	*v = NOTE_SESSION_ENDS;
+	return session_delete(t, note->session);
 }
 
 static int apply_note(struct txn *t, const struct ns_note *note,
@@ -179,8 +223,7 @@ static int apply_note(struct txn *t, const struct ns_note *note,
 	case ORCHFS_KIND_NOTE_RETURN:
 		return note_return(t, note, v);
 	case ORCHFS_KIND_NOTE_UMOUNT:
-		*v = NOTE_SESSION_ENDS;
-		return session_delete(t, note->session);
+		return note_umount(t, note, v);
 	default:
 		return 0;
 	}
@@ -190,15 +233,19 @@ static void note_committed(struct ns *ns, const struct ns_note *note,
 			   enum verdict v)
 {
 	struct live *l;
+	struct hold *h;
 
 	if (v == NOTE_SESSION_ENDS)
 		session_forget(ns, note->session);
-	if (v != NOTE_OUT_ENDS)
+	if (v != NOTE_RETURNED && v != NOTE_FORGOTTEN)
 		return;
 	l = live_find(ns, note->node);
-	if (!l)
+	h = l ? hold_find(l, ns->origin) : NULL;
+	if (!h)
 		return;
-	l->out = false;
+	h->out = h->written = false;
+	if (v == NOTE_FORGOTTEN)
+		h->nameless = false;
 	live_drop_idle(ns, note->node);
 }
 
@@ -254,10 +301,12 @@ static int note_each(struct ns *ns, const struct ns_note *notes, size_t nr)
 	return first;
 }
 
-int ns_note(struct ns *ns, const struct ns_note *notes, size_t nr)
+int ns_note(struct ns *ns, uint32_t origin, const struct ns_note *notes,
+	    size_t nr)
 {
 	int first = 0;
 
+	ns->origin = origin;
 	while (nr) {
 		size_t n = nr < BATCH ? nr : BATCH;
 		int rc = note_batch(ns, notes, n);
@@ -274,7 +323,7 @@ int ns_note(struct ns *ns, const struct ns_note *notes, size_t nr)
 
 int ns_settle(struct ns *ns, uint64_t ino)
 {
-	const struct live *l = live_find(ns, ino);
+	struct live *l = live_find(ns, ino);
 	struct ns_backing_stat s;
 	struct instance in;
 	struct tnode *n;
@@ -289,7 +338,7 @@ int ns_settle(struct ns *ns, uint64_t ino)
 		return rc;
 	if (!S_ISREG(n->i.mode))
 		return -EINVAL;
-	if (l && l->dirty && !l->out) {
+	if (l && l->dirty && !live_written(l) && !ns->awaited) {
 		rc = node_settle(&t, n, true);
 		if (!rc && !n->settled)
 			rc = -EIO;

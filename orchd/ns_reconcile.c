@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * After attach: what the kernel still holds, against what the store has.
- * Sessions that ended lose their records, orphans that nobody holds are
- * collected, dirty instances whose layout nobody holds are settled.
+ * After attach: what a node's kernel still holds, against what the store has.
+ * Its sessions that ended lose their records, orphans that no node holds are
+ * collected, dirty instances that no node may write are settled.
  *
  * An answer may still be on its way to the kernel when it lists its handles,
- * so two things stay although they are not listed: orphans that a live slot
- * names, and layouts that this very daemon granted.
+ * so two things stay although they are not listed: orphans that a live slot of
+ * that kernel names, and layouts that this very daemon granted.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -56,9 +56,11 @@ static bool has(const struct numbers *n, uint64_t x)
 	return n->nr && bsearch(&x, n->p, n->nr, sizeof(*n->p), compare);
 }
 
-/* The first numbers of a table's keys that are in neither list. */
-static int collect(struct ns *ns, char table, const struct numbers *but,
-		   const struct numbers *but2, struct numbers *out)
+typedef int (*key_fn)(struct ns *ns, uint64_t x, struct store_key v,
+		      void *ctx);
+
+/* All keys of a table that are one number. */
+static int each_key(struct ns *ns, char table, key_fn fn, void *ctx)
 {
 	struct scan s;
 	struct key k;
@@ -68,12 +70,11 @@ static int collect(struct ns *ns, char table, const struct numbers *but,
 	if (rc)
 		return rc;
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
-		uint64_t x = key_num_at(scan_key(&s), 0);
-
 		if (scan_key(&s).len != 9)
 			rc = -EUCLEAN;
-		else if (!has(but, x) && !has(but2, x))
-			rc = add(out, x);
+		else
+			rc = fn(ns, key_num_at(scan_key(&s), 0),
+				scan_value(&s), ctx);
 	}
 	return scan_end(&s, rc);
 }
@@ -107,35 +108,64 @@ static int in_batches(struct ns *ns, const struct numbers *n, each_fn fn)
 	return 0;
 }
 
-static int end_sessions(struct ns *ns, const struct numbers *live)
+struct dead_sessions {
+	const struct numbers *live;
+	struct numbers dead;
+};
+
+static int see_session(struct ns *ns, uint64_t id, struct store_key v,
+		       void *ctx)
 {
-	static const struct numbers none;
-	struct numbers dead = { 0 };
+	struct dead_sessions *d = ctx;
+	void *p;
 	int rc;
 
-	rc = collect(ns, 'M', live, &none, &dead);
-	if (!rc)
-		rc = in_batches(ns, &dead, session_delete);
-	for (size_t i = 0; i < dead.nr && !rc; i++)
-		session_forget(ns, dead.p[i]);
-	free(dead.p);
+	if (has(d->live, id))
+		return 0;
+	rc = record_unpack(ns->scratch, &orchfs__store__session__descriptor,
+			   v, &p);
+	if (!rc && ((Orchfs__Store__Session *)p)->node == ns->origin)
+		rc = add(&d->dead, id);
+	arena_reset(ns->scratch);
 	return rc;
 }
 
-/* Inodes that an answer names which may be asked for again. */
+static int end_sessions(struct ns *ns, const struct numbers *live)
+{
+	struct dead_sessions d = { .live = live };
+	int rc;
+
+	rc = each_key(ns, 'M', see_session, &d);
+	if (!rc)
+		rc = in_batches(ns, &d.dead, session_delete);
+	for (size_t i = 0; i < d.dead.nr && !rc; i++)
+		session_forget(ns, d.dead.p[i]);
+	free(d.dead.p);
+	return rc;
+}
+
+/* Inodes that an answer names which the node may ask for again. */
 static int named_by_slots(struct ns *ns, struct numbers *out)
 {
 	Orchfs__Store__Slot *m;
+	uint64_t session = 0;
+	int rc, own = 0;
 	struct scan s;
 	struct key k;
 	void *p;
-	int rc;
 
 	rc = scan_begin(ns, &s, key_table(&k, 'T'));
 	if (rc)
 		return rc;
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
-		rc = record_unpack(ns->scratch,
+		if (session != key_num_at(scan_key(&s), 0)) {
+			session = key_num_at(scan_key(&s), 0);
+			own = session_is_of(ns, session, ns->origin);
+		}
+		if (!own)
+			continue;
+		rc = own < 0 ? own :
+		     record_unpack(ns->scratch,
 				   &orchfs__store__slot__descriptor,
 				   scan_value(&s), &p);
 		if (rc)
@@ -167,18 +197,55 @@ static int remove_orphan(struct txn *t, uint64_t ino)
 	return inode_remove(t, n);
 }
 
+static bool held_by_others(struct live *l, uint32_t origin)
+{
+	for (struct hold *h = NULL; (h = hold_next(l, h)); ) {
+		if (h->origin != origin && (h->out || h->nameless))
+			return true;
+	}
+	return false;
+}
+
+struct orphans {
+	const struct numbers *held, *named;
+	struct numbers gone;
+};
+
+/* A node that lists one tells when it is done with it. */
+static int see_orphan(struct ns *ns, uint64_t ino, struct store_key v,
+		      void *ctx)
+{
+	struct orphans *o = ctx;
+	struct live *l = live_find(ns, ino);
+	struct hold *h;
+
+	(void)v;
+	if (has(o->held, ino) || has(o->named, ino)) {
+		l = live_get(ns, ino);
+		h = l ? hold_get(l, ns->origin) : NULL;
+		if (!h)
+			return -ENOMEM;
+		h->nameless = true;
+		return 0;
+	}
+	if (l && held_by_others(l, ns->origin))
+		return 0;
+	return add(&o->gone, ino);
+}
+
 static int collect_orphans(struct ns *ns, const struct numbers *held)
 {
-	struct numbers named = { 0 }, gone = { 0 };
+	struct numbers named = { 0 };
+	struct orphans o = { .held = held, .named = &named };
 	int rc;
 
 	rc = named_by_slots(ns, &named);
 	if (!rc)
-		rc = collect(ns, 'O', held, &named, &gone);
-	if (!rc)
-		rc = in_batches(ns, &gone, remove_orphan);
+		rc = each_key(ns, 'O', see_orphan, &o);
+	if (!rc && !ns->awaited)
+		rc = in_batches(ns, &o.gone, remove_orphan);
 	free(named.p);
-	free(gone.p);
+	free(o.gone.p);
 	return rc;
 }
 
@@ -193,40 +260,64 @@ static int settle(struct txn *t, uint64_t ino)
 	return rc ? rc : node_settle(t, n, true);
 }
 
+/* Layouts that it has, and what they were granted for isn't told. */
 static int load_handles(struct ns *ns, const struct ns_handle *handles,
 			size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
-		const struct ns_handle *h = &handles[i];
+		const struct ns_handle *n = &handles[i];
+		struct hold *h;
 		struct live *l;
 
-		if (!h->generation)
+		if (!n->generation)
 			continue;
-		l = live_get(ns, h->ino);
-		if (!l)
+		l = live_get(ns, n->ino);
+		h = l ? hold_get(l, ns->origin) : NULL;
+		if (!h)
 			return -ENOMEM;
-		l->out = true;
-		if (l->generation < h->generation)
-			l->generation = h->generation;
-		if (ns->last_generation < h->generation)
-			ns->last_generation = h->generation;
+		h->written |= !h->out;
+		h->out = true;
+		l->shared |= ns->origin != 0;
+		if (h->generation < n->generation)
+			h->generation = n->generation;
+		if (ns->last_generation < n->generation)
+			ns->last_generation = n->generation;
 	}
 	return 0;
 }
 
-/* Is this layout no longer outside? */
-static bool came_back(struct ns *ns, const struct live *l,
-		      const struct numbers *layouts, bool any_session)
+/* Is the layout of who tells no longer outside? */
+static bool came_back(struct ns *ns, const struct hold *h,
+		      const struct numbers *layouts, uint64_t ino,
+		      bool any_session)
 {
-	if (!l->out)
+	if (!h->out || !any_session)
 		return true;
-	if (!any_session)
-		return true;
-	return !has(layouts, l->ino) && !live_own(ns, l->generation);
+	return !has(layouts, ino) && !live_own(ns, h->generation);
 }
 
-static int settle_returned(struct ns *ns, const struct numbers *layouts,
-			   bool any_session)
+/* What a node doesn't list it holds no more; or it holds, and has told so. */
+static void drop_holds(struct ns *ns, const struct numbers *held,
+		       const struct numbers *layouts, bool any_session)
+{
+	for (size_t b = 0; b < ns->live.size; b++) {
+		struct live *l = ns->live.buckets[b];
+
+		for (; l; l = l->next) {
+			struct hold *h = hold_find(l, ns->origin);
+
+			if (!h)
+				continue;
+			if (came_back(ns, h, layouts, l->ino, any_session))
+				h->out = h->written = false;
+			if (!has(held, l->ino))
+				h->nameless = false;
+		}
+	}
+}
+
+/* The dirty ones that no node may write, and those that are of no interest. */
+static int settle_returned(struct ns *ns)
 {
 	struct numbers dirty = { 0 }, idle = { 0 };
 	int rc = 0;
@@ -235,10 +326,10 @@ static int settle_returned(struct ns *ns, const struct numbers *layouts,
 		struct live *l = ns->live.buckets[b];
 
 		for (; l && !rc; l = l->next) {
-			if (!came_back(ns, l, layouts, any_session))
-				continue;
-			l->out = false;
-			rc = add(l->dirty ? &dirty : &idle, l->ino);
+			if (l->dirty && !live_written(l) && !ns->awaited)
+				rc = add(&dirty, l->ino);
+			else if (!l->dirty)
+				rc = add(&idle, l->ino);
 		}
 	}
 	if (!rc)
@@ -250,8 +341,9 @@ static int settle_returned(struct ns *ns, const struct numbers *layouts,
 	return rc;
 }
 
-int ns_reconcile(struct ns *ns, const uint64_t *sessions, size_t nr_sessions,
-		 const struct ns_handle *handles, size_t nr_handles)
+int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
+		 size_t nr_sessions, const struct ns_handle *handles,
+		 size_t nr_handles)
 {
 	struct numbers live = { 0 }, held = { 0 }, layouts = { 0 };
 	int rc = 0;
@@ -267,16 +359,64 @@ int ns_reconcile(struct ns *ns, const uint64_t *sessions, size_t nr_sessions,
 	sort(&held);
 	sort(&layouts);
 	arena_reset(ns->scratch);
+	ns->origin = origin;
 	if (!rc)
 		rc = end_sessions(ns, &live);
 	if (!rc)
-		rc = collect_orphans(ns, &held);
-	if (!rc)
 		rc = load_handles(ns, handles, nr_handles);
+	if (!rc) {
+		drop_holds(ns, &held, &layouts, nr_sessions > 0);
+		cluster_node_told(ns, origin);
+		rc = collect_orphans(ns, &held);
+	}
 	if (!rc)
-		rc = settle_returned(ns, &layouts, nr_sessions > 0);
+		rc = settle_returned(ns);
 	free(live.p);
 	free(held.p);
 	free(layouts.p);
 	return rc;
+}
+
+int ns_nameless(struct ns *ns, uint32_t origin, ns_attr_fn fn, void *ctx)
+{
+	struct orchfs_attr a;
+	struct inode i;
+	int rc = 0;
+
+	ns->origin = origin;
+	for (size_t b = 0; b < ns->live.size && !rc; b++) {
+		struct live *l = ns->live.buckets[b];
+
+		for (; l && !rc; l = l->next) {
+			const struct hold *h = hold_find(l, origin);
+
+			if (!h || !h->nameless)
+				continue;
+			arena_reset(ns->scratch);
+			rc = inode_load(ns, l->ino, &i);
+			if (!rc)
+				rc = inode_fill(ns, &i, &a);
+			if (!rc)
+				rc = fn(ctx, &a);
+			else if (rc == -ENOENT)
+				rc = 0;
+		}
+	}
+	return rc;
+}
+
+void ns_held(struct ns *ns, uint32_t origin, struct ns_held *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (size_t b = 0; b < ns->live.size; b++) {
+		struct live *l = ns->live.buckets[b];
+
+		for (; l; l = l->next) {
+			const struct hold *h = hold_find(l, origin);
+
+			out->layouts += h && h->out;
+			out->written += h && h->out && h->written;
+			out->nameless += h && h->nameless;
+		}
+	}
 }

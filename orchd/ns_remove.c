@@ -83,10 +83,11 @@ int inode_drop_name(struct txn *t, struct tnode *n, struct tnode *dir,
 	} else {
 		n->i.nlink--;
 	}
-	if (!n->i.nlink)
-		orphan_put(t, n->i.ino, rq->session);
 	n->i.ctime = rq->now;
 	n->i.change = t->seq;
 	n->dirty = true;
-	return 0;
+	if (n->i.nlink)
+		return 0;
+	orphan_put(t, n->i.ino, rq->session);
+	return txn_nameless(t, n->i.ino, true);
 }

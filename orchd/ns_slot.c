@@ -65,25 +65,47 @@ static int load_slots(struct ns *ns, struct session *s)
 	return scan_end(&scan, rc);
 }
 
+/* The node that it is of. -ENOENT: it isn't stored. */
+static int session_read(struct ns *ns, uint64_t id, uint32_t *origin)
+{
+	struct store_key v;
+	struct key k;
+	void *p;
+	int rc;
+
+	rc = ns_get(ns, key_num(&k, 'M', id), &v);
+	if (!rc)
+		rc = record_unpack(ns->scratch,
+				   &orchfs__store__session__descriptor, v, &p);
+	if (!rc)
+		*origin = ((Orchfs__Store__Session *)p)->node;
+	return rc;
+}
+
+/* -EPROTO: it is another node's. */
 static int session_load(struct ns *ns, uint64_t id, struct session **out)
 {
 	struct session *s = session_find(ns, id);
-	struct key k;
 	int rc;
 
 	if (s) {
 		*out = s;
-		return 0;
+		return s->origin == ns->origin ? 0 : -EPROTO;
 	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	s->id = id;
-	rc = ns_exists(ns, key_num(&k, 'M', id));
-	if (rc > 0) {
+	s->origin = ns->origin;
+	rc = session_read(ns, id, &s->origin);
+	if (!rc) {
 		s->stored = true;
 		rc = load_slots(ns, s);
+	} else if (rc == -ENOENT) {
+		rc = 0;
 	}
+	if (!rc && s->origin != ns->origin)
+		rc = -EPROTO;
 	if (rc) {
 		free(s);
 		return rc;
@@ -198,6 +220,7 @@ int slot_store(struct txn *t, const struct op_req *req,
 		return -EPROTO;
 	if (!s->stored) {
 		sm.boot_id = t->ns->boot_id;
+		sm.node = s->origin;
 		txn_put_msg(t, key_num(&k, 'M', s->id), &sm.base);
 	}
 	m.sequence = req->sequence;
@@ -224,6 +247,21 @@ void slot_committed(struct txn *t)
 		return;
 	t->session->stored = true;
 	t->session->sequence[t->slot] = t->sequence;
+}
+
+/* Is there one, and of that node? 1, 0 or -errno. */
+int session_is_of(struct ns *ns, uint64_t id, uint32_t origin)
+{
+	const struct session *s = session_find(ns, id);
+	uint32_t of;
+	int rc;
+
+	if (s)
+		return s->origin == origin;
+	rc = session_read(ns, id, &of);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	return of == origin;
 }
 
 /* Delete its records; session_forget() once that is committed. */

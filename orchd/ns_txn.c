@@ -137,6 +137,77 @@ int txn_set_dirty(struct txn *t, uint64_t ino, bool dirty)
 	return 0;
 }
 
+static int add_nameless(struct txn *t, struct live *l, uint32_t origin)
+{
+	struct hold *h = hold_get(l, origin);
+	struct nameless *u;
+
+	u = arena_alloc(t->ns->scratch, sizeof(*u));
+	if (!h || !u)
+		return -ENOMEM;
+	if (h->nameless)
+		return 0;
+	h->nameless = true;
+	u->ino = l->ino;
+	u->origin = origin;
+	u->next = t->nameless;
+	t->nameless = u;
+	return 0;
+}
+
+/*
+ * An inode has no name any more: it stays until who asks has told to be done
+ * with it, and with @others any other that may have it in memory.
+ */
+int txn_nameless(struct txn *t, uint64_t ino, bool others)
+{
+	struct ns *ns = t->ns;
+	struct live *l = live_get(ns, ino);
+	uint32_t nodes[NS_NODES_MAX];
+	size_t nr = 0;
+	int rc;
+
+	if (!l)
+		return -ENOMEM;
+	if (others && ns->ops->holders)
+		nr = ns->ops->holders(ns->ctx, ino, nodes, NS_NODES_MAX);
+	rc = add_nameless(t, l, ns->origin);
+	for (size_t i = 0; i < nr && !rc; i++)
+		rc = add_nameless(t, l, nodes[i]);
+	if (rc)
+		live_drop_idle(ns, ino);
+	return rc;
+}
+
+static void undo_nameless(struct txn *t)
+{
+	for (struct nameless *u = t->nameless; u; u = u->next) {
+		struct live *l = live_find(t->ns, u->ino);
+		struct hold *h = l ? hold_find(l, u->origin) : NULL;
+
+		if (h)
+			h->nameless = false;
+		live_drop_idle(t->ns, u->ino);
+	}
+	t->nameless = NULL;
+}
+
+/* It has a name again, or is gone: nobody has to tell anything. */
+static void forget_holds(struct ns *ns, const struct tnode *n)
+{
+	struct live *l = live_find(ns, n->i.ino);
+	struct hold *h = NULL;
+
+	if (!n->removed && (n->is_new || n->old.nlink || !n->i.nlink))
+		return;
+	while (l && (h = hold_next(l, h))) {
+		h->nameless = false;
+		if (n->removed)
+			h->out = h->written = false;
+	}
+	live_drop_idle(ns, n->i.ino);
+}
+
 /* Of the inode's current version; found out when an H row needs it. */
 int txn_tier(struct txn *t, struct tnode *n, uint8_t *tier)
 {
@@ -271,6 +342,7 @@ static void committed(struct txn *t, uint64_t ino_limit, uint64_t del_limit)
 	for (const struct tnode *n = t->nodes; n; n = n->next) {
 		if (n->untold && !n->removed)
 			remember_untold(ns, n);
+		forget_holds(ns, n);
 	}
 
 	for (struct live_change *c = t->live; c; c = c->next) {
@@ -278,6 +350,8 @@ static void committed(struct txn *t, uint64_t ino_limit, uint64_t del_limit)
 
 		if (l)
 			l->dirty = c->dirty;
+		if (l && !c->dirty)
+			l->shared = false;
 		live_drop_idle(ns, c->ino);
 	}
 	number_committed(&ns->ino, ino_limit, t->seq);
@@ -327,4 +401,5 @@ void txn_abort(struct txn *t)
 	for (struct live_change *c = t->live; c; c = c->next)
 		live_drop_idle(t->ns, c->ino);
 	t->live = NULL;
+	undo_nameless(t);
 }

@@ -134,7 +134,6 @@ static int add_instance(struct ns *ns, struct scan *s,
 int ns_where(struct ns *ns, uint64_t ino, uint64_t *version,
 	     uint64_t *generation, struct ns_instance **out, size_t *nr)
 {
-	const struct live *l = live_find(ns, ino);
 	struct ns_instance *list = NULL;
 	struct inode i;
 	struct scan s;
@@ -156,7 +155,7 @@ int ns_where(struct ns *ns, uint64_t ino, uint64_t *version,
 		return rc;
 	}
 	*version = i.version;
-	*generation = l && l->out ? l->generation : i.layout_generation;
+	*generation = live_generation_out(ns, ino, i.layout_generation);
 	*out = list;
 	*nr = n;
 	return 0;

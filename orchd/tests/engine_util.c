@@ -135,12 +135,24 @@ static int fake_statfs(void *ctx, struct orchfs_statfs *out)
 	return 0;
 }
 
+static size_t fake_holders(void *ctx, uint64_t ino, uint32_t *nodes,
+			   size_t max)
+{
+	const struct fake *f = ctx;
+
+	(void)ino;
+	assert_true(f->nr_holders <= max);
+	memcpy(nodes, f->holders, f->nr_holders * sizeof(*nodes));
+	return f->nr_holders;
+}
+
 static const struct ns_backing_ops fake_ops = {
 	.take = fake_take,
 	.put_back = fake_put_back,
 	.stat = fake_stat,
 	.own = fake_own,
 	.statfs = fake_statfs,
+	.holders = fake_holders,
 };
 
 struct fake_file *fake_find(struct env *e, uint64_t ino)
@@ -275,8 +287,9 @@ struct op_name nm(const char *s)
 struct op_req env_req(struct env *e, uint32_t kind, uint32_t slot)
 {
 	struct op_req rq = {
+		.origin = e->origin,
 		.kind = kind,
-		.session = e->session,
+		.session = e->session + e->origin,
 		.now = { .sec = e->now++ },
 	};
 
@@ -425,7 +438,7 @@ int do_forget(struct env *e, uint64_t ino)
 {
 	struct ns_note n = { .kind = K(NOTE_FORGET), .node = ino };
 
-	return ns_note(e->ns, &n, 1);
+	return ns_note(e->ns, e->origin, &n, 1);
 }
 
 int do_return(struct env *e, uint64_t ino, uint64_t generation)
@@ -434,5 +447,5 @@ int do_return(struct env *e, uint64_t ino, uint64_t generation)
 		.kind = K(NOTE_RETURN), .node = ino, .generation = generation,
 	};
 
-	return ns_note(e->ns, &n, 1);
+	return ns_note(e->ns, e->origin, &n, 1);
 }

@@ -41,6 +41,8 @@ struct fake {
 	int64_t clock;		/* of the backing files */
 	int take_error, own_error;
 	unsigned int stats, put_backs;
+	uint32_t holders[8];	/* nodes that may have any inode */
+	size_t nr_holders;
 };
 
 struct env {
@@ -51,7 +53,8 @@ struct env {
 	bool full;
 	struct fake fake;
 	struct op_reply rep;	/* of the last request */
-	uint64_t session;
+	uint64_t session;	/* of this machine; node n's is n more */
+	uint32_t origin;	/* who asks and tells */
 	uint64_t sequence[64];
 	int64_t now;
 };

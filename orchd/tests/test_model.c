@@ -532,7 +532,7 @@ static void op_restart(void)
 		h[nr].ino = nodes[i].ino;
 		h[nr++].generation = nodes[i].layout;
 	}
-	assert_int_equal(ns_reconcile(e.ns, &e.session, 1, h, nr), 0);
+	assert_int_equal(ns_reconcile(e.ns, 0, &e.session, 1, h, nr), 0);
 	env_check(&e);
 }
 

@@ -231,7 +231,7 @@ static void make_file(struct served *sv, uint64_t parent, unsigned int n)
 	fill(sv, n, rep.layout.instance);
 	note.node = inos[n];
 	note.generation = rep.layout.generation;
-	assert_int_equal(ns_note(sv->ns, &note, 1), 0);
+	assert_int_equal(ns_note(sv->ns, 0, &note, 1), 0);
 }
 
 /* d/f0 d/f1 d/f2 d/e/f3 d/e/f4; *arg: d */
@@ -553,7 +553,7 @@ static void new_file(struct served *sv, void *arg)
 	note.node = rep.attr.ino;
 	rq.kind = ORCHFS_KIND_UNLINK;
 	assert_int_equal(execute(sv, &rq, &rep), 0);
-	assert_int_equal(ns_note(sv->ns, &note, 1), 0);
+	assert_int_equal(ns_note(sv->ns, 0, &note, 1), 0);
 }
 
 static uint32_t new_file_on(struct served *sv)
@@ -712,7 +712,7 @@ static void forget_it(struct served *sv, void *arg)
 	struct ns_note note = { .kind = ORCHFS_KIND_NOTE_FORGET };
 
 	note.node = *(uint64_t *)arg;
-	assert_int_equal(ns_note(sv->ns, &note, 1), 0);
+	assert_int_equal(ns_note(sv->ns, 0, &note, 1), 0);
 }
 
 static void unlink_only(struct served *sv, void *arg)
@@ -1349,7 +1349,7 @@ static void delete_it(struct served *sv, void *arg)
 	struct op_reply rep;
 
 	assert_int_equal(execute(sv, &rq, &rep), 0);
-	assert_int_equal(ns_note(sv->ns, &note, 1), 0);
+	assert_int_equal(ns_note(sv->ns, 0, &note, 1), 0);
 }
 
 static void cancel_it(struct served *sv, void *arg)

@@ -99,22 +99,22 @@ static void test_unsent_layouts(void **state)
 	assert_int_equal(do_open(&e, f, true), 0);
 	lay = e.rep.layout;
 	assert_true(dirty(f));
-	ns_layout_unsent(e.ns, f, &lay);
+	ns_layout_unsent(e.ns, 0, f, &lay);
 	assert_false(dirty(f));
 	assert_int_equal(do_open(&e, f, false), 0);
 	held = e.rep.layout.generation;
 	assert_int_equal(do_open(&e, f, true), 0);
 	lay = e.rep.layout;
-	ns_layout_unsent(e.ns, f, &lay);
+	ns_layout_unsent(e.ns, 0, f, &lay);
 	assert_true(dirty(f));
 	/* a second time, or after a newer one: nothing */
-	ns_layout_unsent(e.ns, f, &lay);
+	ns_layout_unsent(e.ns, 0, f, &lay);
 	do_return(&e, f, held);
 	assert_false(dirty(f));
 	assert_int_equal(do_open(&e, f, true), 0);
 	lay = e.rep.layout;
 	assert_int_equal(do_open(&e, f, true), 0);
-	ns_layout_unsent(e.ns, f, &lay);
+	ns_layout_unsent(e.ns, 0, f, &lay);
 	assert_true(dirty(f));
 	do_return(&e, f, e.rep.layout.generation);
 	assert_false(dirty(f));
@@ -219,13 +219,13 @@ static void test_notes(void **state)
 	/* the last word before the return */
 	fake_write(&e, f, 5000);
 	n[0] = note_attr(f, 5000, e.fake.clock - 1);
-	assert_int_equal(ns_note(e.ns, n, 1), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 1), 0);
 	assert_int_equal(ns_txn(e.ns), txn + 1);
 	assert_true(dirty(f));
 	n[1] = (struct ns_note){ .kind = K(NOTE_RETURN), .node = f,
 				 .generation = g };
 	e.fake.stats = 0;
-	assert_int_equal(ns_note(e.ns, n, 2), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 2), 0);
 	assert_int_equal(e.fake.stats, 0);
 	assert_int_equal(ns_txn(e.ns), txn + 2);
 	assert_false(dirty(f));
@@ -236,17 +236,17 @@ static void test_notes(void **state)
 	assert_int_equal(do_return(&e, f, e.rep.layout.generation), 0);
 	assert_false(dirty(f));
 	n[0] = note_attr(f, 6000, 99);
-	assert_int_equal(ns_note(e.ns, n, 1), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 1), 0);
 	assert_int_equal(do_getattr(&e, f), 0);
 	assert_int_equal(e.rep.attr.size, 6000);
 	assert_int_equal(e.rep.attr.mtime, 99);
 	assert_true(e.rep.attr.ctime > 99);
 	/* nothing new, nothing written */
 	txn = ns_txn(e.ns);
-	assert_int_equal(ns_note(e.ns, n, 1), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 1), 0);
 	n[0].node = 123456;
 	n[1].kind = 1000;
-	assert_int_equal(ns_note(e.ns, n, 2), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 2), 0);
 	assert_int_equal(ns_txn(e.ns), txn);
 	/* all in one: unlinked, written, returned, forgotten */
 	assert_int_equal(do_open(&e, f, true), 0);
@@ -256,7 +256,7 @@ static void test_notes(void **state)
 				 .generation = UINT64_MAX };
 	n[2] = (struct ns_note){ .kind = K(NOTE_FORGET), .node = f };
 	n[3] = n[0];
-	assert_int_equal(ns_note(e.ns, n, 4), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 4), 0);
 	assert_int_equal(do_getattr(&e, f), -ESTALE);
 	end();
 }
@@ -270,7 +270,7 @@ static void note_atime(uint64_t ino, uint64_t change, int64_t atime)
 		.attr = { .change = change, .atime = atime },
 	};
 
-	assert_int_equal(ns_note(e.ns, &n, 1), 0);
+	assert_int_equal(ns_note(e.ns, 0, &n, 1), 0);
 	assert_int_equal(do_getattr(&e, ino), 0);
 }
 
@@ -287,7 +287,7 @@ static void test_overtaken_notes(void **state)
 	fake_write(&e, f, 5000);
 	n = note_attr(f, 5000, e.fake.clock - 1);
 	n.attr.change = change;
-	assert_int_equal(ns_note(e.ns, &n, 1), 0);
+	assert_int_equal(ns_note(e.ns, 0, &n, 1), 0);
 	note_atime(f, change, 77);
 	assert_int_equal(e.rep.attr.atime, 77);
 	note_atime(f, change, 78);
@@ -324,7 +324,7 @@ static void test_many_notes(void **state)
 		n[i].node = make(ROOT, name, REG, RW);
 		do_unlink(&e, ROOT, name, 0);
 	}
-	assert_int_equal(ns_note(e.ns, n, 1000), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 1000), 0);
 	assert_int_equal(ns_deletions(e.ns, 0, d, 1000), 1000);
 	assert_true(d[0].txn < d[999].txn);
 	end();
@@ -486,10 +486,10 @@ static void test_sessions_end(void **state)
 	assert_int_equal(env_run(&e, &rq), 0);
 	assert_int_equal(env_run(&e, &rq), 0);
 	n.session = e.session + 1;
-	assert_int_equal(ns_note(e.ns, &n, 1), 0);
+	assert_int_equal(ns_note(e.ns, 0, &n, 1), 0);
 	assert_int_equal(env_run(&e, &rq), 0);
 	n.session = e.session;
-	assert_int_equal(ns_note(e.ns, &n, 1), 0);
+	assert_int_equal(ns_note(e.ns, 0, &n, 1), 0);
 	assert_int_equal(env_run(&e, &rq), -EEXIST);
 	end();
 }
@@ -520,7 +520,7 @@ static void test_reconcile(void **state)
 	h[1].opens = 1;
 	session = e.session;
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(ns_reconcile(e.ns, &session, 1, h, 2), 0);
+		assert_int_equal(ns_reconcile(e.ns, 0, &session, 1, h, 2), 0);
 		env_check(&e);
 		assert_int_equal(do_getattr(&e, held), 0);
 		assert_int_equal(do_getattr(&e, lost), -ESTALE);
@@ -532,13 +532,13 @@ static void test_reconcile(void **state)
 	}
 	/* what this daemon granted is not taken for lost */
 	assert_int_equal(do_open(&e, dropped, true), 0);
-	assert_int_equal(ns_reconcile(e.ns, &session, 1, h, 2), 0);
+	assert_int_equal(ns_reconcile(e.ns, 0, &session, 1, h, 2), 0);
 	assert_true(dirty(dropped));
 	/* an old layout comes back */
 	assert_int_equal(do_return(&e, open, g), 0);
 	assert_false(dirty(open));
 	/* no mount at all */
-	assert_int_equal(ns_reconcile(e.ns, NULL, 0, NULL, 0), 0);
+	assert_int_equal(ns_reconcile(e.ns, 0, NULL, 0, NULL, 0), 0);
 	assert_int_equal(ns_counts(e.ns, &c), 0);
 	assert_int_equal(c.orphans, 0);
 	assert_int_equal(c.deletions, 3);
@@ -567,7 +567,7 @@ static void test_reconcile_many(void **state)
 			h[1499 - i / 2].ino = f;
 	}
 	env_restart(&e, false);
-	assert_int_equal(ns_reconcile(e.ns, &session, 1, h, 1500), 0);
+	assert_int_equal(ns_reconcile(e.ns, 0, &session, 1, h, 1500), 0);
 	assert_int_equal(ns_counts(e.ns, &c), 0);
 	assert_int_equal(c.orphans, 1500);
 	assert_int_equal(c.deletions, 1500);
@@ -630,12 +630,12 @@ static void test_failing_notes(void **state)
 				 .generation = g };
 	n[1] = (struct ns_note){ .kind = K(NOTE_FORGET), .node = h };
 	env_fail(&e, 0, -EIO);
-	assert_int_equal(ns_note(e.ns, n, 2), -EIO);
+	assert_int_equal(ns_note(e.ns, 0, n, 2), -EIO);
 	env_heal(&e);
 	env_check(&e);
 	assert_true(dirty(f));
 	assert_int_equal(do_getattr(&e, h), 0);
-	assert_int_equal(ns_note(e.ns, n, 2), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 2), 0);
 	assert_false(dirty(f));
 	assert_int_equal(do_getattr(&e, h), -ESTALE);
 	end();
@@ -680,7 +680,7 @@ static void test_failing_reconcile(void **state)
 		assert_true(n < 10);
 		failed = n;
 		env_fail(&e, n ? 1 : 0, -EIO);
-		rc = ns_reconcile(e.ns, NULL, 0, NULL, 0);
+		rc = ns_reconcile(e.ns, 0, NULL, 0, NULL, 0);
 		env_heal(&e);
 		assert_true(!rc || rc == -EIO);
 		env_check(&e);
@@ -725,13 +725,13 @@ static void test_damaged_note(void **state)
 	assert_int_equal(store_get(e.st, NULL, k, &p, &len), 0);
 	memset(bad, 0xff, sizeof(bad));
 	poke(&k, bad, sizeof(bad));
-	assert_int_equal(ns_note(e.ns, n, 3), -EUCLEAN);
+	assert_int_equal(ns_note(e.ns, 0, n, 3), -EUCLEAN);
 	assert_int_equal(ns_deletions(e.ns, 0, d, 3), 2);
 	assert_int_equal(d[0].ino, n[0].node);
 	assert_int_equal(d[1].ino, n[2].node);
 	poke(&k, p, len);
 	free(p);
-	assert_int_equal(ns_note(e.ns, n, 3), 0);
+	assert_int_equal(ns_note(e.ns, 0, n, 3), 0);
 	assert_int_equal(ns_deletions(e.ns, 0, d, 3), 3);
 	end();
 }
@@ -772,7 +772,7 @@ static void look_at_everything(uint64_t f, uint64_t d)
 	do_link(&e, f, ROOT, "new");
 	do_forget(&e, f);
 	ns_settle(e.ns, f);
-	ns_reconcile(e.ns, NULL, 0, NULL, 0);
+	ns_reconcile(e.ns, 0, NULL, 0, NULL, 0);
 	env_heal(&e);
 }
 

@@ -914,7 +914,7 @@ static size_t count_rows(char table)
 /* What the first daemon on it does before anything else. */
 static void nothing_is_deleted(void)
 {
-	assert_int_equal(ns_reconcile(now.ns, NULL, 0, NULL, 0), 0);
+	assert_int_equal(ns_reconcile(now.ns, 0, NULL, 0, NULL, 0), 0);
 	assert_int_equal(count_rows('D'), 0);
 	assert_int_equal(count_rows('J'), 0);
 	assert_int_equal(count_rows('O'), 0);
@@ -985,7 +985,7 @@ static void old_deletions_are_over(void **state)
 	assert_int_equal(execute(request(ORCHFS_KIND_UNLINK, ORCHFS_ROOT_INO,
 					 "gone")).status, 0);
 	note.node = gone;
-	assert_int_equal(ns_note(now.ns, &note, 1), 0);
+	assert_int_equal(ns_note(now.ns, 0, &note, 1), 0);
 	assert_int_equal(count_rows('D'), 2);
 	fd = backup();
 	close_store();
