@@ -50,15 +50,8 @@ static struct orchfs_fence *fences_find(const struct orchfs_fences *f,
 	return NULL;
 }
 
-/**
- * orchfs_fences_floor() - the least epoch that is taken
- * @f: the table
- * @instance: of it
- * @node: of this node
- *
- * Return: that epoch; 0 without a fence.
- */
-u64 orchfs_fences_floor(const struct orchfs_fences *f, u64 instance, u32 node)
+static u64 fences_floor_of(const struct orchfs_fences *f, u64 instance,
+			   u32 node)
 {
 	struct orchfs_fence *fence;
 	u64 floor = 0;
@@ -68,6 +61,21 @@ u64 orchfs_fences_floor(const struct orchfs_fences *f, u64 instance, u32 node)
 		    (!fence->node || fence->node == node))
 			floor = max(floor, fence->epoch);
 	return floor;
+}
+
+/**
+ * orchfs_fences_floor() - the least epoch that is taken
+ * @f: the table
+ * @instance: of this one, not 0
+ * @node: of this node
+ *
+ * Return: that epoch; 0 without a fence.
+ */
+u64 orchfs_fences_floor(const struct orchfs_fences *f, u64 instance, u32 node)
+{
+	/* a table is empty as a rule */
+	return f->nr ? max(fences_floor_of(f, instance, node),
+			   fences_floor_of(f, 0, node)) : 0;
 }
 
 static void fences_expire(struct orchfs_fences *f, u64 now_ms)

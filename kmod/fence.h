@@ -11,7 +11,7 @@
 /* Requests of a node for an instance need this epoch */
 struct orchfs_fence {
 	struct hlist_node link;
-	u64 instance;
+	u64 instance;			/* 0: every instance */
 	u32 node;			/* 0: every node */
 	u64 epoch;
 	u64 expiry_ms;			/* by the authority's clock */

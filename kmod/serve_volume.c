@@ -262,7 +262,8 @@ static bool wait_matches(const struct volume_wait *wait,
 {
 	const struct orchfs_token *token = &req->handle->token;
 
-	return token->instance == wait->instance && req->epoch < wait->epoch &&
+	return (!wait->instance || token->instance == wait->instance) &&
+	       req->epoch < wait->epoch &&
 	       (!wait->node || wait->node == token->node) &&
 	       req->seq <= wait->seq;
 }
@@ -297,7 +298,7 @@ static void volume_wait_done(struct orchfs_serve_volume *vol,
  * @serve: the server; the caller holds serve_lock
  * @number: of the volume
  * @request_id: for the serve-done that will come
- * @fence: instance, node, epoch and expiry; not consumed
+ * @fence: instance (0: all), node, epoch and expiry; not consumed
  *
  * Return: 0; -ENOENT, -ENOMEM, -ENOSPC, -EBUSY (too many wait): no serve-done
  * comes, though with -EBUSY the fence stands.

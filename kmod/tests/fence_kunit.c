@@ -40,6 +40,11 @@ static void test_floor(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, raise(f, 1, 0, 3, 50, 0), 0);
 	KUNIT_EXPECT_EQ(test, orchfs_fences_floor(f, 1, 2), 7ULL);
 	KUNIT_EXPECT_EQ(test, f->nr, 2U);
+	/* of a node, whatever the instance */
+	KUNIT_EXPECT_EQ(test, raise(f, 0, 2, 9, 50, 0), 0);
+	KUNIT_EXPECT_EQ(test, orchfs_fences_floor(f, 1, 2), 9ULL);
+	KUNIT_EXPECT_EQ(test, orchfs_fences_floor(f, 3, 2), 9ULL);
+	KUNIT_EXPECT_EQ(test, orchfs_fences_floor(f, 1, 1), 7ULL);
 	orchfs_fences_exit(f);
 	KUNIT_EXPECT_EQ(test, f->nr, 0U);
 }
@@ -68,7 +73,8 @@ static void test_model(struct kunit *test)
 			model[i][node] = max(model[i][node], epoch);
 			continue;
 		}
-		want = max(model[i][node], model[i][0]);
+		want = max(max(model[i][node], model[i][0]),
+			   max(model[0][node], model[0][0]));
 		KUNIT_ASSERT_EQ(test, orchfs_fences_floor(f, i, node), want);
 	}
 	orchfs_fences_exit(f);
