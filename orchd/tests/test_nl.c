@@ -15,6 +15,7 @@
 
 #include "nl.h"
 #include "nl_gen.h"
+#include "nl_serve.h"
 
 #define FAMILY	0x25
 
@@ -495,6 +496,127 @@ static void test_reply_value(void **state)
 	}
 }
 
+/* What the daemon says of data servers, as the kernel reads it. */
+static void test_serve_encode(void **state)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+	uint8_t key[ORCHFS_KEY_LEN] = { 1, 2, [31] = 9 };
+	struct nl_msg *m;
+
+	(void)state;
+	m = nl_encode_serve_volume(FAMILY, 3, 8, key, 77);
+	assert_true(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
+	parse(m, ORCHFS_CMD_SERVE_VOLUME, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]), 3);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_FD]), 8);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_KEY_ID]), 77);
+	assert_memory_equal(nla_data(tb[ORCHFS_A_MSG_KEY]), key, sizeof(key));
+	nlmsg_free(m);
+	m = nl_encode_serve_unvolume(FAMILY, 1ULL << 33, 3);
+	parse(m, ORCHFS_CMD_SERVE_UNVOLUME, tb);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_REQUEST_ID]), 1ULL << 33);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]), 3);
+	nlmsg_free(m);
+	m = nl_encode_socket(FAMILY, ORCHFS_CMD_PEER_ADD, 9, 4);
+	/* its answer is the end */
+	assert_false(nlmsg_hdr(m)->nlmsg_flags & NLM_F_ACK);
+	parse(m, ORCHFS_CMD_PEER_ADD, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_FD]), 9);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_PEER]), 4);
+	nlmsg_free(m);
+	m = nl_encode_serve_drop(FAMILY, 4, 0);
+	parse(m, ORCHFS_CMD_SERVE_DROP, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_PEER]), 4);
+	assert_null(tb[ORCHFS_A_MSG_CONNECTION]);
+	nlmsg_free(m);
+	m = nl_encode_serve_drop(FAMILY, 4, 5);
+	parse(m, ORCHFS_CMD_SERVE_DROP, tb);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_CONNECTION]), 5);
+	nlmsg_free(m);
+	m = nl_encode_serve_fence(FAMILY, 6, 3, 0, 4, 1ULL << 40, 1ULL << 41);
+	parse(m, ORCHFS_CMD_SERVE_FENCE, tb);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_REQUEST_ID]), 6);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]), 3);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_INSTANCE]), 0);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_PEER]), 4);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_EPOCH]), 1ULL << 40);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_EXPIRY_MS]), 1ULL << 41);
+	nlmsg_free(m);
+	m = nl_encode_serve_time(FAMILY, 1ULL << 42, 1000, 10000);
+	parse(m, ORCHFS_CMD_SERVE_TIME, tb);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_AUTHORITY_MS]),
+			 1ULL << 42);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_BOOT_MS]), 1000);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_LEASE_MS]), 10000);
+	nlmsg_free(m);
+}
+
+static struct nl_msg *serve_event(uint8_t cmd)
+{
+	struct nl_msg *m = event(cmd);
+	struct nlattr *n;
+
+	nla_put_u32(m, ORCHFS_A_MSG_PEER, 4);
+	nla_put_u64(m, ORCHFS_A_MSG_CONNECTION, 1ULL << 35);
+	nla_put_u32(m, ORCHFS_A_MSG_REASON, ORCHFS_REASON_SOCKET);
+	n = nla_nest_start(m, ORCHFS_A_MSG_SERVER);
+	nla_put_u64(m, ORCHFS_A_SERVER_REQUESTS, 1);
+	nla_put_u64(m, ORCHFS_A_SERVER_REFUSED, 2);
+	nla_put_u64(m, ORCHFS_A_SERVER_BYTES_READ, 1ULL << 34);
+	nla_put_u64(m, ORCHFS_A_SERVER_BYTES_WRITTEN, 1ULL << 36);
+	nla_put_u32(m, ORCHFS_A_SERVER_IN_FLIGHT, 5);
+	nla_put_u32(m, ORCHFS_A_SERVER_HANDLES, 6);
+	nla_put_u64(m, ORCHFS_A_SERVER_WAITS, 7);
+	nla_nest_end(m, n);
+	return m;
+}
+
+/* What the kernel tells of them. */
+static void test_serve_decode(void **state)
+{
+	struct nl_msg *m = serve_event(ORCHFS_CMD_SERVE_GONE);
+	struct nl_serve s;
+	uint64_t id = 0;
+	int status = 0;
+
+	(void)state;
+	assert_int_equal(nl_decode_serve(nlmsg_hdr(m), &s), 0);
+	assert_int_equal(s.peer, 4);
+	assert_int_equal(s.connection, 1ULL << 35);
+	assert_int_equal(s.reason, ORCHFS_REASON_SOCKET);
+	assert_int_equal(s.requests, 1);
+	assert_int_equal(s.refused, 2);
+	assert_int_equal(s.bytes_read, 1ULL << 34);
+	assert_int_equal(s.bytes_written, 1ULL << 36);
+	assert_int_equal(s.in_flight, 5);
+	assert_int_equal(s.handles, 6);
+	assert_int_equal(s.waits, 7);
+	assert_int_equal(nl_decode_connection(nlmsg_hdr(m), &id), 0);
+	assert_int_equal(id, 1ULL << 35);
+	assert_int_equal(nl_decode_serve_done(nlmsg_hdr(m), &id, &status),
+			 -EPROTO);
+	nlmsg_free(m);
+	m = event(ORCHFS_CMD_SERVE_LIST);
+	nla_put(m, ORCHFS_A_MSG_NS_UUID, 16, "namespace-uuid--");
+	assert_int_equal(nl_decode_serve(nlmsg_hdr(m), &s), -EPROTO);
+	assert_int_equal(nl_decode_connection(nlmsg_hdr(m), &id), -EPROTO);
+	nla_put_u32(m, ORCHFS_A_MSG_VOLUME, 3);
+	nla_put_u32(m, ORCHFS_A_MSG_KEY_ID, 77);
+	assert_int_equal(nl_decode_serve(nlmsg_hdr(m), &s), 0);
+	assert_memory_equal(s.uuid, "namespace-uuid--", 16);
+	assert_int_equal(s.volume, 3);
+	assert_int_equal(s.key_id, 77);
+	assert_int_equal(s.peer, 0);
+	nlmsg_free(m);
+	m = event(ORCHFS_CMD_SERVE_DONE);
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, 1ULL << 33);
+	nla_put_s32(m, ORCHFS_A_MSG_STATUS, -EIO);
+	assert_int_equal(nl_decode_serve_done(nlmsg_hdr(m), &id, &status), 0);
+	assert_int_equal(id, 1ULL << 33);
+	assert_int_equal(status, -EIO);
+	nlmsg_free(m);
+}
+
 static void test_dumps(void **state)
 {
 	struct nl_msg *m = event(ORCHFS_CMD_MOUNTS);
@@ -538,6 +660,8 @@ int main(void)
 		cmocka_unit_test(test_reply_layout),
 		cmocka_unit_test(test_reply_listing),
 		cmocka_unit_test(test_reply_value),
+		cmocka_unit_test(test_serve_encode),
+		cmocka_unit_test(test_serve_decode),
 		cmocka_unit_test(test_dumps),
 	};
 
