@@ -20,6 +20,7 @@
 
 struct arena;
 struct peer;
+struct peer_handler;
 
 struct cluster {
 	struct served *sv;
@@ -37,6 +38,7 @@ struct cluster {
 	EVP_PKEY *ca_key;		/* of the authority alone */
 	X509 *ca;
 	struct peer *peer;		/* NULL: it could not be started */
+	const struct peer_handler *handler;	/* peer.h; or NULL */
 
 	pthread_mutex_t lock;		/* the rest; only peer.c's is taken in it */
 	uint64_t epoch;

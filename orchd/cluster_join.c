@@ -85,7 +85,7 @@ static int take_answer(struct joining *j, const Orchfs__Peer__Joined *m)
 }
 
 static void join_done(struct peer_wait *w, int rc, const char *why,
-		      const peer_frame *f)
+		      peer_frame *f)
 {
 	struct joining *j = container_of(w, struct joining, wait);
 
@@ -95,6 +95,7 @@ static void join_done(struct peer_wait *w, int rc, const char *why,
 	}
 	rc = f->body_case == PEER_BODY(JOINED) ? take_answer(j, f->joined) :
 	     -EBADMSG;
+	frame_free(f);
 	end(j, rc, rc < 0 ? "its answer is not right: use the same release "
 	    "of orchd on all nodes" : "");
 }

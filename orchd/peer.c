@@ -3,67 +3,24 @@
  * orchd-peer: listens and keeps who comes (authority), or keeps one link
  * (agent). Documentation/cluster.md, "Threads".
  */
-#include "peer.h"
-
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "arena.h"
-#include "cluster.h"
-#include "fault.h"
 #include "log.h"
-#include "peer_conn.h"
-#include "work.h"
+#include "peer_impl.h"
 
 #define TICK_MS		500
 #define PAUSE_MIN_MS	500
 #define PAUSE_MAX_MS	30000
 #define PAUSE_NO_MS	600000	/* it was told that it may not */
 #define STEADY_MS	5000	/* a link that was worth it */
-#define RENEW_MS	60000	/* between two tries */
-#define RENEW_SOON_MS	1000	/* and where nothing can be done before */
 #define LOG_BURST	10
 #define LOG_EACH_MS	10000
-#define BACKLOG		128
-
-struct peer {
-	struct cluster *cl;
-	pthread_t thread;
-	struct worker ops;
-	struct loop loop;
-	struct work_queue queue;
-	struct loop_source queue_source, timer_source, listen_source;
-	struct peer_set set;
-	struct address where;		/* the authority's own */
-	bool listening, stopping;
-	struct work stop_work, recheck_work;
-	atomic_bool recheck_posted;
-
-	/* an agent's */
-	bool dialling;
-	uint64_t dial_at, up_at, pause;
-	unsigned int turn;
-
-	uint64_t renew_at;
-	struct work renew_work;
-	bool renewing;
-
-	/* lines of refusals */
-	unsigned int log_left;
-	uint64_t log_at, log_dropped;
-
-	pthread_mutex_t lock;		/* the rest; a leaf */
-	struct peer_link *links;
-	size_t nr_links;
-};
 
 static struct peer *of(struct peer_set *s)
 {
@@ -126,7 +83,7 @@ void peer_link(struct peer *p, uint32_t node, struct peer_link *out)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void log_refused(struct peer *p, const char *address, const char *why)
+void peer_log_refused(struct peer *p, const char *address, const char *why)
 {
 	uint64_t now = peer_now();
 
@@ -257,6 +214,8 @@ static void peer_up(struct peer_set *s, struct peer_conn *c)
 		if (o != c && o->node == c->node && o->state == PEER_UP)
 			peer_end(o, -ESTALE, "it has a newer connection");
 	}
+	if (!peer_ns_up(p, c))
+		c->heard = 0;	/* the next tick ends it */
 	link_set(p, c->node, true, c->address_text, 0, "");
 	if (p->cl->agent) {
 		p->up_at = peer_now();
@@ -328,6 +287,7 @@ static void peer_closed(struct peer_set *s, struct peer_conn *c, int rc)
 {
 	struct peer *p = of(s);
 
+	peer_ns_down(p, c, rc);
 	if (p->stopping)
 		return;
 	if (p->cl->agent) {
@@ -335,7 +295,7 @@ static void peer_closed(struct peer_set *s, struct peer_conn *c, int rc)
 	} else if (!c->was_up || !c->node) {
 		/* whoever looks whether the port is open, or has joined */
 		if (rc != -ECONNRESET && rc != -ESHUTDOWN)
-			log_refused(p, c->address_text, c->why);
+			peer_log_refused(p, c->address_text, c->why);
 	} else if (!peer_of_node(s, c->node)) {
 		link_set(p, c->node, false, c->address_text, rc, c->why);
 		log_info(p->cl->ns, "node %u at %s: %s", c->node,
@@ -346,32 +306,11 @@ static void peer_closed(struct peer_set *s, struct peer_conn *c, int rc)
 static void peer_turned_away(struct peer_set *s, const char *address,
 			     const char *why)
 {
-	log_refused(of(s), address, why);
+	peer_log_refused(of(s), address, why);
 }
 
-/* --- requests --- */
-
-struct request {
-	struct work w;
-	struct peer *p;
-	uint64_t conn, id, deadline;
-	struct cluster_from from;
-	peer_frame *f, out;
-	size_t size;
-	struct arena *a;
-	Orchfs__Peer__Failure failure;
-	bool recheck;
-	char why[VOLUME_WHY];
-};
-
-static void request_free(struct request *r)
-{
-	arena_free(r->a);
-	frame_free(r->f);
-	free(r);
-}
-
-static void recheck(struct peer *p)
+/* Who is connected may have to go. */
+void peer_recheck_now(struct peer *p)
 {
 	struct peer_conn *c, *next;
 	char why[PEER_WHY];
@@ -387,192 +326,27 @@ static void recheck(struct peer *p)
 	}
 }
 
-/* In orchd-peer again. */
-static void request_done(struct work *w)
+static void peer_asked(struct peer_set *s, struct peer_conn *c, peer_frame *f,
+		       size_t size)
 {
-	struct request *r = container_of(w, struct request, w);
-	char why[PEER_WHY];
-	struct peer_conn *c = peer_find(&r->p->set, r->conn);
-
-	if (c && r->out.body_case == PEER_BODY(JOINED) &&
-	    fault_hit("lose-joined"))
-		peer_end(c, -ESHUTDOWN, "fault point lose-joined");
-	if (r->f->body_case == PEER_BODY(JOIN) &&
-	    r->out.body_case == PEER_BODY(FAILURE)) {
-		snprintf(why, sizeof(why), "it does not join: %.480s",
-			 r->failure.text);
-		log_refused(r->p, r->from.address, why);
-	}
-	peer_answer(&r->p->set, r->conn, r->id, r->size, &r->out);
-	if (r->recheck)
-		recheck(r->p);
-	request_free(r);
-}
-
-/* In orchd-peerop. */
-static void request_run(struct work *w)
-{
-	struct request *r = container_of(w, struct request, w);
-	int rc = -ETIMEDOUT;
-
-	if (peer_now() < r->deadline)
-		rc = cluster_op(r->p->cl, r->a, &r->from, r->f, &r->out,
-				&r->recheck, r->why, sizeof(r->why));
-	if (rc < 0) {
-		orchfs__peer__failure__init(&r->failure);
-		r->failure.status = rc;
-		r->failure.text = *r->why ? r->why : strerror(-rc);
-		r->out.body_case = PEER_BODY(FAILURE);
-		r->out.failure = &r->failure;
-	}
-	r->w.run = request_done;
-	if (!work_post(&r->p->queue, &r->w))
-		request_free(r);
-}
-
-static void peer_request(struct peer_set *s, struct peer_conn *c,
-			 peer_frame *f, size_t size)
-{
-	struct request *r = calloc(1, sizeof(*r));
-
-	if (r)
-		r->a = arena_new();
-	if (!r || !r->a) {	/* who asked has a deadline */
-		free(r);
-		frame_free(f);
-		return;
-	}
-	r->p = of(s);
-	r->conn = c->id;
-	r->id = f->id;
-	r->from.node = c->node;
-	r->from.serial = c->serial;
-	strcpy(r->from.address, c->address_text);
-	r->f = f;
-	r->size = size;
-	r->deadline = peer_now() + f->wait_ms;
-	orchfs__peer__frame__init(&r->out);
-	r->w.run = request_run;
-	work_post(&r->p->ops.q, &r->w);
+	if (!peer_ns_takes(of(s), c, f, size))
+		peer_op(of(s), c, f, size);
 }
 
 static const struct peer_ops peer_ops = {
 	.admit = peer_admit,
 	.up = peer_up,
-	.request = peer_request,
+	.request = peer_asked,
 	.closed = peer_closed,
 	.turned_away = peer_turned_away,
 };
-
-/* --- calls of other threads --- */
-
-struct call {
-	struct work w;
-	struct peer_wait wait;
-	struct peer *p;
-	const peer_frame *f;
-	uint32_t ms;
-	uint8_t *answer;
-	size_t answer_len;
-	char *why;
-	size_t why_len;
-	int rc;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool done;
-};
-
-static void call_end(struct call *c, int rc)
-{
-	pthread_mutex_lock(&c->lock);
-	c->rc = rc;
-	c->done = true;
-	pthread_cond_signal(&c->changed);
-	pthread_mutex_unlock(&c->lock);
-}
-
-static void call_done(struct peer_wait *w, int rc, const char *why,
-		      const peer_frame *f)
-{
-	struct call *c = container_of(w, struct call, wait);
-
-	if (f) {
-		c->answer_len = orchfs__peer__frame__get_packed_size(f);
-		c->answer = malloc(c->answer_len + 1);
-		if (c->answer)
-			orchfs__peer__frame__pack(f, c->answer);
-		else
-			rc = -ENOMEM;
-	}
-	snprintf(c->why, c->why_len, "%s", why);
-	call_end(c, rc);
-}
-
-static void unreachable(struct call *c)
-{
-	struct peer_link l;
-	char who[256];
-
-	cluster_authority_text(c->p->cl, who, sizeof(who));
-	peer_link(c->p, c->p->cl->authority, &l);
-	snprintf(c->why, c->why_len, "no connection to the authority, %s%s%s%s",
-		 who, *l.why ? ": " : "", l.why, l.refused ? "" :
-		 ": see that orchd runs there and can be reached; orchctl "
-		 "status tells when it is connected");
-}
-
-static void call_run(struct work *w)
-{
-	struct call *c = container_of(w, struct call, w);
-	struct peer_conn *conn = peer_of_node(&c->p->set,
-					      c->p->cl->authority);
-	peer_frame f = *c->f;
-	int rc = -ENOTCONN;
-
-	if (conn)
-		rc = peer_ask(conn, &f, c->ms, &c->wait);
-	if (!rc)
-		return;
-	if (rc == -ENOTCONN)
-		unreachable(c);
-	else
-		snprintf(c->why, c->why_len, "the authority was not asked: %s",
-			 strerror(-rc));
-	call_end(c, rc);
-}
-
-int peer_call(struct peer *p, const peer_frame *f, uint32_t ms,
-	      peer_frame **out, char *why, size_t len)
-{
-	struct call c = {
-		.w.run = call_run, .wait.done = call_done, .p = p, .f = f,
-		.ms = ms, .why = why, .why_len = len,
-		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.changed = PTHREAD_COND_INITIALIZER,
-	};
-
-	if (!work_post(&p->queue, &c.w))
-		return -ESHUTDOWN;
-	/* the peer thread ends each call, by its deadline at the latest */
-	pthread_mutex_lock(&c.lock);
-	while (!c.done)
-		pthread_cond_wait(&c.changed, &c.lock);
-	pthread_mutex_unlock(&c.lock);
-	if (!c.rc) {
-		*out = orchfs__peer__frame__unpack(NULL, c.answer_len,
-						   c.answer);
-		c.rc = *out ? 0 : -ENOMEM;
-	}
-	free(c.answer);
-	return c.rc;
-}
 
 static void recheck_run(struct work *w)
 {
 	struct peer *p = container_of(w, struct peer, recheck_work);
 
 	atomic_store(&p->recheck_posted, false);
-	recheck(p);
+	peer_recheck_now(p);
 }
 
 void peer_recheck(struct peer *p)
@@ -633,103 +407,6 @@ int peer_new_tls(struct peer *p)
 
 /* --- the thread --- */
 
-static void renew_done(struct work *w)
-{
-	container_of(w, struct peer, renew_work)->renewing = false;
-}
-
-static void renew_run(struct work *w)
-{
-	struct peer *p = container_of(w, struct peer, renew_work);
-
-	cluster_renew(p->cl);
-	p->renew_work.run = renew_done;
-	work_post(&p->queue, &p->renew_work);
-}
-
-/* An authority can't listen with a certificate that nobody believes. */
-static bool presentable(struct peer *p)
-{
-	bool out;
-
-	if (p->renewing)
-		return false;
-	pthread_mutex_lock(&p->cl->lock);
-	out = pki_in_time(p->cl->cert, pki_time());
-	pthread_mutex_unlock(&p->cl->lock);
-	if (!out)
-		cluster_set_problem(p->cl, "the authority's certificate has "
-				    "expired, or is of a clock that was "
-				    "ahead: it is renewed first");
-	return out;
-}
-
-static void renew_tick(struct peer *p)
-{
-	bool first = !p->cl->agent && !p->listening;
-
-	if (p->renewing || peer_now() < p->renew_at ||
-	    (p->cl->agent && !p->up_at))
-		return;
-	p->renew_at = peer_now() + (first ? RENEW_SOON_MS : RENEW_MS);
-	p->renew_work.run = renew_run;
-	p->renewing = work_post(&p->ops.q, &p->renew_work);
-}
-
-static void accept_event(struct loop_source *s, uint32_t events)
-{
-	struct peer *p = container_of(s, struct peer, listen_source);
-	struct address a = { .len = sizeof(a.sa) };
-	int fd = accept4(s->fd, (struct sockaddr *)&a.sa, &a.len,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	(void)events;
-	if (fd >= 0)
-		peer_accept(&p->set, fd, &a);
-}
-
-static int listen_at(const struct address *a)
-{
-	int fd, one = 1, rc;
-
-	fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC |
-		    SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (!bind(fd, (const struct sockaddr *)&a->sa, a->len) &&
-	    !listen(fd, BACKLOG))
-		return fd;
-	rc = -errno;
-	close(fd);
-	return rc;
-}
-
-static void listen_try(struct peer *p)
-{
-	char why[VOLUME_WHY];
-	int rc;
-
-	rc = listen_at(&p->where);
-	if (rc >= 0) {
-		p->listen_source.fd = rc;
-		rc = loop_add(&p->loop, &p->listen_source, EPOLLIN);
-	}
-	if (rc < 0) {
-		snprintf(why, sizeof(why), "cannot listen at %s: %s: tried "
-			 "again each second", p->cl->address[0],
-			 strerror(-rc));
-		cluster_set_problem(p->cl, why);
-		if (p->listen_source.fd >= 0)
-			close(p->listen_source.fd);
-		p->listen_source.fd = -1;
-		return;
-	}
-	p->listening = true;
-	cluster_set_problem(p->cl, "");
-	log_info(p->cl->ns, "listening for nodes at %s", p->cl->address[0]);
-}
-
 static void timer_event(struct loop_source *s, uint32_t events)
 {
 	struct peer *p = container_of(s, struct peer, timer_source);
@@ -737,11 +414,11 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	(void)events;
 	loop_timer_read(s->fd);
 	peer_tick(&p->set);
-	if (!p->cl->agent && !p->listening && presentable(p))
-		listen_try(p);
+	if (!p->cl->agent)
+		peer_listen(p);
 	if (p->cl->agent && !p->dialling && peer_now() >= p->dial_at)
 		dial(p);
-	renew_tick(p);
+	peer_renew_tick(p);
 }
 
 static void queue_event(struct loop_source *s, uint32_t events)
@@ -761,8 +438,8 @@ static void *peer_main(void *arg)
 
 	if (p->cl->agent)
 		dial(p);
-	else if (presentable(p))
-		listen_try(p);
+	else
+		peer_listen(p);
 	while (!p->stopping && loop_turn(&p->loop, -1) >= 0)
 		;
 	p->stopping = true;
@@ -797,7 +474,6 @@ static int watch(struct peer *p)
 	if (p->timer_source.fd < 0)
 		return p->timer_source.fd;
 	p->timer_source.fn = timer_event;
-	p->listen_source.fn = accept_event;
 	p->queue_source.fd = p->queue.efd;
 	p->queue_source.fn = queue_event;
 	rc = loop_add(&p->loop, &p->timer_source, EPOLLIN);
@@ -818,6 +494,12 @@ static void peer_free(struct peer *p)
 	free(p);
 }
 
+void peer_put(struct peer *p)
+{
+	if (atomic_fetch_sub(&p->refs, 1) == 1)
+		peer_free(p);
+}
+
 int peer_start(struct cluster *cl, struct peer **out)
 {
 	struct peer *p = calloc(1, sizeof(*p));
@@ -826,6 +508,9 @@ int peer_start(struct cluster *cl, struct peer **out)
 	if (!p)
 		return -ENOMEM;
 	p->cl = cl;
+	p->handler = cl->handler;
+	p->sv = cl->sv;
+	atomic_init(&p->refs, 1);
 	p->loop.epfd = p->timer_source.fd = p->listen_source.fd = -1;
 	p->log_left = LOG_BURST;
 	p->stop_work.run = stop_run;
@@ -851,7 +536,7 @@ int peer_start(struct cluster *cl, struct peer **out)
 	if (rc < 0) {
 		*out = NULL;
 		worker_stop(&p->ops);
-		peer_free(p);
+		peer_put(p);
 	}
 	return rc;
 }
@@ -861,5 +546,6 @@ void peer_stop(struct peer *p)
 	work_post(&p->queue, &p->stop_work);
 	pthread_join(p->thread, NULL);
 	worker_stop(&p->ops);	/* what it has to answer is dropped */
-	peer_free(p);
+	p->stopped = true;
+	peer_put(p);
 }

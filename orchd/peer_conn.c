@@ -81,6 +81,7 @@ struct peer_conn *conn_new(struct peer_set *s, int fd, bool server,
 	address_text(a, c->address_text);
 	c->in.max = PEER_FRAME_NEW;
 	c->out_tail = &c->out;
+	c->later_tail = &c->later;
 	c->deadline = peer_now() + PEER_HELLO_MS;
 	c->ssl = peer_tls_session(s->tls, fd, server);
 	if (!c->ssl || (data_to && !peer_tls_data(c->ssl)) ||
@@ -134,6 +135,12 @@ static void drop_waits(struct peer_conn *c, int rc)
 		c->waits = w->next;
 		w->done(w, rc, c->why, NULL);
 	}
+	while ((w = c->later)) {
+		c->later = w->next;
+		free(w->buf);
+		w->done(w, rc, c->why, NULL);
+	}
+	c->later_tail = &c->later;
 	c->asked = 0;
 	c->asked_bytes = 0;
 }
@@ -170,21 +177,28 @@ static int flush(struct peer_conn *c)
 }
 
 /* Queued, and sent when there is room. */
-int conn_send(struct peer_conn *c, const peer_frame *f)
+int conn_send_packed(struct peer_conn *c, uint8_t *buf, size_t len)
 {
-	struct peer_out *o = calloc(1, sizeof(*o));
+	struct peer_out *o = buf ? calloc(1, sizeof(*o)) : NULL;
 
-	if (!o)
-		return because(c, -ENOMEM, "out of memory");
-	o->p = frame_pack(f, &o->len);
-	if (!o->p) {
-		free(o);
+	if (!o) {
+		free(buf);
 		return because(c, -ENOMEM, "out of memory");
 	}
+	o->p = buf;
+	o->len = len;
 	*c->out_tail = o;
 	c->out_tail = &o->next;
-	c->out_bytes += o->len;
+	c->out_bytes += len;
 	return 0;
+}
+
+int conn_send(struct peer_conn *c, const peer_frame *f)
+{
+	size_t len = 0;
+	uint8_t *buf = frame_pack(f, &len);
+
+	return conn_send_packed(c, buf, len);
 }
 
 static bool alive(const struct peer_conn *c)
@@ -463,26 +477,56 @@ static void decline(struct peer_conn *c, const peer_frame *f, size_t size)
 	peer_answer(c->set, c->id, f->id, size, &out);
 }
 
-static int hear_answer(struct peer_conn *c, const peer_frame *f)
+void conn_later(struct peer_conn *c)
+{
+	struct peer_wait *w;
+
+	while ((w = c->later) && c->asked < c->asked_max &&
+	       c->asked_bytes + w->size <= c->asked_bytes_max) {
+		c->later = w->next;
+		if (!c->later)
+			c->later_tail = &c->later;
+		w->id = ++c->next_request;
+		frame_set_id(w->buf, &w->size, w->id);
+		w->next = c->waits;
+		c->waits = w;
+		c->asked++;
+		c->asked_bytes += w->size;
+		/* without memory it is never answered, and has a deadline */
+		conn_send_packed(c, w->buf, w->size);
+		w->buf = NULL;
+	}
+	conn_watch(c);
+}
+
+/* Takes @f. */
+static int hear_answer(struct peer_conn *c, peer_frame *f)
 {
 	struct peer_wait **p, *w;
 
-	if (!f->id || f->id > c->next_request)
+	if (!f->id || f->id > c->next_request) {
+		frame_free(f);
 		return because(c, -EBADMSG, "it answers what was not asked");
+	}
 	for (p = &c->waits; *p && (*p)->id != f->id; p = &(*p)->next)
 		;
 	w = *p;
-	if (!w)
-		return 0;	/* too late */
+	if (!w) {
+		frame_free(f);	/* too late */
+		return 0;
+	}
 	*p = w->next;
 	c->asked--;
 	c->asked_bytes -= w->size;
 	if (f->body_case == PEER_BODY(FAILURE) && f->failure->status < 0) {
 		plain(f->failure->text);
 		w->done(w, f->failure->status, f->failure->text, NULL);
+		frame_free(f);
 	} else {
 		w->done(w, 0, "", f);
 	}
+	if (c->later)
+		conn_later(c);
 	return 0;
 }
 
@@ -516,7 +560,7 @@ static int hear(struct peer_conn *c, peer_frame *f, size_t size)
 		pong.pong = &empty;
 		rc = conn_send(c, &pong);
 	} else if (body >= PEER_BODY(FAILURE)) {
-		rc = hear_answer(c, f);
+		return hear_answer(c, f);
 	} else if (body >= PEER_BODY(JOIN)) {
 		rc = hear_request(c, f, size);
 	} else if (body != PEER_BODY(PONG)) {

@@ -13,8 +13,8 @@
 #include "peer_tls.h"
 
 #define PEER_VERSION		1
-#define PEER_REQUESTS_MAX	64
-#define PEER_BYTES_MAX		(4U << 20)
+#define PEER_REQUESTS_MAX	1024
+#define PEER_BYTES_MAX		(16U << 20)
 #define PEER_ALL_MAX		(64U << 20)	/* of all peers */
 #define PEER_NEW_MAX		64	/* not authenticated */
 #define PEER_NEW_ADDRESS_MAX	8	/* of these from one address */
@@ -28,6 +28,7 @@
 #define PEER_LINGER_MS		2000
 #define PEER_WHY		512
 
+struct peer_event;
 struct peer_set;
 
 enum peer_state {
@@ -60,9 +61,10 @@ struct peer_wait {
 	struct peer_wait *next;
 	uint64_t id, deadline;
 	size_t size;
-	/* once, in the set's thread; @f NULL when @rc < 0 */
+	uint8_t *buf;			/* not sent yet, of @size bytes */
+	/* once, in the set's thread; takes @f, NULL when @rc < 0 */
 	void (*done)(struct peer_wait *w, int rc, const char *why,
-		     const peer_frame *f);
+		     peer_frame *f);
 };
 
 struct peer_conn {
@@ -92,6 +94,7 @@ struct peer_conn {
 
 	uint64_t next_request;		/* of ours */
 	struct peer_wait *waits;
+	struct peer_wait *later, **later_tail;	/* the peer takes no more */
 	unsigned int asked;		/* of ours */
 	size_t asked_bytes;
 	unsigned int asked_max;		/* as its hello allows */
@@ -103,6 +106,7 @@ struct peer_conn {
 	size_t owed_bytes;
 	char why[PEER_WHY];		/* it is closed */
 	bool was_up;			/* the owner's */
+	struct peer_event *down;	/* the owner's, too */
 };
 
 /* All but request are told in any order of events, in the set's thread. */
@@ -162,9 +166,20 @@ struct peer_conn *peer_of_node(struct peer_set *s, uint32_t node);
  */
 int peer_ask(struct peer_conn *c, peer_frame *f, uint32_t ms,
 	     struct peer_wait *w);
+/**
+ * peer_ask_packed() - the same, one that frame_pack() has made without an id
+ * and that becomes the connection's. It waits for its turn where peer_ask()
+ * would give -EAGAIN; the caller bounds how many there are.
+ * Return: 0; -ENOTCONN, and w->done isn't called.
+ */
+int peer_ask_packed(struct peer_conn *c, uint8_t *buf, size_t len,
+		    uint32_t ms, struct peer_wait *w);
 /** peer_answer() - a request of connection @id, which may be gone */
 void peer_answer(struct peer_set *s, uint64_t id, uint64_t request,
 		 size_t size, peer_frame *f);
+/** peer_answer_packed() - the same, of frame_pack(), with the request's id */
+void peer_answer_packed(struct peer_set *s, uint64_t id, size_t size,
+			uint8_t *buf, size_t len);
 /** peer_end() - say bye and close it; not from its own callbacks */
 void peer_end(struct peer_conn *c, int rc, const char *why);
 
@@ -175,5 +190,9 @@ void conn_free(struct peer_conn *c);
 void conn_end(struct peer_conn *c, int rc);
 void conn_watch(struct peer_conn *c);
 int conn_send(struct peer_conn *c, const peer_frame *f);
+/** conn_send_packed() - takes @buf */
+int conn_send_packed(struct peer_conn *c, uint8_t *buf, size_t len);
+/** conn_later() - what waits for its turn, as far as the peer takes it now */
+void conn_later(struct peer_conn *c);
 
 #endif

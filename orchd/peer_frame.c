@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define ALLOC_COST	8	/* of malloc itself */
+#define ID_ROOM		11	/* a field with the id, behind the others */
+#define ID_TAG		0x08	/* Frame.id, a varint */
 
 void frame_in_free(struct frame_in *in)
 {
@@ -21,18 +23,33 @@ void frame_free(peer_frame *f)
 		orchfs__peer__frame__free_unpacked(f, NULL);
 }
 
+static void put_length(uint8_t *out, size_t n)
+{
+	for (int i = 0; i < 4; i++)
+		out[i] = n >> 8 * i & 0xff;
+}
+
 uint8_t *frame_pack(const peer_frame *f, size_t *len)
 {
 	size_t n = orchfs__peer__frame__get_packed_size(f);
-	uint8_t *out = malloc(n + 4);
+	uint8_t *out = malloc(n + 4 + ID_ROOM);
 
 	if (!out)
 		return NULL;
-	for (int i = 0; i < 4; i++)
-		out[i] = n >> 8 * i & 0xff;
+	put_length(out, n);
 	orchfs__peer__frame__pack(f, out + 4);
 	*len = n + 4;
 	return out;
+}
+
+/* Who packs doesn't know it yet, and fields may come in any order. */
+void frame_set_id(uint8_t *buf, size_t *len, uint64_t id)
+{
+	buf[(*len)++] = ID_TAG;
+	for (; id >= 0x80; id >>= 7)
+		buf[(*len)++] = (id & 0x7f) | 0x80;
+	buf[(*len)++] = (uint8_t)id;
+	put_length(buf, *len - 4);
 }
 
 /*

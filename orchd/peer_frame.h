@@ -41,5 +41,7 @@ int frame_feed(struct frame_in *in, const uint8_t **p, size_t *len,
 void frame_free(peer_frame *f);
 /** frame_pack() - with its length in front; malloced. NULL: no memory. */
 uint8_t *frame_pack(const peer_frame *f, size_t *len);
+/** frame_set_id() - of one that frame_pack() has made without an id */
+void frame_set_id(uint8_t *buf, size_t *len, uint64_t id);
 
 #endif

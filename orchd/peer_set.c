@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -168,6 +169,7 @@ int peer_ask(struct peer_conn *c, peer_frame *f, uint32_t ms,
 	rc = conn_send(c, f);
 	if (rc < 0)
 		return rc;
+	w->buf = NULL;
 	w->id = f->id;
 	w->deadline = peer_now() + ms;
 	w->next = c->waits;
@@ -178,20 +180,49 @@ int peer_ask(struct peer_conn *c, peer_frame *f, uint32_t ms,
 	return 0;
 }
 
-void peer_answer(struct peer_set *s, uint64_t id, uint64_t request,
-		 size_t size, peer_frame *f)
+int peer_ask_packed(struct peer_conn *c, uint8_t *buf, size_t len,
+		    uint32_t ms, struct peer_wait *w)
+{
+	if (c->state != PEER_UP) {
+		free(buf);
+		return -ENOTCONN;
+	}
+	w->buf = buf;
+	w->size = len;
+	w->deadline = peer_now() + ms;
+	w->next = NULL;
+	*c->later_tail = w;
+	c->later_tail = &w->next;
+	conn_later(c);
+	return 0;
+}
+
+void peer_answer_packed(struct peer_set *s, uint64_t id, size_t size,
+			uint8_t *buf, size_t len)
 {
 	struct peer_conn *c = peer_find(s, id);
 
-	if (!c)
+	if (!c) {
+		free(buf);
 		return;
+	}
 	c->owed--;
 	c->owed_bytes -= size;
 	s->owed_bytes -= size;
-	f->id = request;
 	/* without memory it is never answered: who asked has a deadline */
-	if (!conn_send(c, f))
+	if (!conn_send_packed(c, buf, len))
 		conn_watch(c);
+}
+
+void peer_answer(struct peer_set *s, uint64_t id, uint64_t request,
+		 size_t size, peer_frame *f)
+{
+	size_t len = 0;
+	uint8_t *buf;
+
+	f->id = request;
+	buf = frame_pack(f, &len);
+	peer_answer_packed(s, id, size, buf, len);
 }
 
 void peer_end(struct peer_conn *c, int rc, const char *why)
@@ -202,9 +233,11 @@ void peer_end(struct peer_conn *c, int rc, const char *why)
 	conn_end(c, rc);
 }
 
-static void expire_waits(struct peer_conn *c, uint64_t now)
+/* Take those that are late out of a list. Return: the new end of it. */
+static struct peer_wait **expire(struct peer_wait **p,
+				 struct peer_wait **late, uint64_t now)
 {
-	struct peer_wait **p = &c->waits, *w;
+	struct peer_wait *w;
 
 	while ((w = *p)) {
 		if (now < w->deadline) {
@@ -212,10 +245,29 @@ static void expire_waits(struct peer_conn *c, uint64_t now)
 			continue;
 		}
 		*p = w->next;
+		w->next = *late;
+		*late = w;
+	}
+	return p;
+}
+
+static void expire_waits(struct peer_conn *c, uint64_t now)
+{
+	struct peer_wait *late = NULL, *w;
+
+	expire(&c->waits, &late, now);
+	for (w = late; w; w = w->next) {
 		c->asked--;
 		c->asked_bytes -= w->size;
+	}
+	c->later_tail = expire(&c->later, &late, now);
+	while ((w = late)) {
+		late = w->next;
+		free(w->buf);
 		w->done(w, -ETIMEDOUT, "no answer in time", NULL);
 	}
+	if (c->later)
+		conn_later(c);
 }
 
 static int send_ping(struct peer_conn *c, uint64_t now)

@@ -599,12 +599,12 @@ static void joiner(const uint8_t sha256[32])
 }
 
 static void no_done(struct peer_wait *wait, int rc, const char *why,
-		    const peer_frame *f)
+		    peer_frame *f)
 {
 	(void)wait;
 	(void)rc;
 	(void)why;
-	(void)f;
+	frame_free(f);
 }
 
 static void test_join_only(void **state)
@@ -1028,7 +1028,7 @@ struct ask {
 };
 
 static void ask_done(struct peer_wait *wait, int rc, const char *why,
-		     const peer_frame *f)
+		     peer_frame *f)
 {
 	struct ask *a = (struct ask *)wait;
 
@@ -1036,6 +1036,7 @@ static void ask_done(struct peer_wait *wait, int rc, const char *why,
 	a->rc = rc;
 	snprintf(a->why, sizeof(a->why), "%s", why);
 	assert_true((rc < 0) == !f);
+	frame_free(f);
 }
 
 static int ask(struct peer_conn *c, struct ask *a, const char *text)
@@ -1138,7 +1139,7 @@ static void test_flow(void **state)
 	assert_int_equal(w.server.rc, -E2BIG);
 	until(&w.client.closes, 1);
 	assert_int_equal(w.client.rc, -E2BIG);
-	assert_non_null(strstr(w.client.why, "more requests than 64"));
+	assert_non_null(strstr(w.client.why, "more requests than 1024"));
 	for (int i = 0; i < PEER_REQUESTS_MAX; i++)
 		assert_int_equal(asks[i].done, 1);
 }
@@ -1147,7 +1148,7 @@ static void test_flow_bytes(void **state)
 {
 	const size_t len = PEER_FRAME_MAX - 1024;
 	char *text = malloc(len + 1);
-	static struct ask asks[6];
+	static struct ask asks[PEER_BYTES_MAX / PEER_FRAME_MAX + 2];
 	struct peer_conn *c;
 	int rc, n = 0;
 
@@ -1157,7 +1158,7 @@ static void test_flow_bytes(void **state)
 	c = up();
 	w.server.mute = true;
 	while (!(rc = ask(c, &asks[n], text)))
-		assert_true(++n < 6);
+		assert_in_range(++n, 1, PEER_BYTES_MAX / PEER_FRAME_MAX + 1);
 	assert_int_equal(rc, -EAGAIN);
 	assert_int_equal(n, PEER_BYTES_MAX / len);
 	until(&w.server.requests, (unsigned int)n);
@@ -1167,6 +1168,70 @@ static void test_flow_bytes(void **state)
 	assert_int_equal(w.server.rc, -E2BIG);
 	assert_int_equal(w.server.set.owed_bytes, 0);
 	free(text);
+}
+
+static int ask_packed(struct peer_conn *c, struct ask *a, uint32_t ms)
+{
+	Orchfs__Peer__NodeRef ref = ORCHFS__PEER__NODE_REF__INIT;
+	peer_frame f = PEER_FRAME_INIT(NODE_SHOW);
+	uint8_t *buf;
+	size_t len;
+
+	*a = (struct ask){ .wait.done = ask_done };
+	ref.node = "n";
+	f.node_show = &ref;
+	f.wait_ms = ms;
+	buf = frame_pack(&f, &len);
+	assert_non_null(buf);
+	return peer_ask_packed(c, buf, len, ms, &a->wait);
+}
+
+/* What the peer doesn't take yet goes out as answers come, in order. */
+static void test_flow_later(void **state)
+{
+	static struct ask asks[PEER_REQUESTS_MAX + 20];
+	const unsigned int n = PEER_REQUESTS_MAX + 20;
+	struct peer_conn *c;
+	struct ask last;
+
+	(void)state;
+	c = up();
+	w.server.mute = true;
+	for (unsigned int i = 0; i < n; i++)
+		assert_int_equal(ask_packed(c, &asks[i], i < n - 5 ? 9000 :
+					    3000), 0);
+	until(&w.server.requests, PEER_REQUESTS_MAX);
+	settle();
+	assert_int_equal(w.server.requests, PEER_REQUESTS_MAX);
+	for (unsigned int i = 0; i < 10; i++)
+		answer(&w.server, i);
+	until(&w.server.requests, PEER_REQUESTS_MAX + 10);
+	settle();
+	for (unsigned int i = 0; i < n; i++) {
+		assert_int_equal(asks[i].done, i < 10);
+		assert_int_equal(asks[i].wait.id, i < n - 10 ? i + 1 : 0);
+		if (i < n - 10)
+			assert_int_equal(w.server.ids[i], i + 1);
+	}
+	/* those that were not sent have their time, too */
+	now += 3000;
+	peer_tick(&w.client.set);
+	for (unsigned int i = 0; i < n; i++)
+		assert_int_equal(asks[i].done, i < 10 || i >= n - 5);
+	assert_int_equal(asks[n - 1].rc, -ETIMEDOUT);
+	assert_int_equal(ask_packed(c, &last, 9000), 0);
+	for (unsigned int i = 10; i < 16; i++)
+		answer(&w.server, i);
+	until(&w.server.requests, PEER_REQUESTS_MAX + 16);
+	assert_int_equal(last.wait.id, n - 4);
+	/* all are told, sent or not, when the link is lost */
+	assert_int_equal(ask_packed(c, &asks[n - 1], 9000), 0);
+	peer_set_free(&w.server.set);
+	until(&last.done, 1);
+	assert_int_equal(asks[n - 1].done, 1);
+	assert_int_equal(asks[n - 1].rc, -ESHUTDOWN);
+	assert_int_equal(c->asked, 0);
+	assert_int_equal(ask_packed(c, &last, 9000), -ENOTCONN);
 }
 
 /* All peers together: what is too much is declined, the link goes on. */
@@ -1247,6 +1312,7 @@ int main(void)
 		world(test_unasked),
 		world(test_flow),
 		world(test_flow_bytes),
+		world(test_flow_later),
 		world(test_flow_all),
 		world(test_too_long),
 	};
