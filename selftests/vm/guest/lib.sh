@@ -138,6 +138,29 @@ volume_add() {
 		>>"$ORCH_LOG" 2>&1 || { tail -n 20 "$ORCH_LOG" >&2; return 1; }
 }
 
+cluster_init() {
+	[ -e "$ORCH_STATE/$ORCH_NAMESPACE/cluster/ca.crt" ] ||
+		orchctl cluster init "$ORCH_NAMESPACE" --listen 10.77.0.1 \
+			--node node1 >>"$ORCH_LOG" 2>&1 ||
+		{ tail -n 20 "$ORCH_LOG" >&2; return 1; }
+}
+
+agent_connected() {
+	orchctl status --json 2>/dev/null |
+		grep -q '"connected": *true'
+}
+
+# cluster_join: node $ORCH_NODE becomes an agent of node 1.
+cluster_join() {
+	[ -e "$ORCH_STATE/$ORCH_NAMESPACE/cluster/agent" ] || (
+		node_env 1
+		orchctl node invite 2>/dev/null
+	) | in_node "$ORCH_NODE" orchctl node join - --node "node$ORCH_NODE" \
+		--listen "10.77.0.$ORCH_NODE" >>"$ORCH_LOG" 2>&1 ||
+		{ tail -n 20 "$ORCH_LOG" >&2; return 1; }
+	wait_until 120 "node $ORCH_NODE to be connected" agent_connected
+}
+
 namespace_mount() {
 	local options=${ORCH_MOUNT_OPTIONS:-}
 	# no wait is too long there: everything is many times slower
