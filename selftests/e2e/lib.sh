@@ -113,6 +113,23 @@ costs() {
 		}' <(echo "$before") <(echo "$after") >&2 || exit 1
 }
 
+# node_dir K: the test's folder through node K's mount.
+node_dir() {
+	echo "/mnt/orch${1#1}/${TEST_DIR##*/}"
+}
+
+# at_node K COMMAND...: in that folder, with node K's daemon for orchctl and
+# costs.
+at_node() {
+	local k=$1
+	shift
+	(
+		node_env "$k"
+		cd "$(node_dir "$k")"
+		"$@"
+	)
+}
+
 fsck_clean() {
 	orchctl fsck "$@" || fail "orchctl fsck $* found faults"
 }

@@ -23,7 +23,7 @@ struct options {
 	unsigned int mounts, each, stuck, hook_every, lie;
 	uint64_t seed;
 	unsigned int ops, rounds;
-	const char *hook;
+	const char *hook, *away;
 };
 
 struct told {
@@ -156,7 +156,7 @@ static void failed_head(void)
 
 /* ---- the hook ---- */
 
-static void hook_start(void)
+static void hook_start(const char *command)
 {
 	int pipes[2];
 
@@ -167,7 +167,7 @@ static void hook_start(void)
 		die("opsnodes: fork: %m");
 	if (!hook_pid) {
 		dup2(pipes[1], 1);
-		execl("/bin/sh", "sh", "-c", opt.hook, NULL);
+		execl("/bin/sh", "sh", "-c", command, NULL);
 		_exit(127);
 	}
 	close(pipes[1]);
@@ -259,7 +259,7 @@ static void hook_end(void)
 
 	if (waitpid(hook_pid, &status, 0) < 0 || status) {
 		failed_head();
-		die("'%s' (run %u)", opt.hook, hooks);
+		die("a hook (run %u)", hooks);
 	}
 	hook_pid = 0;
 	hook_said(hook_text);
@@ -286,8 +286,9 @@ static void check_stuck(const struct deed *d, unsigned int n, uint32_t open,
 		fputc('\n', stderr);
 	}
 	if (hook_fd >= 0)
-		fprintf(stderr, " and the hook runs\n");
-	print_history(&d[0].cmd);
+		fprintf(stderr, " a hook runs\n");
+	if (n)
+		print_history(&d[0].cmd);
 	exit(1);
 }
 
@@ -402,9 +403,22 @@ static void explain(const struct deed *d, unsigned int n)
 	gen.ncand = s.nnew;
 }
 
-static bool hook_due(void)
+/* --away is half a turn after --hook. */
+static bool hook_due(unsigned int odd)
 {
-	return opt.hook_every && done >= (hooks + 1) * opt.hook_every;
+	return opt.hook_every && hooks % 2 == odd &&
+	       done >= (hooks + 1) * opt.hook_every / 2;
+}
+
+static void run_away(void)
+{
+	if (!opt.away) {
+		hooks++;
+		return;
+	}
+	hook_start(opt.away);
+	wait_answers(NULL, 0);
+	hook_end();
 }
 
 static void do_deeds(const struct cmd *c, unsigned int n)
@@ -420,8 +434,8 @@ static void do_deeds(const struct cmd *c, unsigned int n)
 			d[i].cmd.lie = 1;
 		send_cmd(&d[i].cmd);
 	}
-	if (hook_due())
-		hook_start();
+	if (opt.hook && hook_due(0))
+		hook_start(opt.hook);
 	wait_answers(d, n);
 	explain(d, n);
 	for (i = 0; i < n; i++)
@@ -477,6 +491,8 @@ static void run(void)
 	struct cmd c, look;
 
 	while (done < opt.ops) {
+		if (hook_due(1))
+			run_away();
 		if (opt.rounds && below(&gen.rng, 100) < opt.rounds) {
 			run_round();
 			continue;
@@ -521,6 +537,8 @@ static void check_all(void)
 	struct cmd c;
 
 	opt.hook_every = 0;
+	while (gen.avoid)
+		run_away();
 	for (w = 0; w < gen.mounts; w++)
 		check_tree(w, 1);
 	for (w = 0; w < gen.workers; w++) {
@@ -599,6 +617,7 @@ static const struct option longopts[] = {
 	{ "ops", required_argument, NULL, 'n' },
 	{ "rounds", required_argument, NULL, 'r' },
 	{ "hook", required_argument, NULL, 'k' },
+	{ "away", required_argument, NULL, 'a' },
 	{ "hook-every", required_argument, NULL, 'K' },
 	{ "stuck", required_argument, NULL, 't' },
 	{ "lie", required_argument, NULL, 'l' },
@@ -619,10 +638,10 @@ static void usage(int status)
 	      "  --ops N        operations (10000)\n"
 	      "  --rounds N     so many of 100 steps are several operations at\n"
 	      "                 the same time (20)\n"
-	      "  --hook CMD --hook-every N\n"
-	      "                 run CMD while operations are under way, each\n"
-	      "                 time N are done. It may say 'avoid K' or 'use K':\n"
-	      "                 mount K is away, is back\n"
+	      "  --hook CMD --away CMD --hook-every N\n"
+	      "                 run CMD each time N operations are done: --hook while\n"
+	      "                 others are under way; --away alone, and it may say\n"
+	      "                 'avoid K' or 'use K': mount K is away, is back\n"
 	      "  --stuck S      fail when an answer takes S seconds (300)\n"
 	      "  --lie OP       wrong results of OP: the run must fail\n",
 	      status ? stderr : stdout);
@@ -661,6 +680,7 @@ static void parse(int argc, char **argv)
 		case 'n': opt.ops = parse_num("--ops", optarg); break;
 		case 'r': opt.rounds = parse_num("--rounds", optarg); break;
 		case 'k': opt.hook = optarg; break;
+		case 'a': opt.away = optarg; break;
 		case 'K': opt.hook_every = parse_num("--hook-every", optarg);
 			  break;
 		case 't': opt.stuck = parse_num("--stuck", optarg); break;
@@ -670,6 +690,8 @@ static void parse(int argc, char **argv)
 		default: usage(2);
 		}
 	}
+	if (opt.hook_every && !opt.hook)
+		opt.hook = "true";
 	if (!opt.mounts || optind != argc || !opt.each ||
 	    opt.mounts * opt.each > WORKERS || opt.mounts * opt.each < 2)
 		usage(2);
