@@ -386,21 +386,31 @@ struct nl_msg *nl_encode_dump(uint16_t family, uint8_t cmd)
 	return msg_new(family, cmd, NLM_F_DUMP, 0);
 }
 
-static int put_mirror(struct nl_msg *m, const struct op_layout *l, int fd)
+static int put_mirror(struct nl_msg *m, uint64_t ino,
+		      const struct op_layout *l, int fd)
 {
 	struct nlattr *n = nla_nest_start(m, ORCHFS_A_SEGMENT_MIRROR);
 
-	if (!n || nla_put_u32(m, ORCHFS_A_MIRROR_KIND,
+	if (!n || nla_put_u32(m, ORCHFS_A_MIRROR_KIND, l->home ?
+			      ORCHFS_MIRROR_KIND_REMOTE :
 			      ORCHFS_MIRROR_KIND_LOCAL) ||
 	    nla_put_u32(m, ORCHFS_A_MIRROR_VOLUME, l->volume) ||
-	    nla_put_u64(m, ORCHFS_A_MIRROR_INSTANCE, l->instance) ||
-	    nla_put_u32(m, ORCHFS_A_MIRROR_FD, (uint32_t)fd))
+	    nla_put_u64(m, ORCHFS_A_MIRROR_INSTANCE, l->instance))
+		return -EMSGSIZE;
+	if (!l->home && nla_put_u32(m, ORCHFS_A_MIRROR_FD, (uint32_t)fd))
+		return -EMSGSIZE;
+	if (l->home && (nla_put_u32(m, ORCHFS_A_MIRROR_PEER, l->home) ||
+			nla_put_u64(m, ORCHFS_A_MIRROR_NODE, ino) ||
+			nla_put_u64(m, ORCHFS_A_MIRROR_VERSION, l->version) ||
+			nla_put(m, ORCHFS_A_MIRROR_TOKEN, sizeof(l->token),
+				l->token)))
 		return -EMSGSIZE;
 	nla_nest_end(m, n);
 	return 0;
 }
 
-static int put_layout(struct nl_msg *m, const struct op_layout *l, int fd)
+static int put_layout(struct nl_msg *m, uint64_t ino,
+		      const struct op_layout *l, int fd)
 {
 	struct nlattr *n = nla_nest_start(m, ORCHFS_A_MSG_LAYOUT);
 	struct nlattr *seg;
@@ -412,7 +422,7 @@ static int put_layout(struct nl_msg *m, const struct op_layout *l, int fd)
 	seg = nla_nest_start(m, ORCHFS_A_LAYOUT_SEGMENT);
 	if (!seg || nla_put_u64(m, ORCHFS_A_SEGMENT_OFFSET, 0) ||
 	    nla_put_u64(m, ORCHFS_A_SEGMENT_LENGTH, LAYOUT_END) ||
-	    put_mirror(m, l, fd))
+	    put_mirror(m, ino, l, fd))
 		return -EMSGSIZE;
 	nla_nest_end(m, seg);
 	nla_nest_end(m, n);
@@ -474,7 +484,8 @@ static int put_reply(struct nl_msg *m, const struct op_reply *rep, int fd,
 	if (rep->target.len && nla_put(m, ORCHFS_A_MSG_TARGET,
 				       (int)rep->target.len, rep->target.s))
 		return -EMSGSIZE;
-	if (rep->has_layout && fd >= 0 && put_layout(m, &rep->layout, fd))
+	if (rep->has_layout && (fd >= 0 || rep->layout.home) &&
+	    put_layout(m, rep->attr.ino, &rep->layout, fd))
 		return -EMSGSIZE;
 	for (size_t i = 0; i < entries; i++)
 		if (put_entry(m, &rep->entries[i]))
@@ -534,7 +545,7 @@ struct nl_msg *nl_encode_layout_set(uint16_t family, uint64_t id,
 	rc = nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, id) ||
 	     nla_put_u64(m, ORCHFS_A_MSG_NODE, node) ||
 	     nla_put_u32(m, ORCHFS_A_MSG_TIMEOUT_MS, timeout_ms) ||
-	     put_layout(m, layout, fd);
+	     put_layout(m, node, layout, fd);
 	return msg_end(m, rc);
 }
 

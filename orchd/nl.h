@@ -67,7 +67,7 @@ struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
 struct nl_msg *nl_encode_durable(uint16_t family, uint8_t cmd,
 				 uint64_t durable, uint64_t lease_until_ms);
 struct nl_msg *nl_encode_dump(uint16_t family, uint8_t cmd);
-/** nl_encode_reply() - @fd: of the layout, or -1. */
+/** nl_encode_reply() - @fd: of a layout that is here, else -1. */
 struct nl_msg *nl_encode_reply(uint16_t family, uint64_t id,
 			       const struct op_reply *rep, uint64_t durable,
 			       int fd);

@@ -11,7 +11,7 @@
 #define FLAGS_ALL	(2U * ORCHFS_REQ_FLAG_UNSEEN - 1)
 #define SLOTS		64
 #define DEV_MAX		0xfffff		/* major and minor */
-#define ERRNO_MAX	4095
+#define ERRNO_MAX	EHWPOISON	/* the last */
 
 /* --- structures in little endian: 64-bit members, then 32-bit ones --- */
 

@@ -383,10 +383,26 @@ static void test_invalidate(void **state)
 	nlmsg_free(m);
 }
 
+static void parse_mirror(struct nlattr **tb, struct nlattr **k)
+{
+	struct nlattr *l[ORCHFS_A_LAYOUT_MAX + 1];
+	struct nlattr *s[ORCHFS_A_SEGMENT_MAX + 1];
+
+	nla_parse_nested(l, ORCHFS_A_LAYOUT_MAX, tb[ORCHFS_A_MSG_LAYOUT],
+			 (struct nla_policy *)orchfs_layout_nl_policy);
+	assert_int_equal(nla_get_u64(l[ORCHFS_A_LAYOUT_GENERATION]), 8);
+	nla_parse_nested(s, ORCHFS_A_SEGMENT_MAX, l[ORCHFS_A_LAYOUT_SEGMENT],
+			 (struct nla_policy *)orchfs_segment_nl_policy);
+	assert_int_equal(nla_get_u64(s[ORCHFS_A_SEGMENT_OFFSET]), 0);
+	assert_true(nla_get_u64(s[ORCHFS_A_SEGMENT_LENGTH]) ==
+		    (1ULL << 63) - 1);
+	nla_parse_nested(k, ORCHFS_A_MIRROR_MAX, s[ORCHFS_A_SEGMENT_MIRROR],
+			 (struct nla_policy *)orchfs_mirror_nl_policy);
+}
+
 static void test_reply_layout(void **state)
 {
-	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1], *l[ORCHFS_A_LAYOUT_MAX + 1];
-	struct nlattr *s[ORCHFS_A_SEGMENT_MAX + 1];
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 	struct nlattr *k[ORCHFS_A_MIRROR_MAX + 1];
 	struct op_reply rep = {
 		.txn = 12, .has_attr = true, .has_layout = true,
@@ -402,16 +418,9 @@ static void test_reply_layout(void **state)
 	assert_int_equal(nla_get_s32(tb[ORCHFS_A_MSG_STATUS]), 0);
 	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_TXN]), 12);
 	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_DURABLE]), 11);
-	nla_parse_nested(l, ORCHFS_A_LAYOUT_MAX, tb[ORCHFS_A_MSG_LAYOUT],
-			 (struct nla_policy *)orchfs_layout_nl_policy);
-	assert_int_equal(nla_get_u64(l[ORCHFS_A_LAYOUT_GENERATION]), 8);
-	nla_parse_nested(s, ORCHFS_A_SEGMENT_MAX, l[ORCHFS_A_LAYOUT_SEGMENT],
-			 (struct nla_policy *)orchfs_segment_nl_policy);
-	assert_int_equal(nla_get_u64(s[ORCHFS_A_SEGMENT_OFFSET]), 0);
-	assert_true(nla_get_u64(s[ORCHFS_A_SEGMENT_LENGTH]) ==
-		    (1ULL << 63) - 1);
-	nla_parse_nested(k, ORCHFS_A_MIRROR_MAX, s[ORCHFS_A_SEGMENT_MIRROR],
-			 (struct nla_policy *)orchfs_mirror_nl_policy);
+	parse_mirror(tb, k);
+	assert_int_equal(nla_get_u32(k[ORCHFS_A_MIRROR_KIND]),
+			 ORCHFS_MIRROR_KIND_LOCAL);
 	assert_int_equal(nla_get_u32(k[ORCHFS_A_MIRROR_FD]), 9);
 	assert_int_equal(nla_get_u32(k[ORCHFS_A_MIRROR_VOLUME]), 2);
 	assert_int_equal(nla_get_u64(k[ORCHFS_A_MIRROR_INSTANCE]), 6);
@@ -420,6 +429,24 @@ static void test_reply_layout(void **state)
 	m = nl_encode_reply(FAMILY, 42, &rep, 11, -1);
 	parse(m, ORCHFS_CMD_REPLY, tb);
 	assert_null(tb[ORCHFS_A_MSG_LAYOUT]);
+	nlmsg_free(m);
+	/* but for one that is on another node */
+	rep.layout.home = 3;
+	memset(rep.layout.token, 0x5a, sizeof(rep.layout.token));
+	m = nl_encode_reply(FAMILY, 42, &rep, 11, -1);
+	parse(m, ORCHFS_CMD_REPLY, tb);
+	parse_mirror(tb, k);
+	assert_int_equal(nla_get_u32(k[ORCHFS_A_MIRROR_KIND]),
+			 ORCHFS_MIRROR_KIND_REMOTE);
+	assert_int_equal(nla_get_u32(k[ORCHFS_A_MIRROR_PEER]), 3);
+	assert_int_equal(nla_get_u64(k[ORCHFS_A_MIRROR_NODE]), 5);
+	assert_int_equal(nla_get_u32(k[ORCHFS_A_MIRROR_VOLUME]), 2);
+	assert_int_equal(nla_get_u64(k[ORCHFS_A_MIRROR_VERSION]), 1);
+	assert_int_equal(nla_get_u64(k[ORCHFS_A_MIRROR_INSTANCE]), 6);
+	assert_int_equal(nla_len(k[ORCHFS_A_MIRROR_TOKEN]), 120);
+	assert_memory_equal(nla_data(k[ORCHFS_A_MIRROR_TOKEN]),
+			    rep.layout.token, 120);
+	assert_null(k[ORCHFS_A_MIRROR_FD]);
 	nlmsg_free(m);
 }
 

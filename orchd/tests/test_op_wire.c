@@ -350,7 +350,7 @@ static void test_reply(void **state)
 	reply_round(&rep);
 	memset(&rep, 0, sizeof(rep));
 	reply_round(&rep);
-	rep.status = -4095;
+	rep.status = -EHWPOISON;
 	reply_round(&rep);
 }
 
@@ -383,7 +383,7 @@ static bool spoil_reply(int n, Orchfs__Peer__OpReply *m)
 {
 	switch (n) {
 	case 0: m->status = 1; break;
-	case 1: m->status = -4096; break;
+	case 1: m->status = -EHWPOISON - 1; break;
 	case 2: m->flags = ORCHFS_REQ_FLAG_RESENT; break;
 	case 3: m->attr.len = 64; break;
 	case 4: m->attr2.len = 129; break;
@@ -567,7 +567,7 @@ static void test_damage(void **state)
 		}
 		if (r && !op_wire_get_reply(r, &back)) {
 			passed++;
-			assert_in_range(-back.status, 0, 4095);
+			assert_in_range(-back.status, 0, EHWPOISON);
 			for (size_t e = 0; e < back.nr_entries; e++)
 				assert_true(text_ok(back.entries[e].name,
 						    255));
