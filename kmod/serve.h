@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The data server, shared by serve.c (servers, volumes, clock), serve_conn.c
- * (connections), serve_io.c (requests), serve_nl.c (commands) and
- * transport_tcp.c. See Documentation/remote.md.
+ * (connections), serve_io.c (requests) and serve_nl.c (commands). See
+ * Documentation/remote.md.
  *
  * Lock order: orchfs_net.serve_lock > orchfs_serve_conn.lock,
  * orchfs_serve_volume.lock, orchfs_serve.clock_lock, none of these three
@@ -21,6 +21,7 @@
 #include "channel.h"
 #include "fence.h"
 #include "token.h"
+#include "transport.h"
 
 #define ORCHFS_SERVE_CONNS_MAX		512
 #define ORCHFS_SERVE_WORKERS		32
@@ -206,8 +207,7 @@ struct orchfs_serve_limits {
  * @id: number, never used again
  * @peer: number of the node
  * @limits: as the daemon said
- * @sock: connected, authenticated; holds a reference of its file
- * @write_space: the socket's own callback
+ * @tcp: its socket
  * @receiver: thread
  * @flags: ORCHFS_CONN_ENDING
  * @reason: why; who set the flag
@@ -237,8 +237,7 @@ struct orchfs_serve_conn {
 	u64 id;
 	u32 peer;
 	struct orchfs_serve_limits limits;
-	struct socket *sock;
-	void (*write_space)(struct sock *sk);
+	struct orchfs_tcp tcp;
 	struct task_struct *receiver;
 	unsigned long flags;
 	int reason;
@@ -300,7 +299,6 @@ int orchfs_conn_start(struct orchfs_serve *serve, struct socket *sock,
 		      u32 peer, const struct orchfs_serve_limits *limits,
 		      u64 *id);
 void orchfs_conn_end(struct orchfs_serve_conn *conn, int reason);
-void orchfs_conn_writable(struct orchfs_serve_conn *conn);
 void orchfs_conn_work(struct orchfs_serve_req *req,
 		      struct workqueue_struct *wq);
 void orchfs_conn_reply(struct orchfs_serve_req *req, int err);
@@ -330,14 +328,5 @@ u32 orchfs_req_crc(const struct orchfs_serve_req *req);
 /* serve_nl.c */
 struct sk_buff *orchfs_message_serve_done(u64 request_id, int status);
 struct sk_buff *orchfs_message_serve_gone(struct orchfs_serve_conn *conn);
-
-/* transport_tcp.c */
-const char *orchfs_tcp_fault(struct socket *sock, struct net *net);
-int orchfs_tcp_start(struct orchfs_serve_conn *conn);
-void orchfs_tcp_stop(struct orchfs_serve_conn *conn);
-int orchfs_tcp_recv(struct socket *sock, struct iov_iter *iter);
-int orchfs_tcp_send(struct socket *sock, struct iov_iter *iter, bool splice,
-		    bool more);
-bool orchfs_tcp_idle(const struct socket *sock);
 
 #endif

@@ -137,7 +137,7 @@ static int conn_send_req(struct orchfs_serve_conn *conn,
 		req->stage = 1;
 	}
 	if (req->stage == 1) {
-		ret = orchfs_tcp_send(conn->sock, &req->iter, false,
+		ret = orchfs_tcp_send(conn->tcp.sock, &req->iter, false,
 				      req->bytes);
 		if (ret || !req->bytes)
 			return ret;
@@ -145,7 +145,7 @@ static int conn_send_req(struct orchfs_serve_conn *conn,
 			      req->bytes);
 		req->stage = 2;
 	}
-	return orchfs_tcp_send(conn->sock, &req->iter, true, false);
+	return orchfs_tcp_send(conn->tcp.sock, &req->iter, true, false);
 }
 
 static void conn_send_work(struct work_struct *work)
@@ -162,7 +162,7 @@ static void conn_send_work(struct work_struct *work)
 			return;
 		ret = conn_send_req(conn, conn->sending);
 		if (ret == -EAGAIN) {
-			if (orchfs_tcp_idle(conn->sock))
+			if (orchfs_tcp_idle(conn->tcp.sock))
 				mod_delayed_work(conn->serve->wq,
 						 &conn->send_work, HZ / 10);
 			return;
@@ -179,12 +179,11 @@ static void conn_send_work(struct work_struct *work)
 	}
 }
 
-/**
- * orchfs_conn_writable() - the socket has room
- * @conn: of the socket; any context
- */
-void orchfs_conn_writable(struct orchfs_serve_conn *conn)
+static void conn_writable(struct orchfs_tcp *tcp)
 {
+	struct orchfs_serve_conn *conn =
+		container_of(tcp, struct orchfs_serve_conn, tcp);
+
 	if (!orchfs_conn_ending(conn))
 		queue_delayed_work(conn->serve->wq, &conn->send_work, 0);
 }
@@ -258,7 +257,7 @@ static int conn_recv(struct orchfs_serve_conn *conn, struct iov_iter *iter,
 		     int closed)
 {
 	size_t want = iov_iter_count(iter);
-	int ret = orchfs_tcp_recv(conn->sock, iter);
+	int ret = orchfs_tcp_recv(conn->tcp.sock, iter);
 
 	if (ret == want)
 		return 0;
@@ -478,14 +477,14 @@ static void conn_end_work(struct work_struct *work)
 	struct orchfs_net *on = orchfs_net_of(serve->net);
 	LIST_HEAD(handles);
 
-	orchfs_tcp_stop(conn);
+	orchfs_tcp_stop(&conn->tcp);
 	kthread_stop_put(conn->receiver);
 	wait_event(conn->wq, conn_idle(conn));
 	cancel_delayed_work_sync(&conn->send_work);
 	conn_drop_replies(conn);
 	orchfs_handle_take_all(conn, NULL, &handles);
 	orchfs_handle_put_list(&handles);
-	__fput_sync(conn->sock->file);
+	__fput_sync(conn->tcp.sock->file);
 
 	mutex_lock(&on->serve_lock);
 	list_del(&conn->link);
@@ -512,7 +511,8 @@ conn_new(struct orchfs_serve *serve, struct socket *sock, u32 peer,
 	conn->id = atomic64_inc_return(&serve_last_id);
 	conn->peer = peer;
 	conn->limits = *limits;
-	conn->sock = sock;
+	conn->tcp.sock = sock;
+	conn->tcp.writable = conn_writable;
 	INIT_DELAYED_WORK(&conn->send_work, conn_send_work);
 	INIT_WORK(&conn->end_work, conn_end_work);
 	init_waitqueue_head(&conn->wq);
@@ -552,7 +552,7 @@ int orchfs_conn_start(struct orchfs_serve *serve, struct socket *sock, u32 peer,
 		goto err_free;
 	}
 	get_task_struct(conn->receiver);
-	ret = orchfs_tcp_start(conn);
+	ret = orchfs_tcp_start(&conn->tcp);
 	if (ret)
 		goto err_stop_receiver;
 	*id = conn->id;

@@ -4,12 +4,14 @@
  * blocks, in a thread; sending never does, and the socket calls when there is
  * room again.
  */
+#include <linux/kthread.h>
 #include <linux/net.h>
+#include <linux/poll.h>
 #include <linux/tcp.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 
-#include "serve.h"
+#include "transport.h"
 
 /**
  * orchfs_tcp_fault() - is a socket one that can be served
@@ -32,14 +34,14 @@ const char *orchfs_tcp_fault(struct socket *sock, struct net *net)
 static void tcp_write_space(struct sock *sk)
 {
 	void (*write_space)(struct sock *sk) = NULL;
-	struct orchfs_serve_conn *conn;
+	struct orchfs_tcp *tcp;
 
 	read_lock_bh(&sk->sk_callback_lock);
-	conn = sk->sk_user_data;
-	if (conn) {
-		write_space = conn->write_space;
+	tcp = sk->sk_user_data;
+	if (tcp) {
+		write_space = tcp->write_space;
 		if (sk_stream_is_writeable(sk))
-			orchfs_conn_writable(conn);
+			tcp->writable(tcp);
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 	if (write_space)
@@ -48,7 +50,7 @@ static void tcp_write_space(struct sock *sk)
 
 /**
  * orchfs_tcp_start() - make a socket the connection's
- * @conn: has the socket; its sends will be woken
+ * @tcp: has the socket; its sends will be woken
  *
  * Memory for what is sent comes without I/O: the peer may be this machine, and
  * want to free memory by it. So nothing is sent from within a send, and the
@@ -56,17 +58,17 @@ static void tcp_write_space(struct sock *sk)
  *
  * Return: 0, or -EBUSY when somebody in the kernel has it already.
  */
-int orchfs_tcp_start(struct orchfs_serve_conn *conn)
+int orchfs_tcp_start(struct orchfs_tcp *tcp)
 {
-	struct sock *sk = conn->sock->sk;
+	struct sock *sk = tcp->sock->sk;
 	int ret = 0;
 
 	write_lock_bh(&sk->sk_callback_lock);
 	if (sk->sk_user_data) {
 		ret = -EBUSY;
 	} else {
-		sk->sk_user_data = conn;
-		conn->write_space = sk->sk_write_space;
+		sk->sk_user_data = tcp;
+		tcp->write_space = sk->sk_write_space;
 		sk->sk_write_space = tcp_write_space;
 		sk->sk_allocation = GFP_NOIO;
 		sk->sk_rcvtimeo = MAX_SCHEDULE_TIMEOUT;
@@ -77,17 +79,17 @@ int orchfs_tcp_start(struct orchfs_serve_conn *conn)
 
 /**
  * orchfs_tcp_stop() - undo orchfs_tcp_start(), and shut the connection
- * @conn: who receives gets an end or an error
+ * @tcp: who receives gets an end or an error
  */
-void orchfs_tcp_stop(struct orchfs_serve_conn *conn)
+void orchfs_tcp_stop(struct orchfs_tcp *tcp)
 {
-	struct sock *sk = conn->sock->sk;
+	struct sock *sk = tcp->sock->sk;
 
 	write_lock_bh(&sk->sk_callback_lock);
-	sk->sk_write_space = conn->write_space;
+	sk->sk_write_space = tcp->write_space;
 	sk->sk_user_data = NULL;
 	write_unlock_bh(&sk->sk_callback_lock);
-	kernel_sock_shutdown(conn->sock, SHUT_RDWR);
+	kernel_sock_shutdown(tcp->sock, SHUT_RDWR);
 }
 
 /**
@@ -115,13 +117,51 @@ int orchfs_tcp_recv(struct socket *sock, struct iov_iter *iter)
 }
 
 /**
+ * orchfs_tcp_recv_some() - receive what is there
+ * @sock: the socket
+ * @iter: where to; advanced
+ *
+ * Return: the number of bytes; 0 when the peer closed; -EAGAIN when there is
+ * nothing, or another negative errno.
+ */
+int orchfs_tcp_recv_some(struct socket *sock, struct iov_iter *iter)
+{
+	struct msghdr msg = { .msg_iter = *iter };
+	int ret = sock_recvmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (ret > 0)
+		iov_iter_advance(iter, ret);
+	return ret;
+}
+
+static bool tcp_readable(struct socket *sock)
+{
+	return sock->ops->poll(sock->file, sock, NULL) &
+		(EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+}
+
+/**
+ * orchfs_tcp_wait() - wait until something can be received, or an end be seen
+ * @sock: the socket; the caller is a kernel thread
+ */
+void orchfs_tcp_wait(struct socket *sock)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+
+	add_wait_queue(sk_sleep(sock->sk), &wait);
+	while (!tcp_readable(sock) && !kthread_should_stop())
+		wait_woken(&wait, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT);
+	remove_wait_queue(sk_sleep(sock->sk), &wait);
+}
+
+/**
  * orchfs_tcp_send() - send what there is room for
  * @sock: the socket
  * @iter: what; advanced
  * @splice: its pages may be taken as they are
  * @more: more will follow at once
  *
- * Return: 0 when all is sent; -EAGAIN, then orchfs_conn_writable() will be
+ * Return: 0 when all is sent; -EAGAIN, then orchfs_tcp.writable() will be
  * called; or another negative errno.
  */
 int orchfs_tcp_send(struct socket *sock, struct iov_iter *iter, bool splice,
