@@ -23,6 +23,7 @@
 #include <net/netns/generic.h>
 
 #include "channel.h"
+#include "client.h"
 #include "nl_gen.h"
 #include "trace.h"
 
@@ -359,6 +360,7 @@ void orchfs_channel_detach(struct orchfs_channel *ch, u32 portid)
 	/* Notices are sent under ch->lock or not at all from here on. */
 	orchfs_note_cancel(ch);
 	orchfs_serve_detached(ch);
+	orchfs_client_detached(ch);
 	orchfs_channel_put(ch);
 }
 
@@ -475,12 +477,18 @@ void orchfs_channel_sb_end(struct orchfs_channel *ch, struct super_block *sb)
  */
 void orchfs_channel_unbind(struct orchfs_channel *ch)
 {
+	bool dead = false;
+
 	spin_lock(&ch->lock);
 	ch->sb = NULL;
 	ch->sb_ending = false;
-	if (ch->state == ORCHFS_DETACHED)
+	if (ch->state == ORCHFS_DETACHED) {
 		WRITE_ONCE(ch->state, ORCHFS_DEAD);
+		dead = true;
+	}
 	spin_unlock(&ch->lock);
+	if (dead)
+		orchfs_client_detached(ch);
 	wake_up_all(&ch->wq);
 	wake_up_all(&ch->slot_wq);
 	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_UNBIND, ch->name,
@@ -554,6 +562,7 @@ static int __net_init orchfs_net_init(struct net *net)
 	INIT_LIST_HEAD(&on->channels);
 	mutex_init(&on->serve_lock);
 	INIT_LIST_HEAD(&on->serves);
+	orchfs_client_net_init(on);
 	return 0;
 }
 
@@ -581,6 +590,7 @@ static void __net_exit orchfs_net_exit(struct net *net)
 	struct orchfs_net *on = orchfs_net_of(net);
 	struct orchfs_channel *ch;
 
+	orchfs_client_net_exit(on);
 	orchfs_serve_net_exit(on);
 	while ((ch = orchfs_net_attached(on))) {
 		orchfs_channel_detach(ch, READ_ONCE(ch->portid));

@@ -23,12 +23,16 @@
  * @channels: read under RCU too
  * @serve_lock: data servers, their volumes and connections; never with @lock
  * @serves: data servers
+ * @peers_lock: which peers there are; orchfs_peer.lock is inside
+ * @peers: other nodes whose data servers are asked
  */
 struct orchfs_net {
 	struct mutex lock;
 	struct list_head channels;
 	struct mutex serve_lock;
 	struct list_head serves;
+	spinlock_t peers_lock;
+	struct list_head peers;
 };
 
 /**

@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <net/genetlink.h>
 
+#include "client.h"
 #include "orchfs.h"
 
 static int __init orchfs_init(void)
@@ -24,9 +25,12 @@ static int __init orchfs_init(void)
 	ret = orchfs_request_init();
 	if (ret)
 		goto err_file_exit;
-	ret = orchfs_channel_init();
+	ret = orchfs_client_init();
 	if (ret)
 		goto err_request_exit;
+	ret = orchfs_channel_init();
+	if (ret)
+		goto err_client_exit;
 	ret = orchfs_super_init();
 	if (ret)
 		goto err_channel_exit;
@@ -34,6 +38,8 @@ static int __init orchfs_init(void)
 
 err_channel_exit:
 	orchfs_channel_exit();
+err_client_exit:
+	orchfs_client_exit();
 err_request_exit:
 	orchfs_request_exit();
 err_file_exit:
@@ -49,6 +55,7 @@ static void __exit orchfs_exit(void)
 {
 	orchfs_super_exit();
 	orchfs_channel_exit();
+	orchfs_client_exit();
 	orchfs_request_exit();
 	orchfs_file_exit();
 	orchfs_layout_exit();

@@ -493,13 +493,7 @@ TRACE_EVENT(orchfs_serve_reply,
 		  __entry->tag, __entry->offset, __entry->len, __entry->err)
 );
 
-/**
- * trace_orchfs_serve_end - a connection of a peer ends
- * @connection: its number
- * @peer: number of the node
- * @reason: ORCHFS_REASON_*
- */
-TRACE_EVENT(orchfs_serve_end,
+DECLARE_EVENT_CLASS(orchfs_conn_end,
 	TP_PROTO(u64 connection, u32 peer, int reason),
 	TP_ARGS(connection, peer, reason),
 	TP_STRUCT__entry(
@@ -515,6 +509,62 @@ TRACE_EVENT(orchfs_serve_end,
 	TP_printk("connection %llu peer %u: %s", __entry->connection,
 		  __entry->peer,
 		  __print_symbolic(__entry->reason, orchfs_serve_reasons))
+);
+
+/**
+ * trace_orchfs_serve_end - a connection of a peer ends
+ * @connection: its number
+ * @peer: number of the node
+ * @reason: ORCHFS_REASON_*
+ */
+DEFINE_EVENT(orchfs_conn_end, orchfs_serve_end,
+	TP_PROTO(u64 connection, u32 peer, int reason),
+	TP_ARGS(connection, peer, reason)
+);
+
+/**
+ * trace_orchfs_client_end - a connection to a peer ends
+ * @connection: its number
+ * @peer: number of the node
+ * @reason: ORCHFS_REASON_*
+ */
+DEFINE_EVENT(orchfs_conn_end, orchfs_client_end,
+	TP_PROTO(u64 connection, u32 peer, int reason),
+	TP_ARGS(connection, peer, reason)
+);
+
+/**
+ * trace_orchfs_remote_done - a request to a peer has ended
+ * @peer: number of the node
+ * @ino: of the file
+ * @op: ORCHFS_OP_*
+ * @offset: of READ, WRITE and TRUNCATE
+ * @len: of READ and WRITE
+ * @err: 0 or a negative errno
+ */
+TRACE_EVENT(orchfs_remote_done,
+	TP_PROTO(u32 peer, u64 ino, u8 op, u64 offset, u32 len, int err),
+	TP_ARGS(peer, ino, op, offset, len, err),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u64, offset)
+		__field(u32, peer)
+		__field(u32, len)
+		__field(int, err)
+		__field(u8, op)
+	),
+	TP_fast_assign(
+		__entry->ino = ino;
+		__entry->offset = offset;
+		__entry->peer = peer;
+		__entry->len = len;
+		__entry->err = err;
+		__entry->op = op;
+	),
+	TP_printk("peer %u inode %llu %s offset %llu len %u err %d",
+		  __entry->peer, __entry->ino,
+		  __print_symbolic(__entry->op, orchfs_serve_ops),
+		  __entry->offset, __entry->len, __entry->err)
 );
 
 #undef EM

@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Remote instances and requests to them. Whoever takes a request off its list,
+ * or out of its slot, under the peer's lock, ends it or sends it on its way
+ * again:
+ *
+ *	idle -> waiting, later, binding -> queued -> sending -> sent -> idle
+ */
+#include <linux/completion.h>
+#include <linux/slab.h>
+
+#include "client_impl.h"
+#include "trace.h"
+
+/* --- remote instances --- */
+
+/**
+ * orchfs_remote_new() - a remote instance
+ * @peer: whose; a reference is taken
+ * @id: which
+ *
+ * Requests need a token: orchfs_remote_token().
+ *
+ * Return: it, with a reference for the caller; NULL without memory.
+ */
+struct orchfs_remote *orchfs_remote_new(struct orchfs_peer *peer,
+					const struct orchfs_remote_id *id)
+{
+	struct orchfs_remote *r = kzalloc(sizeof(*r), GFP_KERNEL);
+
+	if (!r)
+		return NULL;
+	refcount_set(&r->refs, 1);
+	refcount_inc(&peer->refs);
+	r->peer = peer;
+	r->id = *id;
+	INIT_LIST_HEAD(&r->binds);
+	return r;
+}
+
+/**
+ * orchfs_remote_get() - take a reference
+ * @r: the caller has one
+ *
+ * Return: @r.
+ */
+struct orchfs_remote *orchfs_remote_get(struct orchfs_remote *r)
+{
+	refcount_inc(&r->refs);
+	return r;
+}
+
+/**
+ * orchfs_remote_put() - drop a reference
+ * @r: no request of the caller's is under way. The last one gives its handles
+ *	up, which nothing waits for; in any task context
+ */
+void orchfs_remote_put(struct orchfs_remote *r)
+{
+	struct orchfs_peer *peer = r->peer;
+	struct orchfs_bind *bind, *tmp;
+
+	if (!refcount_dec_and_test(&r->refs))
+		return;
+	spin_lock(&peer->lock);
+	list_for_each_entry_safe(bind, tmp, &r->binds, on_remote)
+		orchfs_bind_retire_locked(bind);
+	spin_unlock(&peer->lock);
+	orchfs_peer_put(peer);
+	kfree(r);
+}
+
+static bool remote_token_fits(const struct orchfs_remote *r,
+			      const struct orchfs_token *t)
+{
+	return !memcmp(t->ns_uuid, r->peer->uuid, sizeof(t->ns_uuid)) &&
+		t->volume == r->id.volume && t->ino == r->id.ino &&
+		t->version == r->id.version && t->instance == r->id.instance;
+}
+
+/* One of an earlier epoch, or with fewer rights, is kept for worse times. */
+static bool remote_token_better_locked(const struct orchfs_remote *r,
+				       const struct orchfs_token *t,
+				       const u8 *token)
+{
+	lockdep_assert_held(&r->peer->lock);
+	if (!r->token_nr)
+		return true;
+	if (!memcmp(r->token, token, ORCHFS_TOKEN_LEN))
+		return false;
+	if (t->epoch != r->epoch)
+		return t->epoch > r->epoch;
+	return r->refused || !(r->rights & ~t->rights);
+}
+
+/**
+ * orchfs_remote_token() - a layout has brought a token
+ * @r: the instance
+ * @token: ignored when the one that is there is better
+ *
+ * Return: 0; -EINVAL when it is none for this instance.
+ */
+int orchfs_remote_token(struct orchfs_remote *r,
+			const u8 token[ORCHFS_TOKEN_LEN])
+{
+	struct orchfs_token t;
+
+	if (orchfs_token_decode(token, ORCHFS_TOKEN_LEN, &t) ||
+	    !remote_token_fits(r, &t))
+		return -EINVAL;
+	spin_lock(&r->peer->lock);
+	if (remote_token_better_locked(r, &t, token)) {
+		memcpy(r->token, token, sizeof(r->token));
+		r->rights = t.rights;
+		r->epoch = t.epoch;
+		r->refused = false;
+		r->token_nr++;
+	}
+	spin_unlock(&r->peer->lock);
+	return 0;
+}
+
+/* --- where a request goes --- */
+
+/**
+ * orchfs_rio_end_locked() - a request has ended
+ * @rio: on no list and without a slot; the caller holds the peer's lock
+ * @err: 0 or a negative errno
+ * @ended: for orchfs_rio_tell()
+ */
+void orchfs_rio_end_locked(struct orchfs_rio *rio, int err,
+			   struct list_head *ended)
+{
+	rio->err = err;
+	rio->call.conn = NULL;
+	rio->call.state = ORCHFS_CALL_IDLE;
+	list_add_tail(&rio->call.link, ended);
+}
+
+/**
+ * orchfs_rio_tell() - tell the ends of requests
+ * @ended: those; the caller holds no lock
+ */
+void orchfs_rio_tell(struct list_head *ended)
+{
+	struct orchfs_call *call, *tmp;
+
+	list_for_each_entry_safe(call, tmp, ended, link) {
+		struct orchfs_rio *rio = orchfs_call_rio(call);
+
+		list_del_init(&call->link);
+		trace_orchfs_remote_done(rio->remote->peer->node,
+					 rio->remote->id.ino, rio->opcode,
+					 rio->offset, rio->count, rio->err);
+		/* It may be gone when this returns, and so may the remote. */
+		rio->done(rio);
+	}
+}
+
+/**
+ * orchfs_rio_later_locked() - try a request again soon, until its deadline
+ * @rio: on no list and without a slot; the caller holds the peer's lock
+ * @err: what it will end with
+ */
+void orchfs_rio_later_locked(struct orchfs_rio *rio, int err)
+{
+	struct orchfs_peer *peer = rio->remote->peer;
+
+	lockdep_assert_held(&peer->lock);
+	rio->last_err = err;
+	rio->call.conn = NULL;
+	rio->call.state = ORCHFS_CALL_LATER;
+	list_add_tail(&rio->call.link, &peer->later);
+	orchfs_peer_arm_locked(peer, jiffies + ORCHFS_CLIENT_LATER);
+}
+
+static void rio_wait_locked(struct orchfs_rio *rio)
+{
+	struct orchfs_peer *peer = rio->remote->peer;
+	unsigned long at = jiffies;
+
+	lockdep_assert_held(&peer->lock);
+	rio->call.conn = NULL;
+	rio->call.state = ORCHFS_CALL_WAITING;
+	list_add_tail(&rio->call.link, &peer->waiting);
+	if (orchfs_peer_usable_locked(peer))
+		return;
+	if (peer->wanted && time_before(at, peer->wanted_at +
+					ORCHFS_CLIENT_WANT))
+		at = peer->wanted_at + ORCHFS_CLIENT_WANT;
+	if (time_before(rio->deadline, at))
+		at = rio->deadline;
+	orchfs_peer_arm_locked(peer, at);
+}
+
+/* What a token must allow for it, any of these. */
+static u32 rio_rights(const struct orchfs_rio *rio)
+{
+	switch (rio->opcode) {
+	case ORCHFS_OP_READ:
+		return ORCHFS_RIGHT_READ;
+	case ORCHFS_OP_WRITE:
+		return ORCHFS_RIGHT_WRITE;
+	case ORCHFS_OP_TRUNCATE:
+		return ORCHFS_RIGHT_TRUNCATE;
+	default:
+		return 0;
+	}
+}
+
+/**
+ * orchfs_rio_place_locked() - put a request on a connection
+ * @rio: on no list; the caller holds the peer's lock
+ * @conn: has a slot
+ * @ended: gets it when the server doesn't take as much
+ */
+void orchfs_rio_place_locked(struct orchfs_rio *rio,
+			     struct orchfs_client_conn *conn,
+			     struct list_head *ended)
+{
+	struct orchfs_remote *r = rio->remote;
+	struct orchfs_bind *bind = orchfs_bind_find_locked(r, conn);
+
+	if (rio->count > conn->max_data) {
+		orchfs_rio_end_locked(rio, -EIO, ended);
+		return;
+	}
+	if (bind && bind->handle && bind->token != r->token_nr &&
+	    rio_rights(rio) & r->rights & ~bind->rights) {
+		orchfs_bind_retire_locked(bind);
+		bind = NULL;
+	}
+	if (!orchfs_client_has_slot(conn)) {
+		rio_wait_locked(rio);
+		return;
+	}
+	if (!bind)
+		bind = orchfs_bind_new_locked(r, conn);
+	if (!bind) {
+		orchfs_rio_later_locked(rio, -ENOMEM);
+		return;
+	}
+	if (!bind->handle) {
+		rio->call.state = ORCHFS_CALL_BINDING;
+		list_add_tail(&rio->call.link, &bind->waiting);
+		return;
+	}
+	list_move_tail(&bind->on_conn, &conn->binds);
+	rio->handle = bind->handle;
+	rio->token = bind->token;
+	orchfs_client_queue_locked(conn, &rio->call);
+}
+
+/* The one with the least in flight. */
+static struct orchfs_client_conn *rio_choose_locked(struct orchfs_peer *peer)
+{
+	struct orchfs_client_conn *conn, *best = NULL;
+
+	lockdep_assert_held(&peer->lock);
+	list_for_each_entry(conn, &peer->conns, link) {
+		if (!orchfs_client_takes(conn) ||
+		    !orchfs_client_has_slot(conn))
+			continue;
+		if (!best || conn->in_flight < best->in_flight)
+			best = conn;
+	}
+	return best;
+}
+
+/**
+ * orchfs_rio_route_locked() - send a request on its way
+ * @rio: on no list and without a slot; the caller holds the peer's lock
+ * @ended: gets it when it can't go
+ */
+void orchfs_rio_route_locked(struct orchfs_rio *rio, struct list_head *ended)
+{
+	struct orchfs_client_conn *conn;
+
+	if (!rio->remote->token_nr) {
+		orchfs_rio_end_locked(rio, -EKEYREJECTED, ended);
+		return;
+	}
+	conn = rio_choose_locked(rio->remote->peer);
+	if (conn)
+		orchfs_rio_place_locked(rio, conn, ended);
+	else
+		rio_wait_locked(rio);
+}
+
+/**
+ * orchfs_rio_again_locked() - send a request on its way again
+ * @rio: on no list and without a slot; the caller holds the peer's lock
+ * @err: what it ends with if that was too often
+ * @ended: gets it then
+ */
+void orchfs_rio_again_locked(struct orchfs_rio *rio, int err,
+			     struct list_head *ended)
+{
+	rio->last_err = err;
+	if (++rio->tries > ORCHFS_CLIENT_TRIES)
+		orchfs_rio_end_locked(rio, err, ended);
+	else
+		orchfs_rio_route_locked(rio, ended);
+}
+
+/**
+ * orchfs_rio_lost_locked() - the connection of a request has ended
+ * @rio: has a slot there; the caller holds the peer's lock
+ * @ended: gets it if it can't be sent again
+ *
+ * An append that was sent as a whole may have been carried out, and twice is
+ * not as good as once. One of which only a part was sent wasn't.
+ */
+void orchfs_rio_lost_locked(struct orchfs_rio *rio, struct list_head *ended)
+{
+	bool sent = rio->call.state == ORCHFS_CALL_SENT;
+
+	list_del_init(&rio->call.link);
+	if (sent && rio->flags & ORCHFS_PDU_APPEND)
+		orchfs_rio_end_locked(rio, -EIO, ended);
+	else
+		orchfs_rio_again_locked(rio, -EIO, ended);
+}
+
+static void rio_refused_locked(struct orchfs_rio *rio,
+			       struct orchfs_client_conn *conn, int err,
+			       struct list_head *ended)
+{
+	struct orchfs_remote *r = rio->remote;
+	struct orchfs_bind *bind = orchfs_bind_find_locked(r, conn);
+	bool newer = r->token_nr != rio->token;
+
+	switch (err) {
+	case -EAGAIN:
+		orchfs_rio_later_locked(rio, -EIO);
+		return;
+	case -ENXIO:
+		orchfs_rio_later_locked(rio, err);
+		return;
+	case -EKEYEXPIRED:
+	case -ESTALE:
+		r->refused |= !newer;
+		break;
+	case -EBADF:
+		newer = true;
+		break;
+	case -EACCES:
+		if (!newer)
+			bind = NULL;
+		break;
+	default:
+		newer = false;
+		bind = NULL;
+	}
+	/* Unless another request was faster. */
+	if (bind && bind->handle == rio->handle)
+		orchfs_bind_retire_locked(bind);
+	if (newer)
+		orchfs_rio_again_locked(rio, err == -EBADF ? -EIO : err,
+					ended);
+	else
+		orchfs_rio_end_locked(rio, err, ended);
+}
+
+/**
+ * orchfs_rio_replied_locked() - a reply has come
+ * @rio: without a slot any more; the caller holds the peer's lock
+ * @conn: where from
+ * @pdu: the reply, checked
+ * @ended: gets the request if that was its end
+ */
+void orchfs_rio_replied_locked(struct orchfs_rio *rio,
+			       struct orchfs_client_conn *conn,
+			       const struct orchfs_pdu *pdu,
+			       struct list_head *ended)
+{
+	int err = orchfs_pdu_errno(pdu->status);
+
+	lockdep_assert_held(&conn->peer->lock);
+	if (err) {
+		rio_refused_locked(rio, conn, err, ended);
+		return;
+	}
+	rio->verifier = pdu->verifier;
+	rio->reply_offset = pdu->offset;
+	rio->done_bytes = rio->opcode == ORCHFS_OP_READ ? pdu->data_len :
+		pdu->count;
+	orchfs_rio_end_locked(rio, 0, ended);
+}
+
+/* --- for callers --- */
+
+static bool rio_valid(const struct orchfs_rio *rio)
+{
+	bool write = rio->opcode == ORCHFS_OP_WRITE;
+	u64 room = S64_MAX - min_t(u64, rio->count, S64_MAX);
+
+	if (rio->flags & ~(write ? ORCHFS_PDU_FUA | ORCHFS_PDU_APPEND : 0))
+		return false;
+	if (rio->offset > room ||
+	    (rio->offset && rio->flags & ORCHFS_PDU_APPEND))
+		return false;
+	switch (rio->opcode) {
+	case ORCHFS_OP_READ:
+	case ORCHFS_OP_WRITE:
+		return rio->count && rio->count <= ORCHFS_PDU_DATA_MAX &&
+			iov_iter_count(&rio->iter) >= rio->count &&
+			iov_iter_rw(&rio->iter) == (write ? WRITE : READ) &&
+			!user_backed_iter(&rio->iter);
+	case ORCHFS_OP_TRUNCATE:
+		return !rio->count;
+	case ORCHFS_OP_COMMIT:
+	case ORCHFS_OP_GETATTR:
+		return !rio->count && !rio->offset;
+	default:
+		return false;
+	}
+}
+
+/**
+ * orchfs_rio_submit() - begin a request
+ * @r: to which instance; the caller keeps it until the end
+ * @rio: filled but for what is private; orchfs_rio.done() tells its end,
+ *	perhaps before this returns
+ *
+ * Never waits, and allocates nothing that is waited for: write-back and reclaim
+ * may call it.
+ */
+void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
+{
+	LIST_HEAD(ended);
+
+	rio->err = 0;
+	rio->done_bytes = 0;
+	rio->verifier = 0;
+	rio->reply_offset = 0;
+	rio->remote = r;
+	rio->handle = 0;
+	rio->token = 0;
+	rio->last_err = 0;
+	rio->tries = 0;
+	rio->receiving = false;
+	rio->call = (struct orchfs_call){ .opcode = rio->opcode };
+	INIT_LIST_HEAD(&rio->call.link);
+
+	spin_lock(&r->peer->lock);
+	if (WARN_ON_ONCE(!rio_valid(rio)))
+		orchfs_rio_end_locked(rio, -EINVAL, &ended);
+	else
+		orchfs_rio_route_locked(rio, &ended);
+	spin_unlock(&r->peer->lock);
+	orchfs_rio_tell(&ended);
+}
+
+static bool rio_held_locked(const struct orchfs_rio *rio)
+{
+	return rio->receiving || rio->call.state == ORCHFS_CALL_SENDING;
+}
+
+static bool rio_held(struct orchfs_rio *rio)
+{
+	struct orchfs_peer *peer = rio->remote->peer;
+	bool held;
+
+	spin_lock(&peer->lock);
+	held = rio_held_locked(rio);
+	spin_unlock(&peer->lock);
+	return held;
+}
+
+/*
+ * Until nobody copies to or from its pages. A request of which a part is sent
+ * has to be sent to its end, or with it the connection ends.
+ */
+static void rio_wait_held(struct orchfs_rio *rio)
+{
+	struct orchfs_peer *peer = rio->remote->peer;
+
+	if (wait_event_timeout(peer->wq, !rio_held(rio), ORCHFS_CLIENT_STALL))
+		return;
+	spin_lock(&peer->lock);
+	if (rio_held_locked(rio))
+		orchfs_client_end(rio->call.conn, ORCHFS_REASON_STALLED);
+	spin_unlock(&peer->lock);
+	wait_event(peer->wq, !rio_held(rio));
+}
+
+/* Returns whether its end won't be told any more. */
+static bool rio_withdraw_locked(struct orchfs_rio *rio,
+				struct list_head *ended)
+{
+	struct orchfs_client_conn *conn = rio->call.conn;
+
+	switch (rio->call.state) {
+	case ORCHFS_CALL_IDLE:
+		return false;
+	case ORCHFS_CALL_QUEUED:
+		list_del_init(&rio->call.link);
+		orchfs_client_release_locked(conn, rio->call.slot);
+		orchfs_peer_feed_locked(conn, ended);
+		break;
+	case ORCHFS_CALL_SENT:
+		/* The slot is free when the reply comes. */
+		conn->slots[rio->call.slot].call = NULL;
+		break;
+	default:
+		list_del_init(&rio->call.link);
+	}
+	rio->call.state = ORCHFS_CALL_IDLE;
+	rio->call.conn = NULL;
+	return true;
+}
+
+static bool rio_withdraw(struct orchfs_rio *rio)
+{
+	struct orchfs_peer *peer = rio->remote->peer;
+	LIST_HEAD(ended);
+	bool ret;
+
+	spin_lock(&peer->lock);
+	while (rio_held_locked(rio)) {
+		spin_unlock(&peer->lock);
+		rio_wait_held(rio);
+		spin_lock(&peer->lock);
+	}
+	ret = rio_withdraw_locked(rio, &ended);
+	spin_unlock(&peer->lock);
+	orchfs_rio_tell(&ended);
+	return ret;
+}
+
+static void rio_wake(struct orchfs_rio *rio)
+{
+	complete(rio->waiter);
+}
+
+/**
+ * orchfs_rio_wait() - do a request
+ * @r: to which instance
+ * @rio: filled but for done() and what is private
+ *
+ * A caller that is killed leaves nothing behind here, but what was sent may
+ * still be carried out.
+ *
+ * Return: orchfs_rio.err; -EINTR when the caller is killed.
+ */
+int orchfs_rio_wait(struct orchfs_remote *r, struct orchfs_rio *rio)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+
+	rio->done = rio_wake;
+	rio->waiter = &done;
+	orchfs_rio_submit(r, rio);
+	if (wait_for_completion_killable(&done)) {
+		if (rio_withdraw(rio))
+			rio->err = -EINTR;
+		else
+			wait_for_completion(&done);
+	}
+	return rio->err;
+}
