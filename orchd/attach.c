@@ -11,6 +11,7 @@
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
 
+#include "data.h"
 #include "log.h"
 #include "mover.h"
 #include "nl.h"
@@ -37,6 +38,7 @@ void attach_lost(struct served *sv)
 		loop_del(&sv->loop, &sv->nl_source);
 	sv->attached = false;
 	channel_close(&sv->ch);
+	data_lost(sv);
 	nl_ops_drop_waiters(sv);
 	flush_drop(sv);
 	atomic_store(&sv->mounts, 0);
@@ -165,6 +167,8 @@ void attach_resync(struct served *sv)
 
 	sv->need_resync = false;
 	rc = reconcile(sv, true);
+	if (!rc)
+		rc = data_attached(sv);
 	if (rc < 0) {
 		log_warn(sv->name, "resynchronising failed: %s; attaching "
 			 "anew", strerror(-rc));
@@ -250,6 +254,8 @@ static int attach_serve(struct served *sv)
 	rc = attach_hello(sv);
 	if (!rc)
 		rc = reconcile(sv, false);
+	if (!rc)
+		rc = data_attached(sv);
 	if (rc)
 		return rc;
 	sv->nl_source.fd = ch->fd;

@@ -257,6 +257,7 @@ void cluster_stop(struct served *sv)
 {
 	struct cluster *cl;
 
+	data_dial_stop(sv);
 	pthread_mutex_lock(&sv->lock);
 	cl = sv->cluster;
 	sv->cluster = NULL;

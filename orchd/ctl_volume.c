@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "config.h"
 #include "ctl.h"
+#include "data.h"
 #include "export.h"
 #include "log.h"
 #include "mover.h"
@@ -497,9 +498,12 @@ static int remove_begin(struct served *sv, struct job *job)
 #define REMOVE_S	60
 
 /* What a removal waits for. */
-enum { REMOVE_MAKES = 1, REMOVE_UNLINKS };
+enum { REMOVE_MAKES = 1, REMOVE_UNLINKS, REMOVE_SERVED };
 
-/* Deletions of its files and a batch of its pool may still be under way. */
+/*
+ * Deletions of its files and a batch of its pool may still be under way; other
+ * nodes may use it, who have nothing there to use any more.
+ */
 static int remove_quiet(struct served *sv, struct job *job)
 {
 	struct volume_job *j = container_of(job, struct volume_job, j);
@@ -510,6 +514,9 @@ static int remove_quiet(struct served *sv, struct job *job)
 	deleter_kick(sv);
 	if (j->volume->pool_busy)
 		return REMOVE_MAKES;
+	data_release(sv, j->volume->rec.id, false);
+	if (data_holds(sv, j->volume->rec.id))
+		return REMOVE_SERVED;
 	while ((n = ns_deletions(sv->ns, after, d, 64)) > 0) {
 		for (int i = 0; i < n; i++)
 			if (d[i].volume == j->volume->rec.id)
@@ -542,10 +549,19 @@ static int remove_abandon(struct served *sv, struct job *job)
 {
 	struct volume_job *j = container_of(job, struct volume_job, j);
 
-	(void)sv;
 	j->volume->removing = false;
+	data_release(sv, j->volume->rec.id, true);
 	return 0;
 }
+
+static const char *const remove_late[] = {
+	[REMOVE_MAKES] = "volume %s: its drive has been making files for %d "
+			 "seconds: check it, then try again",
+	[REMOVE_UNLINKS] = "volume %s: some of its files could not be unlinked "
+			   "within %d seconds: see orchd's log, then try again",
+	[REMOVE_SERVED] = "volume %s: other nodes' requests there did not end "
+			  "within %d seconds: check its drive, then try again",
+};
 
 static int remove_wait(struct volume_job *j, struct served *sv)
 {
@@ -555,12 +571,8 @@ static int remove_wait(struct volume_job *j, struct served *sv)
 
 	while ((rc = run(j, sv, remove_quiet)) > 0) {
 		if (now_ms() > end) {
-			snprintf(j->c->message, VOLUME_WHY, rc == REMOVE_MAKES ?
-				 "volume %s: its drive has been making files "
-				 "for %d seconds: check it, then try again" :
-				 "volume %s: some of its files could not be "
-				 "unlinked within %d seconds: see orchd's log, "
-				 "then try again", j->rec.name, REMOVE_S);
+			snprintf(j->c->message, VOLUME_WHY, remove_late[rc],
+				 j->rec.name, REMOVE_S);
 			return -ETIMEDOUT;
 		}
 		clock_gettime(CLOCK_MONOTONIC, &t);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What other nodes may use of this one's volumes, and by which tokens. */
+#include "data.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,31 +12,35 @@
 #include "peer_conn.h"
 
 #define CLOCK_SHIFT	40	/* 34 years of ms for each authority */
-#define EPOCH_SHIFT	20	/* fences of a node in one run */
+#define EPOCH_SHIFT	32	/* fences of a node in one run */
 
 int data_start(struct served *sv)
 {
+	struct data *d;
+
 	if (sv->data)
 		return 0;
-	sv->data = calloc(1, sizeof(*sv->data));
-	if (!sv->data)
+	d = calloc(1, sizeof(*d));
+	if (!d)
 		return -ENOMEM;
-	sv->data->epoch = sv->cluster->epoch;
+	d->epoch = sv->cluster->epoch;
+	/* the kernel may still end what an earlier daemon asked for */
+	if (getrandom(&d->next_id, sizeof(d->next_id), 0) < 0)
+		d->next_id = peer_now() << 20;
+	sv->data = d;
 	return 0;
 }
 
 void data_free(struct served *sv)
 {
 	struct data *d = sv->data;
-	struct data_volume *v;
 
 	if (!d)
 		return;
-	while ((v = d->volumes)) {
-		d->volumes = v->next;
-		explicit_bzero(v, sizeof(*v));
-		free(v);
-	}
+	while (d->volumes)
+		data_volume_del(d, d->volumes->id);
+	data_ops_drop(sv);
+	data_conns_drop(d);
 	free(d->nodes);
 	free(d);
 	sv->data = NULL;
@@ -45,11 +51,27 @@ uint64_t data_clock(const struct served *sv)
 	return sv->data ? (sv->data->epoch << CLOCK_SHIFT) + peer_now() : 0;
 }
 
+struct data_node *data_node_get(struct data *d, uint32_t node)
+{
+	struct data_node *n;
+
+	for (size_t i = 0; i < d->nr_nodes; i++)
+		if (d->nodes[i].node == node)
+			return &d->nodes[i];
+	n = realloc(d->nodes, (d->nr_nodes + 1) * sizeof(*n));
+	if (!n)
+		return NULL;
+	d->nodes = n;
+	n += d->nr_nodes++;
+	*n = (struct data_node){ .node = node };
+	return n;
+}
+
 /*
  * Higher than what any earlier run gave out: the kernel's fences and handles
  * outlive the daemon.
  */
-static uint64_t node_epoch(const struct served *sv, uint32_t node)
+uint64_t data_node_epoch(const struct served *sv, uint32_t node)
 {
 	const struct data *d = sv->data;
 	uint64_t epoch = ns_incarnation(sv->ns) << EPOCH_SHIFT;
@@ -60,7 +82,7 @@ static uint64_t node_epoch(const struct served *sv, uint32_t node)
 	return epoch;
 }
 
-static struct data_volume *volume_find(struct data *d, uint32_t id)
+struct data_volume *data_volume(const struct data *d, uint32_t id)
 {
 	struct data_volume *v;
 
@@ -69,44 +91,57 @@ static struct data_volume *volume_find(struct data *d, uint32_t id)
 	return v;
 }
 
-static struct data_volume *volume_add(struct data *d, uint32_t id)
+struct data_volume *data_volume_key(struct data *d, uint32_t id)
 {
-	struct data_volume *v = calloc(1, sizeof(*v));
+	struct data_volume *v = data_volume(d, id);
+	uint8_t key[ORCHFS_KEY_LEN];
 
-	if (!v || getrandom(v->key, sizeof(v->key), 0) != sizeof(v->key)) {
-		free(v);
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
 		return NULL;
+	if (!v) {
+		v = calloc(1, sizeof(*v));
+		if (!v)
+			return NULL;
+		v->id = id;
+		v->next = d->volumes;
+		d->volumes = v;
 	}
-	v->id = id;
+	memcpy(v->key, key, sizeof(key));
+	explicit_bzero(key, sizeof(key));
 	v->key_id = ++d->key_id;
-	v->next = d->volumes;
-	d->volumes = v;
 	return v;
+}
+
+void data_volume_del(struct data *d, uint32_t id)
+{
+	struct data_volume **p, *v;
+
+	for (p = &d->volumes; (v = *p); p = &v->next) {
+		if (v->id != id)
+			continue;
+		*p = v->next;
+		explicit_bzero(v->key, sizeof(v->key));
+		free(v);
+		return;
+	}
 }
 
 int token_make(struct served *sv, uint32_t node, uint32_t volume,
 	       uint64_t ino, uint64_t version, uint64_t instance, bool write,
 	       uint8_t out[ORCHFS_TOKEN_LEN])
 {
-	struct volume *v = served_volume(sv, volume);
-	struct data *d = sv->data;
+	struct data_volume *v = sv->data ? data_volume(sv->data, volume) : NULL;
 	struct data_token t = {
 		.volume = volume, .ino = ino, .version = version,
 		.instance = instance, .node = node,
 		.rights = write ? ORCHFS_RIGHTS_ALL : ORCHFS_RIGHT_READ,
 	};
-	struct data_volume *dv;
 
-	if (!d || !v || !volume_online(v))
+	if (!v || (v->state != DATA_ASKED && v->state != DATA_SERVED))
 		return -ENODEV;
-	dv = volume_find(d, volume);
-	if (!dv)
-		dv = volume_add(d, volume);
-	if (!dv)
-		return -ENOMEM;
 	memcpy(t.uuid, sv->uuid, 16);
-	t.key_id = dv->key_id;
-	t.epoch = node_epoch(sv, node);
+	t.key_id = v->key_id;
+	t.epoch = data_node_epoch(sv, node);
 	t.expiry_ms = data_clock(sv) + DATA_TOKEN_MS;
-	return data_token_sign(dv->key, &t, out);
+	return data_token_sign(v->key, &t, out);
 }

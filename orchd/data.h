@@ -2,24 +2,33 @@
 /*
  * The daemon's part in the way of bytes from kernel to kernel: keys and tokens
  * of volumes, what is served, connections that are handed over.
- * Documentation/remote.md. Unless told otherwise for the namespace thread.
+ * Documentation/remote.md, "The daemon". Unless told otherwise for the
+ * namespace thread.
  */
 #ifndef ORCHD_DATA_H
 #define ORCHD_DATA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <linux/orchfs_nl.h>
 #include <linux/orchfs_wire.h>
 
+struct nl_serve;
+struct nlmsghdr;
 struct served;
 
 #define DATA_TOKEN_MS	3600000U	/* a token is good for so long */
+#define DATA_LEASE_MS	10000U		/* a server believes what it heard */
 
 /** data_start() - the namespace is a cluster's from now on; again: nothing. */
 int data_start(struct served *sv);
+/** data_stop() - orderly, not for an upgrade: nothing is served any more. */
+void data_stop(struct served *sv);
 void data_free(struct served *sv);
+
+/* data.c: at the authority */
 
 /**
  * data_clock() - the authority's clock, in ms: CLOCK_BOOTTIME of its machine,
@@ -27,7 +36,7 @@ void data_free(struct served *sv);
  */
 uint64_t data_clock(const struct served *sv);
 /**
- * token_make() - at the authority: a node may use an instance
+ * token_make() - a node may use an instance
  * @write: and change it
  * Return: 0; -ENODEV the namespace is no cluster's, or the volume isn't
  * served to other nodes at the moment; -ENOMEM: @out is untouched.
@@ -35,6 +44,60 @@ uint64_t data_clock(const struct served *sv);
 int token_make(struct served *sv, uint32_t node, uint32_t volume,
 	       uint64_t ino, uint64_t version, uint64_t instance, bool write,
 	       uint8_t out[ORCHFS_TOKEN_LEN]);
+
+/* data_serve.c: at the authority */
+
+/**
+ * data_fence_node() - none of the tokens that a node has is good any more
+ * Its connections are dropped. What it had under way ends: data_fencing().
+ * Return: 0; -ENOMEM: nothing was done.
+ */
+int data_fence_node(struct served *sv, uint32_t node);
+/** data_fencing() - may requests of before data_fence_node() be under way? */
+bool data_fencing(const struct served *sv, uint32_t node);
+/**
+ * data_holds() - does the kernel serve that volume, or not have closed it yet?
+ * It can't be unmounted then. One that goes offline is given back by itself.
+ */
+bool data_holds(const struct served *sv, uint32_t volume);
+/** data_release() - a volume is to go; or, @back, it stays. */
+void data_release(struct served *sv, uint32_t volume, bool back);
+
+/* What the channel has to do with it. */
+
+/** data_attached() - the kernel may be asked; before ready, and on ESTALE */
+int data_attached(struct served *sv);
+void data_lost(struct served *sv);
+/** data_event() - is it about this? Then it was dealt with. */
+bool data_event(struct served *sv, struct nlmsghdr *nlh);
+void data_tick(struct served *sv);	/* each second */
+/**
+ * data_list() - volumes and connections of this kernel's data server
+ * channel_deferred() has to follow.
+ */
+int data_list(struct served *sv, void (*fn)(void *ctx,
+					    const struct nl_serve *s),
+	      void *ctx);
+
+/* data_conn.c */
+
+/** data_peer() - any thread: a node's kernel is to be served; takes @fd. */
+void data_peer(struct served *sv, int fd, uint32_t node, const char *address);
+
+/* data_dial.c: connections to other nodes' data servers */
+
+/* Of a node, as told to people. */
+struct data_peer_info {
+	uint32_t node;
+	unsigned int up;		/* connections that the kernel has */
+	char why[256];			/* there are none */
+};
+
+/** data_dial_stop() - before the cluster's keys go */
+void data_dial_stop(struct served *sv);
+/** data_dial_info() - who holds the cluster; Return: how many, up to @max */
+size_t data_dial_info(struct served *sv, struct data_peer_info *out,
+		      size_t max);
 
 /* data_token.c: any thread */
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data.h"
 #include "log.h"
 #include "served.h"
 
@@ -60,7 +61,8 @@ static void let_go(struct served *sv, struct volume *v)
 {
 	char why[VOLUME_WHY];
 
-	if (v->pool_busy || v->look_busy || atomic_load(&v->refs) != 1)
+	if (v->pool_busy || v->look_busy || atomic_load(&v->refs) != 1 ||
+	    data_holds(sv, v->rec.id))
 		return;
 	strcpy(why, v->problem);
 	pool_unload(sv, v);

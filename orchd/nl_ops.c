@@ -9,6 +9,7 @@
 #include <linux/netlink.h>
 
 #include "arena.h"
+#include "data.h"
 #include "export.h"
 #include "fault.h"
 #include "log.h"
@@ -627,6 +628,8 @@ void nl_ops_event(void *ctx, struct nlmsghdr *nlh)
 {
 	struct served *sv = ctx;
 
+	if (data_event(sv, nlh))
+		return;
 	if (nlh->nlmsg_type == NLMSG_ERROR) {
 		do_error(sv, nlh);
 		return;

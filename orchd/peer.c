@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "data.h"
 #include "log.h"
 #include "peer_impl.h"
 
@@ -333,11 +334,18 @@ static void peer_asked(struct peer_set *s, struct peer_conn *c, peer_frame *f,
 		peer_op(of(s), c, f, size);
 }
 
+/* Its kernel is to be served by ours. */
+static void peer_data(struct peer_set *s, struct peer_conn *c, int fd)
+{
+	data_peer(of(s)->cl->sv, fd, c->node, c->address_text);
+}
+
 static const struct peer_ops peer_ops = {
 	.admit = peer_admit,
 	.up = peer_up,
 	.request = peer_asked,
 	.closed = peer_closed,
+	.data = peer_data,
 	.turned_away = peer_turned_away,
 };
 

@@ -15,6 +15,7 @@
 
 #include "cluster.h"
 #include "ctl.h"
+#include "data.h"
 #include "export.h"
 #include "log.h"
 #include "mover.h"
@@ -495,6 +496,7 @@ void serve_close(struct served *sv)
 		served_set_state(sv, SERVED_STOPPING, "");
 	served_wait_users(sv);
 	cluster_stop(sv);
+	data_stop(sv);
 	mover_stop(sv);
 	exporter_stop(sv);
 	deleter_stop(sv);

@@ -278,6 +278,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	if (sv->ns && sv->waiters)
 		nl_ops_durable(sv);
 	pool_tick(sv);
+	data_tick(sv);	/* before it is let go of */
 	health_tick(sv);
 	nl_ops_tick(sv);
 	nl_ops_unpark(sv);

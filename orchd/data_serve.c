@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the kernel's data server has to know: volumes and their keys, the
+ * authority's clock, fences. What should be is compared with what is at each
+ * tick, so whatever failed is tried again.
+ */
+#include "data.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data_impl.h"
+#include "log.h"
+#include "nl.h"
+#include "nl_serve.h"
+#include "ns_cluster.h"
+#include "peer_conn.h"
+
+#define STOP_MS		2000
+
+/* Only the authority has volumes so far. */
+static bool serves(const struct served *sv)
+{
+	return sv->data && sv->ns && sv->attached;
+}
+
+static bool used(const struct data_volume *dv)
+{
+	return dv->state == DATA_ASKED || dv->state == DATA_SERVED;
+}
+
+/* --- volumes --- */
+
+static bool wanted(const struct volume *v, const struct data_volume *dv)
+{
+	return v && volume_online(v) && !(dv && dv->release);
+}
+
+static void serve(struct served *sv, const struct volume *v)
+{
+	struct data_volume *dv = data_volume_key(sv->data, v->rec.id);
+	struct data_op *o = data_op_new(sv->data, DATA_OP_SERVE);
+
+	if (!dv) {
+		free(o);
+		return;
+	}
+	if (o)
+		o->volume = dv->id;
+	if (!data_op_send(sv, o, nl_encode_serve_volume(sv->ch.family, dv->id,
+							v->root_fd, dv->key,
+							dv->key_id)))
+		dv->state = DATA_ASKED;
+}
+
+void data_serve_done(struct served *sv, const struct data_op *o, int rc)
+{
+	struct data_volume *dv = data_volume(sv->data, o->volume);
+
+	if (!dv || dv->state != DATA_ASKED)
+		return;		/* it was given back meanwhile */
+	dv->state = rc < 0 ? DATA_OFF : DATA_SERVED;
+	if (rc < 0 && !dv->told)
+		log_err(sv->name, "the kernel does not serve volume %u to "
+			"other nodes: %s: tried again each second", dv->id,
+			sv->ch.error[0] ? sv->ch.error : strerror(-rc));
+	dv->told = rc < 0;
+}
+
+/* Return: 0 once the kernel is asked. */
+static int unserve(struct served *sv, uint32_t volume)
+{
+	struct data_op *o = data_op_new(sv->data, DATA_OP_UNSERVE);
+
+	if (!o)
+		return -ENOMEM;
+	o->volume = volume;
+	return data_op_send(sv, o, nl_encode_serve_unvolume(sv->ch.family,
+							    o->id, volume));
+}
+
+void data_unserve_done(struct served *sv, const struct data_op *o, int rc)
+{
+	struct data_volume *dv = data_volume(sv->data, o->volume);
+
+	if (!dv || dv->state != DATA_ENDING)
+		return;
+	dv->state = rc < 0 && rc != -ENOENT ? DATA_SERVED : DATA_OFF;
+	if (dv->state == DATA_OFF && !dv->release)
+		data_volume_del(sv->data, dv->id);
+}
+
+static void volumes(struct served *sv)
+{
+	struct data_volume *dv, *next;
+	struct volume *v;
+
+	for (v = sv->volumes; v; v = v->next) {
+		dv = data_volume(sv->data, v->rec.id);
+		if (wanted(v, dv) && (!dv || dv->state == DATA_OFF))
+			serve(sv, v);
+	}
+	for (dv = sv->data->volumes; dv; dv = next) {
+		next = dv->next;
+		v = served_volume(sv, dv->id);
+		if (used(dv) && !wanted(v, dv) && !unserve(sv, dv->id))
+			dv->state = DATA_ENDING;
+		else if (dv->state == DATA_OFF && !v)
+			data_volume_del(sv->data, dv->id);
+	}
+}
+
+bool data_holds(const struct served *sv, uint32_t volume)
+{
+	const struct data_volume *dv = sv->data ?
+				       data_volume(sv->data, volume) : NULL;
+
+	return dv && dv->state != DATA_OFF;
+}
+
+void data_release(struct served *sv, uint32_t volume, bool back)
+{
+	struct data_volume *dv;
+
+	if (!sv->data)
+		return;
+	dv = data_volume(sv->data, volume);
+	if (!dv && !back)
+		dv = data_volume_key(sv->data, volume);
+	if (dv)
+		dv->release = !back;
+	if (serves(sv))
+		volumes(sv);
+}
+
+/* --- the clock --- */
+
+static void tell_time(struct served *sv)
+{
+	uint64_t boot = peer_now();	/* no later than the clock is read */
+
+	if (!data_op_send(sv, data_op_new(sv->data, DATA_OP_TIME),
+			  nl_encode_serve_time(sv->ch.family, data_clock(sv),
+					       boot, DATA_LEASE_MS)))
+		sv->data->heard_at = boot;
+}
+
+void data_time_done(struct served *sv, int rc)
+{
+	if (rc < 0 && !sv->data->time_refused)
+		log_err(sv->name, "the kernel's data server does not take the "
+			"time: %s: other nodes' writes wait",
+			sv->ch.error[0] ? sv->ch.error : strerror(-rc));
+	sv->data->time_refused = rc < 0;
+}
+
+/* --- fences --- */
+
+static int fence_volume(struct served *sv, uint32_t volume, uint32_t node)
+{
+	struct data_op *o = data_op_new(sv->data, DATA_OP_FENCE);
+
+	if (!o)
+		return -ENOMEM;
+	o->volume = volume;
+	o->node = node;
+	return data_op_send(sv, o,
+			    nl_encode_serve_fence(sv->ch.family, o->id, volume,
+						  0, node,
+						  data_node_epoch(sv, node),
+						  data_clock(sv) +
+						  DATA_TOKEN_MS));
+}
+
+static void fence_volumes(struct served *sv, struct data_node *n)
+{
+	uint32_t node = n->node;
+	struct data_volume *dv;
+	int rc = 0;
+
+	n->waiting = false;
+	/* also one that an earlier daemon had served and this one can't */
+	for (dv = sv->data->volumes; dv && !rc; dv = dv->next)
+		rc = fence_volume(sv, dv->id, node);
+	if (rc < 0)
+		n->waiting = true;	/* at the next tick */
+}
+
+int data_fence_node(struct served *sv, uint32_t node)
+{
+	struct data_node *n;
+
+	if (!sv->data || !sv->ns)
+		return 0;
+	n = data_node_get(sv->data, node);
+	if (!n)
+		return -ENOMEM;
+	n->fenced++;
+	n->until = peer_now() + DATA_TOKEN_MS;
+	n->waiting = true;
+	if (serves(sv)) {
+		fence_volumes(sv, n);
+		data_drop(sv, node, 0);
+	}
+	return 0;
+}
+
+bool data_fencing(const struct served *sv, uint32_t node)
+{
+	const struct data *d = sv->data;
+
+	if (!d || sv->no_module)
+		return false;
+	for (size_t i = 0; i < d->nr_nodes; i++)
+		if (d->nodes[i].node == node && d->nodes[i].waiting)
+			return true;
+	for (const struct data_op *o = d->ops; o; o = o->next)
+		if (o->kind == DATA_OP_FENCE && o->node == node)
+			return true;
+	return false;
+}
+
+static void fences_again(struct served *sv)
+{
+	struct data *d = sv->data;
+	struct data_op **p, *o;
+
+	for (p = &d->ops; (o = *p); ) {
+		struct data_node *n;
+
+		if (!o->again) {
+			p = &o->next;
+			continue;
+		}
+		*p = o->next;
+		n = data_node_get(d, o->node);
+		if (n)
+			n->waiting = true;
+		free(o);
+	}
+	for (size_t i = 0; i < d->nr_nodes; i++)
+		if (d->nodes[i].waiting)
+			fence_volumes(sv, &d->nodes[i]);
+}
+
+/* Those that were removed from the cluster are served no more. */
+static void removed_nodes(struct served *sv)
+{
+	const struct ns_node *nodes;
+	struct data_conn *c;
+	struct data_node *n;
+	size_t nr;
+
+	if (!sv->data->conns)
+		return;
+	nodes = ns_nodes(sv->ns, &nr);
+	for (size_t i = 0; i < nr; i++) {
+		if (!nodes[i].removed)
+			continue;
+		for (c = sv->data->conns; c; c = c->next)
+			if (c->node == nodes[i].number)
+				break;
+		n = c ? data_node_get(sv->data, c->node) : NULL;
+		if (!n || n->out)
+			continue;
+		n->out = true;
+		data_fence_node(sv, n->node);
+	}
+}
+
+/* --- the channel --- */
+
+struct listing {
+	struct served *sv;
+	void (*fn)(void *ctx, const struct nl_serve *s);
+	void *ctx;
+};
+
+static void list_message(void *ctx, struct nlmsghdr *nlh)
+{
+	struct listing *l = ctx;
+	struct nl_serve s;
+
+	if (!nl_decode_serve(nlh, &s) && !memcmp(s.uuid, l->sv->uuid, 16))
+		l->fn(l->ctx, &s);
+}
+
+int data_list(struct served *sv, void (*fn)(void *ctx,
+					    const struct nl_serve *s),
+	      void *ctx)
+{
+	struct listing l = { sv, fn, ctx };
+
+	return channel_call(&sv->ch, nl_encode_dump(sv->ch.family,
+						    ORCHFS_CMD_SERVE_LIST),
+			    list_message, &l);
+}
+
+struct found {
+	struct served *sv;
+	uint32_t strange[VOLUMES_MAX];	/* not to be served */
+	size_t nr;
+};
+
+static void found(void *ctx, const struct nl_serve *s)
+{
+	struct found *f = ctx;
+	struct data_volume *dv;
+
+	if (!s->volume) {
+		data_conn_add(f->sv, s->peer, s->connection);
+		return;
+	}
+	dv = data_volume(f->sv->data, s->volume);
+	if (dv && used(dv) && dv->key_id == s->key_id)
+		dv->listed = true;
+	else if (!wanted(served_volume(f->sv, s->volume), dv) &&
+		 f->nr < VOLUMES_MAX)
+		f->strange[f->nr++] = s->volume;
+}
+
+/* What an earlier daemon had served goes on with another key, or ends. */
+int data_attached(struct served *sv)
+{
+	struct found f = { .sv = sv };
+	struct data *d = sv->data;
+	struct data_volume *dv;
+	int rc;
+
+	if (!d)
+		return 0;
+	data_ops_drop(sv);
+	data_conns_drop(d);
+	d->begun = true;
+	if (!sv->ns)
+		return 0;
+	for (dv = d->volumes; dv; dv = dv->next)
+		dv->listed = false;
+	rc = data_list(sv, found, &f);
+	if (rc < 0)
+		return rc;
+	for (dv = d->volumes; dv; dv = dv->next)
+		dv->state = dv->listed ? DATA_SERVED : DATA_OFF;
+	tell_time(sv);
+	for (size_t i = 0; i < f.nr; i++)
+		unserve(sv, f.strange[i]);
+	volumes(sv);
+	for (size_t i = 0; i < d->nr_nodes; i++)
+		if (d->nodes[i].until > peer_now())
+			d->nodes[i].waiting = true;
+	fences_again(sv);
+	return 0;
+}
+
+void data_lost(struct served *sv)
+{
+	struct data_volume *dv;
+
+	if (!sv->data || !sv->data->begun)
+		return;
+	sv->data->begun = false;
+	data_ops_drop(sv);
+	data_conns_drop(sv->data);
+	for (dv = sv->data->volumes; sv->no_module && dv; dv = dv->next)
+		dv->state = DATA_OFF;
+}
+
+void data_tick(struct served *sv)
+{
+	if (!sv->data || !sv->attached)
+		return;
+	if (!sv->data->begun) {		/* it has just become a cluster's */
+		data_attached(sv);
+		channel_deferred(&sv->ch, nl_ops_event, sv);
+	}
+	if (!serves(sv))
+		return;
+	if (peer_now() >= sv->data->heard_at + DATA_LEASE_MS / 3)
+		tell_time(sv);
+	volumes(sv);
+	removed_nodes(sv);
+	fences_again(sv);
+}
+
+/* --- the end --- */
+
+/* The kernel's answers, until @n is empty or it has taken too long. */
+static void stop_wait(struct served *sv, uint64_t end, bool conns)
+{
+	struct pollfd p = { .fd = sv->ch.fd, .events = POLLIN };
+
+	while (sv->attached && now_ms() < end &&
+	       (conns ? sv->data->conns != NULL : sv->data->volumes != NULL)) {
+		if (poll(&p, 1, 100) > 0 &&
+		    channel_receive(&sv->ch, 64, nl_ops_event, sv) < 0)
+			return;
+	}
+}
+
+/*
+ * Connections are dropped first, so that nobody is told that the volumes have
+ * gone: who asks for them waits for the next daemon.
+ */
+void data_stop(struct served *sv)
+{
+	uint64_t end = now_ms() + STOP_MS;
+	struct data_volume *dv, *next;
+	struct data_conn *c;
+
+	if (!serves(sv) || sv->pausing)
+		return;
+	for (c = sv->data->conns; c; c = c->next)
+		data_drop(sv, c->node, c->id);
+	stop_wait(sv, end, true);
+	if (!serves(sv))
+		return;
+	for (dv = sv->data->volumes; dv; dv = next) {
+		next = dv->next;
+		dv->release = false;
+		if (used(dv) && !unserve(sv, dv->id))
+			dv->state = DATA_ENDING;
+		else if (dv->state == DATA_OFF)
+			data_volume_del(sv->data, dv->id);
+	}
+	stop_wait(sv, end, false);
+	if (sv->attached && sv->data->volumes)
+		log_warn(sv->name, "other nodes' requests to volume %u have "
+			 "not ended: it can be unmounted when they have",
+			 sv->data->volumes->id);
+}
