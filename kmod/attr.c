@@ -32,7 +32,7 @@ struct orchfs_time orchfs_now(struct inode *inode)
  */
 int orchfs_inode_revalidate(struct inode *inode)
 {
-	struct orchfs_stamp stamp = orchfs_stamp_take(inode);
+	struct orchfs_stamp stamp = orchfs_stamp_next(inode);
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_GETATTR,
 		.node = inode->i_ino,
@@ -69,18 +69,44 @@ int orchfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 	return generic_permission(idmap, inode, mask);
 }
 
+/* Another node writes the file, and there is no backing file to tell of it. */
+static bool orchfs_attr_changes_unseen(const struct inode *inode)
+{
+	const struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	return unlikely(READ_ONCE(oi->flags) & ORCHFS_ATTR_LIVE) &&
+	       S_ISREG(inode->i_mode) && !rcu_access_pointer(oi->layout);
+}
+
+/* Bring all attributes up to date; asks the daemon once at most. */
+static int orchfs_attr_current(struct inode *inode, unsigned int flags)
+{
+	bool ask = (flags & AT_STATX_FORCE_SYNC) || orchfs_inode_stale(inode);
+	int ret;
+
+	if (flags & AT_STATX_DONT_SYNC)
+		ask = false;
+	else if (!ask)
+		ask = orchfs_attr_changes_unseen(inode);
+	ret = ask ? orchfs_inode_revalidate(inode) : 0;
+	if (ret || !S_ISREG(inode->i_mode))
+		return ret;
+	orchfs_attr_from_backing(inode);
+	/* the layout may have gone meanwhile */
+	if (!ask && !(flags & AT_STATX_DONT_SYNC) &&
+	    orchfs_attr_changes_unseen(inode))
+		ret = orchfs_inode_revalidate(inode);
+	return ret;
+}
+
 int orchfs_getattr(struct mnt_idmap *idmap, const struct path *path,
 		   struct kstat *stat, u32 mask, unsigned int flags)
 {
 	struct inode *inode = d_inode(path->dentry);
-	int ret = 0;
+	int ret;
 
-	if ((flags & AT_STATX_FORCE_SYNC) ||
-	    (orchfs_inode_stale(inode) && !(flags & AT_STATX_DONT_SYNC)))
-		ret = orchfs_inode_revalidate(inode);
+	ret = orchfs_attr_current(inode, flags);
 	if (!ret) {
-		if (S_ISREG(inode->i_mode))
-			orchfs_attr_from_backing(inode);
 		generic_fillattr(idmap, mask, inode, stat);
 		generic_fill_statx_attr(inode, stat);
 		stat->attributes_mask |= STATX_ATTR_NODUMP;
@@ -311,7 +337,8 @@ int orchfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 	struct inode *inode = d_inode(dentry);
 	int ret;
 
-	ret = orchfs_inode_stale(inode) ? orchfs_inode_revalidate(inode) : 0;
+	ret = orchfs_inode_stale(inode) || orchfs_attr_changes_unseen(inode) ?
+	      orchfs_inode_revalidate(inode) : 0;
 	if (!ret)
 		ret = setattr_prepare(idmap, dentry, iattr);
 	if (!ret && (iattr->ia_valid & ATTR_SIZE))

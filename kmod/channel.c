@@ -78,6 +78,7 @@ struct orchfs_channel *orchfs_channel_new(struct net *net, const u8 *uuid,
 	init_waitqueue_head(&ch->wq);
 	init_waitqueue_head(&ch->slot_wq);
 	INIT_DELAYED_WORK(&ch->notes_work, orchfs_note_work);
+	orchfs_unlinked_init(ch);
 	atomic64_set(&ch->epoch, 1);
 	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_NEW, ch->name, 0);
 	return ch;
@@ -97,7 +98,8 @@ void orchfs_channel_put(struct orchfs_channel *ch)
 	mutex_unlock(&on->lock);
 
 	trace_orchfs_channel(ORCHFS_TRACE_CHANNEL_FREE, ch->name, 0);
-	WARN_ON_ONCE(ch->requests || ch->nr_notes || ch->nr_events);
+	WARN_ON_ONCE(ch->requests || ch->nr_notes || ch->nr_events ||
+		     ch->nr_gone);
 	xa_destroy(&ch->table);
 	kfree_rcu(ch, rcu);
 }
@@ -320,6 +322,23 @@ void orchfs_channel_durable(struct orchfs_channel *ch, u64 txn)
 	while (txn > (u64)old &&
 	       !atomic64_try_cmpxchg(&ch->durable, &old, txn))
 		;
+}
+
+/**
+ * orchfs_channel_lease() - the daemon told how long the cache may be believed
+ * @ch: the channel
+ * @until_ms: CLOCK_BOOTTIME, 0: for ever
+ *
+ * What the daemon says of what is cached no more has been said before. It goes
+ * on to count when the daemon has gone.
+ */
+void orchfs_channel_lease(struct orchfs_channel *ch, u64 until_ms)
+{
+	u64 until = until_ms > U64_MAX / NSEC_PER_MSEC ? U64_MAX :
+		    until_ms * NSEC_PER_MSEC;
+
+	/* after the epoch; pairs with orchfs_lease_over() */
+	atomic64_set_release(&ch->lease, until);
 }
 
 /**
@@ -557,7 +576,11 @@ static struct notifier_block orchfs_netlink_notifier = {
 static int __net_init orchfs_net_init(struct net *net)
 {
 	struct orchfs_net *on = orchfs_net_of(net);
+	int ret;
 
+	ret = init_srcu_struct(&on->answers);
+	if (ret)
+		return ret;
 	mutex_init(&on->lock);
 	INIT_LIST_HEAD(&on->channels);
 	mutex_init(&on->serve_lock);
@@ -598,10 +621,12 @@ static void __net_exit orchfs_net_exit(struct net *net)
 	}
 	/* Works hold references; those of swaps queue nothing on the other. */
 	orchfs_layout_flush_swaps();
+	orchfs_unlinked_flush(on);
 	flush_workqueue(orchfs_channel_wq);
 	WARN_ON_ONCE(!list_empty(&on->channels));
 	mutex_destroy(&on->serve_lock);
 	mutex_destroy(&on->lock);
+	cleanup_srcu_struct(&on->answers);
 }
 
 static struct pernet_operations orchfs_net_ops = {

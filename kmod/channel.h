@@ -13,6 +13,7 @@
 
 #include <linux/completion.h>
 #include <linux/skbuff.h>
+#include <linux/srcu.h>
 #include <net/genetlink.h>
 
 #include "orchfs.h"
@@ -25,10 +26,13 @@
  * @serves: data servers
  * @peers_lock: which peers there are; orchfs_peer.lock is inside
  * @peers: other nodes whose data servers are asked
+ * @answers: read from asking until the answer is applied, if inodes may come
+ *	to memory with it
  */
 struct orchfs_net {
 	struct mutex lock;
 	struct list_head channels;
+	struct srcu_struct answers;
 	struct mutex serve_lock;
 	struct list_head serves;
 	spinlock_t peers_lock;
@@ -113,6 +117,7 @@ int orchfs_channel_attach(struct net *net, const u8 *uuid, const char *name,
 int orchfs_channel_ready(struct orchfs_channel *ch, u32 portid, u64 durable);
 void orchfs_channel_detach(struct orchfs_channel *ch, u32 portid);
 void orchfs_channel_durable(struct orchfs_channel *ch, u64 txn);
+void orchfs_channel_lease(struct orchfs_channel *ch, u64 until_ms);
 struct super_block *orchfs_channel_sb_get(struct orchfs_channel *ch);
 void orchfs_channel_sb_put(struct orchfs_channel *ch, struct super_block *sb);
 
@@ -167,6 +172,15 @@ void orchfs_note_cancel(struct orchfs_channel *ch);
 void orchfs_note_drop_list(struct list_head *notes);
 void orchfs_event_drop_list(struct list_head *events);
 void orchfs_event_queue(struct orchfs_channel *ch, struct sk_buff *skb);
+
+/* unlinked.c: inodes whose last name went elsewhere */
+void orchfs_answer_begin(struct orchfs_channel *ch, u32 kind,
+			 struct orchfs_result *res);
+void orchfs_answer_end(struct orchfs_result *res);
+void orchfs_unlinked_init(struct orchfs_channel *ch);
+void orchfs_unlinked(struct orchfs_channel *ch, struct super_block *sb,
+		     const struct orchfs_attr *attr);
+void orchfs_unlinked_flush(struct orchfs_net *on);
 
 /* serve.c: the data servers of a network namespace */
 void orchfs_serve_detached(struct orchfs_channel *ch);

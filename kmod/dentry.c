@@ -4,7 +4,8 @@
  *
  * A dentry is stamped with the channel's epoch (d_time) and the directory's
  * generation of names (d_fsdata) that were current when its name was asked
- * for. It is valid while both are unchanged. Invalidation is a change of one
+ * for. It is valid while both are unchanged and the channel's lease lasts.
+ * Invalidation is a change of one
  * of them, so it takes no lock that a task waiting for the daemon may hold;
  * unused dentries are pruned later from a work item.
  */
@@ -41,6 +42,21 @@ struct orchfs_stamp orchfs_stamp_take(const struct inode *dir)
 }
 
 /**
+ * orchfs_stamp_next() - the same, and later than what was asked for before
+ * @inode: whose attributes are asked for
+ *
+ * Two answers that tell of the same record may differ in what changes without
+ * notice. The one that was asked for later counts.
+ */
+struct orchfs_stamp orchfs_stamp_next(const struct inode *inode)
+{
+	struct orchfs_stamp stamp = orchfs_stamp_take(inode);
+
+	stamp.mark = atomic64_inc_return(&orchfs_channel_of(inode)->marks);
+	return stamp;
+}
+
+/**
  * orchfs_stamp_set() - the name was found to be what the dentry says
  * @dentry: positive or negative
  * @stamp: taken before the daemon was asked
@@ -64,7 +80,7 @@ void orchfs_stamp_clear(struct dentry *dentry)
 bool orchfs_stamp_current(const struct inode *dir,
 			  const struct orchfs_stamp *stamp)
 {
-	return stamp->epoch >= orchfs_epoch(dir->i_sb) &&
+	return stamp->epoch >= orchfs_epoch_believed(dir->i_sb) &&
 	       stamp->names == READ_ONCE(ORCHFS_I(dir)->names);
 }
 
@@ -174,9 +190,17 @@ const struct dentry_operations orchfs_dentry_ops = {
 static void orchfs_prune_node(struct super_block *sb, u64 node)
 {
 	struct inode *inode = ilookup(sb, node);
+	struct dentry *alias;
 
 	if (!inode)
 		return;
+	/* names known to be absent in a removed directory keep it, too */
+	if (S_ISDIR(inode->i_mode) && !inode->i_nlink) {
+		alias = d_find_any_alias(inode);
+		if (alias)
+			shrink_dcache_parent(alias);
+		dput(alias);
+	}
 	d_prune_aliases(inode);
 	iput(inode);
 }
@@ -192,34 +216,41 @@ void orchfs_prune_work(struct work_struct *work)
 {
 	struct orchfs_sb *sbi = container_of(work, struct orchfs_sb,
 					     prune_work);
-	u64 nodes[ORCHFS_PRUNE_MAX];
-	unsigned int i, nr;
+	unsigned long node;
+	void *entry;
 	bool all;
 
 	spin_lock(&sbi->lock);
-	nr = sbi->prune_nr;
 	all = sbi->prune_all;
-	memcpy(nodes, sbi->prune_nodes, nr * sizeof(nodes[0]));
-	sbi->prune_nr = 0;
 	sbi->prune_all = false;
 	spin_unlock(&sbi->lock);
 
-	if (all) {
+	if (all)
 		shrink_dcache_sb(sbi->sb);
-		return;
+	xa_for_each(&sbi->prune, node, entry) {
+		xa_erase(&sbi->prune, node);
+		orchfs_prune_node(sbi->sb, node);
+		cond_resched();
 	}
-	for (i = 0; i < nr; i++)
-		orchfs_prune_node(sbi->sb, nodes[i]);
 }
 
-static void orchfs_prune_queue(struct orchfs_sb *sbi, u64 node)
+/**
+ * orchfs_prune_queue() - unused dentries shall go
+ * @sb: the caller holds a reference
+ * @node: of this inode; 0: of all
+ *
+ * May sleep to allocate. There are no more of them than inodes in memory.
+ */
+void orchfs_prune_queue(struct super_block *sb, u64 node)
 {
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
+	bool all;
+
+	all = !node || xa_is_err(xa_store(&sbi->prune, node, xa_mk_value(1),
+					  GFP_KERNEL));
 	spin_lock(&sbi->lock);
 	if (!sbi->dying) {
-		if (!node || sbi->prune_nr == ORCHFS_PRUNE_MAX)
-			sbi->prune_all = true;
-		else
-			sbi->prune_nodes[sbi->prune_nr++] = node;
+		sbi->prune_all |= all;
 		schedule_work(&sbi->prune_work);
 	}
 	spin_unlock(&sbi->lock);
@@ -240,11 +271,11 @@ void orchfs_super_invalidate(struct super_block *sb, u64 node,
 {
 	if (!node) {
 		atomic64_inc(&ORCHFS_SB(sb)->channel->epoch);
-		orchfs_prune_queue(ORCHFS_SB(sb), 0);
+		orchfs_prune_queue(sb, 0);
 		return;
 	}
 
 	if (orchfs_super_mark(sb, node, name ? ORCHFS_MARK_NAMES :
 				       ORCHFS_MARK_ATTR))
-		orchfs_prune_queue(ORCHFS_SB(sb), node);
+		orchfs_prune_queue(sb, node);
 }

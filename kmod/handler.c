@@ -185,12 +185,25 @@ static void orchfs_note_durable(struct orchfs_channel *ch,
 			nla_get_u64(info->attrs[ORCHFS_A_MSG_DURABLE]));
 }
 
+static void orchfs_note_lease(struct orchfs_channel *ch,
+			      struct genl_info *info)
+{
+	if (info->attrs[ORCHFS_A_MSG_LEASE_UNTIL_MS])
+		orchfs_channel_lease(ch,
+			nla_get_u64(info->attrs[ORCHFS_A_MSG_LEASE_UNTIL_MS]));
+}
+
 int orchfs_nl_ready_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nlattr *durable = info->attrs[ORCHFS_A_MSG_DURABLE];
+	struct orchfs_channel *ch = info->user_ptr[0];
+	int ret;
 
-	return orchfs_channel_ready(info->user_ptr[0], info->snd_portid,
-				    durable ? nla_get_u64(durable) : 0);
+	ret = orchfs_channel_ready(ch, info->snd_portid,
+				   durable ? nla_get_u64(durable) : 0);
+	if (!ret)
+		orchfs_note_lease(ch, info);
+	return ret;
 }
 
 /* What the caller of a request gets; res is filled when it is 0. */
@@ -244,6 +257,7 @@ int orchfs_nl_poll_doit(struct sk_buff *skb, struct genl_info *info)
 	struct orchfs_channel *ch = info->user_ptr[0];
 
 	orchfs_note_durable(ch, info);
+	orchfs_note_lease(ch, info);
 	/* This answer may find no room; only the dump tells that it arrived. */
 	if (!READ_ONCE(ch->notes_lost))
 		return 0;
@@ -252,13 +266,34 @@ int orchfs_nl_poll_doit(struct sk_buff *skb, struct genl_info *info)
 	return -ESTALE;
 }
 
+/* Is that of the inode, and has it lost its last name? */
+static int orchfs_check_unlinked(struct genl_info *info,
+				 struct orchfs_attr *attr)
+{
+	const struct nlattr *node = info->attrs[ORCHFS_A_MSG_NODE];
+	struct nlattr *a = info->attrs[ORCHFS_A_MSG_ATTR];
+
+	nla_memcpy(attr, a, sizeof(*attr));
+	if (node && !info->attrs[ORCHFS_A_MSG_NAME] && !attr->nlink &&
+	    (!attr->ino || attr->ino == nla_get_u64(node))) {
+		attr->ino = nla_get_u64(node);
+		return 0;
+	}
+	NL_SET_ERR_MSG_ATTR(info->extack, a,
+			    "attr is another inode's than node's, or has links left");
+	return -EINVAL;
+}
+
 int orchfs_nl_invalidate_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	const struct nlattr *name = info->attrs[ORCHFS_A_MSG_NAME];
 	const struct nlattr *node = info->attrs[ORCHFS_A_MSG_NODE];
+	const struct nlattr *attr = info->attrs[ORCHFS_A_MSG_ATTR];
 	struct orchfs_channel *ch = info->user_ptr[0];
+	struct orchfs_attr unlinked;
 	struct super_block *sb;
 	struct qstr qname;
+	int ret;
 
 	if (name && (!node || !orchfs_name_valid(nla_data(name),
 						 nla_len(name)))) {
@@ -266,13 +301,21 @@ int orchfs_nl_invalidate_doit(struct sk_buff *skb, struct genl_info *info)
 				    "name is impossible or lacks its directory");
 		return -EINVAL;
 	}
+	if (attr) {
+		ret = orchfs_check_unlinked(info, &unlinked);
+		if (ret)
+			return ret;
+	}
 	sb = orchfs_channel_sb_get(ch);
-	if (!sb)
-		return 0;
+	if (attr)
+		orchfs_unlinked(ch, sb, &unlinked);
+	if (attr || !sb)
+		goto out;
 	if (name)
 		qname = (struct qstr)QSTR_INIT(nla_data(name), nla_len(name));
 	orchfs_super_invalidate(sb, node ? nla_get_u64(node) : 0,
 				name ? &qname : NULL);
+out:
 	orchfs_channel_sb_put(ch, sb);
 	return 0;
 }

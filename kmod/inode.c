@@ -7,7 +7,7 @@
  * that is older than what the inode has is not applied, unless what it has is
  * from an earlier daemon: the store may have gone back. Names and attributes
  * are valid as long as the channel's epoch is the one in which they were asked
- * for. What a regular file's backing file knows (size, blocks, times) comes
+ * for, and its lease lasts. What a regular file's backing file knows (size, blocks, times) comes
  * from there while a layout is held, see Documentation/vfs.md.
  */
 #include <linux/fs.h>
@@ -64,6 +64,8 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->epoch = 0;
 	oi->asked = 0;
 	oi->mark = 0;
+	oi->answered = 0;
+	oi->unlinked = 0;
 	oi->doubted = false;
 	oi->generation = 0;
 	oi->flags = 0;
@@ -240,7 +242,8 @@ void orchfs_inode_txn(struct inode *inode, u64 txn)
  */
 bool orchfs_inode_stale(const struct inode *inode)
 {
-	return READ_ONCE(ORCHFS_I(inode)->epoch) < orchfs_epoch(inode->i_sb);
+	return READ_ONCE(ORCHFS_I(inode)->epoch) <
+	       orchfs_epoch_believed(inode->i_sb);
 }
 
 /* Epochs count from 1, so 0 is older than any. */
@@ -309,33 +312,53 @@ bool orchfs_super_mark(struct super_block *sb, u64 node, enum orchfs_mark what)
 /**
  * orchfs_super_unlinked() - an inode lost its last link unseen
  * @sb: its inodes don't go away as a whole meanwhile
- * @attr: the inode's, nlink is 0
+ * @attr: the inode's; what counts is ino, and generation and change if given
+ * @note: memory for note-forget, which the inode may take, or NULL
  *
- * May be called by the handler of a message. Eviction tells the daemon then.
+ * May be called by the handler of a message. Eviction, which is hastened, tells
+ * the daemon then.
  *
  * Return: whether the inode is in memory.
  */
 bool orchfs_super_unlinked(struct super_block *sb,
-			   const struct orchfs_attr *attr)
+			   const struct orchfs_attr *attr,
+			   struct orchfs_note **note)
 {
+	struct orchfs_inode *oi;
 	struct inode *inode;
 	bool found = false;
 
 	rcu_read_lock();
 	inode = find_inode_by_ino_rcu(sb, attr->ino);
 	if (inode) {
+		oi = ORCHFS_I(inode);
 		spin_lock(&inode->i_lock);
 		found = !(inode->i_state & (I_FREEING | I_WILL_FREE)) &&
-			ORCHFS_I(inode)->generation == attr->generation;
-		if (found && inode->i_nlink)
-			clear_nlink(inode);
+			(!attr->generation ||
+			 oi->generation == attr->generation);
+		if (found) {
+			orchfs_mark_locked(inode);
+			oi->unlinked = oi->mark;
+			oi->change = max(oi->change, attr->change);
+			WRITE_ONCE(oi->names, oi->names + 1);
+			if (inode->i_nlink)
+				clear_nlink(inode);
+			if (*note && !cmpxchg(&oi->note_forget, NULL, *note))
+				*note = NULL;
+		}
 		spin_unlock(&inode->i_lock);
+		trace_orchfs_inode_op(ORCHFS_TRACE_STALE, inode, found);
 	}
 	rcu_read_unlock();
+	if (found)
+		orchfs_prune_queue(sb, attr->ino);
 	return found;
 }
 
-/* Attributes that were asked for at that time were applied. */
+/*
+ * Attributes that were asked for at that time were applied. Those that were
+ * asked for without a lease are used once, and so are the ACLs.
+ */
 static void orchfs_valid_locked(struct inode *inode,
 				const struct orchfs_stamp *stamp)
 {
@@ -343,14 +366,15 @@ static void orchfs_valid_locked(struct inode *inode,
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 
 	lockdep_assert_held(&inode->i_lock);
-	if (oi->mark <= stamp->mark &&
-	    (u64)atomic64_read(&ch->absent) <= stamp->mark &&
-	    oi->epoch < stamp->epoch) {
+	if (oi->mark > stamp->mark ||
+	    (u64)atomic64_read(&ch->absent) > stamp->mark)
+		return;
+	if (oi->epoch < stamp->epoch || orchfs_lease_over(inode->i_sb)) {
 		/* ACLs are as old as the attributes were */
 		forget_all_cached_acls(inode);
 		orchfs_acl_apply_locked(inode, oi->flags);
 		oi->doubted = false;
-		WRITE_ONCE(oi->epoch, stamp->epoch);
+		WRITE_ONCE(oi->epoch, max(oi->epoch, stamp->epoch));
 	}
 }
 
@@ -367,6 +391,21 @@ static bool orchfs_before_touch_locked(const struct inode *inode,
 
 	lockdep_assert_held(&inode->i_lock);
 	return touched && !(stamp && stamp->mark >= touched);
+}
+
+/*
+ * Is that the same record as the inode has, asked for before what it has was?
+ * Then it may be older in what changes without notice.
+ */
+static bool orchfs_overtaken_locked(const struct inode *inode,
+				    const struct orchfs_attr *attr,
+				    const struct orchfs_stamp *stamp)
+{
+	const struct orchfs_inode *oi = ORCHFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+	return stamp && stamp->mark < oi->answered &&
+	       attr->change == oi->change;
 }
 
 /*
@@ -389,8 +428,8 @@ static void orchfs_apply_times_locked(struct inode *inode,
 	lockdep_assert_held(&inode->i_lock);
 
 	forward = rcu_access_pointer(oi->layout) ||
-		  (oi->attr_dirty && (S_ISREG(inode->i_mode) ||
-				      special_file(inode->i_mode)));
+		  (oi->attr_dirty && !(attr->flags & ORCHFS_ATTR_LIVE) &&
+		   (S_ISREG(inode->i_mode) || special_file(inode->i_mode)));
 	oi->told_atime = atime;
 	if ((explicit & ORCHFS_SET_ATIME) ||
 	    orchfs_time_after(atime, inode_get_atime(inode)))
@@ -412,25 +451,48 @@ static void orchfs_apply_size_locked(struct inode *inode,
 
 	lockdep_assert_held(&inode->i_lock);
 
+	/* what another node writes this one knows no better */
 	if (S_ISREG(inode->i_mode) &&
-	    (rcu_access_pointer(oi->layout) || oi->attr_dirty ||
+	    (rcu_access_pointer(oi->layout) ||
+	     (oi->attr_dirty && !(attr->flags & ORCHFS_ATTR_LIVE)) ||
 	     orchfs_before_touch_locked(inode, stamp)))
 		return;
 	i_size_write(inode, attr->size);
 	inode->i_blocks = attr->blocks;
 }
 
-/* What chattr has set, and what is known of xattrs. */
+/* Names don't come back: what was asked for before they went doesn't count. */
+static void orchfs_apply_nlink_locked(struct inode *inode,
+				      const struct orchfs_attr *attr,
+				      const struct orchfs_stamp *stamp)
+{
+	u64 unlinked = ORCHFS_I(inode)->unlinked;
+
+	lockdep_assert_held(&inode->i_lock);
+	if (unlinked && !(stamp && stamp->mark >= unlinked))
+		return;
+	if (inode->i_nlink != attr->nlink)
+		set_nlink(inode, attr->nlink);
+}
+
+/*
+ * What chattr has set, what is known of xattrs, and whether another node
+ * writes: that is not in the record, and an answer that was overtaken doesn't
+ * know.
+ */
 static void orchfs_apply_flags_locked(struct inode *inode,
-				      const struct orchfs_attr *attr)
+				      const struct orchfs_attr *attr,
+				      bool overtaken)
 {
 	struct orchfs_inode *oi = ORCHFS_I(inode);
+	u32 live = overtaken ? oi->flags : attr->flags;
 	unsigned int flags = 0;
 
 	lockdep_assert_held(&inode->i_lock);
 
 	oi->projid = attr->projid;
-	WRITE_ONCE(oi->flags, attr->flags);
+	WRITE_ONCE(oi->flags, (attr->flags & ~ORCHFS_ATTR_LIVE) |
+			      (live & ORCHFS_ATTR_LIVE));
 	orchfs_acl_apply_locked(inode, attr->flags);
 	if (attr->flags & ORCHFS_ATTR_IMMUTABLE)
 		flags |= S_IMMUTABLE;
@@ -450,12 +512,15 @@ static void orchfs_apply_locked(struct inode *inode,
 				const struct orchfs_attr *attr, u32 explicit,
 				const struct orchfs_stamp *stamp)
 {
+	bool overtaken = orchfs_overtaken_locked(inode, attr, stamp);
 	struct orchfs_inode *oi = ORCHFS_I(inode);
 
 	lockdep_assert_held(&inode->i_lock);
 
-	if (stamp)
+	if (stamp) {
 		oi->asked = max(oi->asked, stamp->epoch);
+		oi->answered = max(oi->answered, stamp->mark);
+	}
 	/*
 	 * What wrote the record is what an fsync must find durable, also when
 	 * this inode was in memory before, and forgotten, or when the reply of
@@ -469,11 +534,11 @@ static void orchfs_apply_locked(struct inode *inode,
 	inode->i_mode = attr->mode;
 	i_uid_write(inode, attr->uid);
 	i_gid_write(inode, attr->gid);
-	if (inode->i_nlink != attr->nlink)
-		set_nlink(inode, attr->nlink);
+	orchfs_apply_nlink_locked(inode, attr, stamp);
 	orchfs_apply_times_locked(inode, attr, explicit, stamp);
-	orchfs_apply_size_locked(inode, attr, stamp);
-	orchfs_apply_flags_locked(inode, attr);
+	if (!overtaken)
+		orchfs_apply_size_locked(inode, attr, stamp);
+	orchfs_apply_flags_locked(inode, attr, overtaken);
 }
 
 /*
@@ -520,11 +585,13 @@ void orchfs_inode_update(struct inode *inode, const struct orchfs_attr *attr,
 	if (txn)
 		oi->changed = atomic64_inc_return(
 			&orchfs_channel_of(inode)->marks);
-	if (orchfs_attr_news_locked(inode, attr, stamp))
-		orchfs_apply_locked(inode, attr, explicit, stamp);
-	else if (txn && stamp)
+	if (orchfs_attr_news_locked(inode, attr, stamp)) {
+		if (txn || !orchfs_overtaken_locked(inode, attr, stamp))
+			orchfs_apply_locked(inode, attr, explicit, stamp);
+	} else if (txn && stamp) {
 		/* begun before a daemon that has told of the inode since */
 		orchfs_mark_locked(inode);
+	}
 	if (stamp)
 		orchfs_valid_locked(inode, stamp);
 	spin_unlock(&inode->i_lock);

@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "layout.h"
 #include "path.h"
+#include "vfs.h"
 #include "trace.h"
 
 /* Layouts whose memory and anchors go. It waits for nothing of orchfs. */
@@ -527,6 +528,7 @@ static bool layout_granted(struct inode *inode, bool write)
 
 static int layout_ask(struct inode *inode, bool write)
 {
+	struct orchfs_stamp stamp = orchfs_stamp_next(inode);
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_OPEN,
 		.flags = write ? ORCHFS_REQ_FLAG_WRITE : 0,
@@ -542,7 +544,7 @@ static int layout_ask(struct inode *inode, bool write)
 	lay = res.layout;
 	res.layout = NULL;
 	if (res.has_attr && res.attr.ino == inode->i_ino)
-		orchfs_inode_apply(inode, &res.attr, res.txn);
+		orchfs_inode_update(inode, &res.attr, res.txn, 0, &stamp);
 	orchfs_result_free(&res);
 	if (!lay)
 		return -EPROTO;

@@ -36,6 +36,7 @@ struct orchfs_open_inode;
 struct orchfs_stamp;
 struct posix_acl;
 struct sk_buff;
+struct srcu_struct;
 
 #define ORCHFS_SLOTS		64
 #define ORCHFS_REQUESTS_MAX	4096
@@ -44,7 +45,6 @@ struct sk_buff;
 #define ORCHFS_NOTES_DELAY	(HZ / 50)
 #define ORCHFS_STRAYS_MAX	1024
 #define ORCHFS_READDIR_BATCH	1024
-#define ORCHFS_PRUNE_MAX	16
 #define ORCHFS_NR_KINDS		(ORCHFS_KIND_LOCK + 1)
 
 enum orchfs_channel_state {
@@ -98,6 +98,10 @@ struct orchfs_channel {
 	u32 nr_notes;
 	bool notes_lost;
 	bool notes_stuck;		/* the socket was full */
+	struct list_head gone;		/* note-forgets that wait; unlinked.c */
+	struct list_head gone_next;
+	u32 nr_gone;			/* on both */
+	bool gone_waits;		/* gone_rcu or gone_work is under way */
 	u32 strays;			/* layouts that nobody took */
 	struct list_head events;	/* layout-done messages */
 	u32 nr_events;
@@ -108,10 +112,14 @@ struct orchfs_channel {
 	wait_queue_head_t wq;		/* table space, state, no sb_users */
 	wait_queue_head_t slot_wq;	/* the same, or a slot */
 	struct delayed_work notes_work;
+	struct rcu_head gone_rcu;
+	struct work_struct gone_work;
 	u64 session;			/* 0 before the first mount */
 	atomic64_t next_id;
 	atomic64_t epoch;		/* names and attributes older than this
 					 * are revalidated */
+	atomic64_t lease;		/* CLOCK_BOOTTIME in ns until which what
+					 * is cached is believed; 0: for ever */
 	atomic64_t marks;		/* inodes made unknown one by one */
 	atomic64_t absent;		/* the last mark of one that is not in
 					 * memory */
@@ -151,14 +159,13 @@ struct orchfs_sb {
 	bool dying;			/* umount began */
 	struct orchfs_note *note_umount;
 	struct super_block *sb;
-	spinlock_t lock;		/* statfs, prune_*, syncing, mapped,
+	spinlock_t lock;		/* statfs, prune_all, syncing, mapped,
 					 * vm_ops, setting dying; before
 					 * i_lock */
 	struct orchfs_statfs statfs;	/* the last answer */
-	/* inodes whose unused names shall go; dentry.c */
-	unsigned int prune_nr;
+	/* inodes whose unused names shall go, by number; dentry.c */
+	struct xarray prune;
 	bool prune_all;
-	u64 prune_nodes[ORCHFS_PRUNE_MAX];
 	struct work_struct prune_work;
 	/* anchors that no open file uses, oldest first; layout.c */
 	spinlock_t lru_lock;		/* lru, nr_lru */
@@ -176,6 +183,10 @@ struct orchfs_sb {
  * @epoch: channel epoch in which the attributes were valid
  * @asked: channel epoch in which those were asked for that are here (i_lock)
  * @mark: orchfs_channel.marks when they were made unknown last (i_lock)
+ * @answered: orchfs_channel.marks when the answer that is here was asked for
+ *	(i_lock)
+ * @unlinked: orchfs_channel.marks when another node took its last name, as far
+ *	as told; 0 if not (i_lock)
  * @doubted: they are unknown since, as a change was given up that may have
  *	taken its last name (i_lock)
  * @flags: ORCHFS_ATTR_*
@@ -209,6 +220,8 @@ struct orchfs_inode {
 	u64 epoch;
 	u64 asked;
 	u64 mark;
+	u64 answered;
+	u64 unlinked;
 	bool doubted;
 	u32 generation;
 	u32 flags;
@@ -301,6 +314,8 @@ struct orchfs_args {
  *	made, and the errno may be the one that the mount has chosen for that
  * @layout: one reference, owned by the result; take it by setting NULL
  * @skb: holds the reply; entries and values are read from it in place
+ * @answers: orchfs_net.answers, which is read until the result is freed; NULL
+ * @answers_idx: for srcu_up_read()
  */
 struct orchfs_result {
 	u32 flags;
@@ -315,6 +330,8 @@ struct orchfs_result {
 	struct sk_buff *skb;
 	const struct nlattr *attrs;	/* in skb, attrs_len bytes */
 	int attrs_len;
+	struct srcu_struct *answers;
+	int answers_idx;
 };
 
 /**
@@ -391,7 +408,9 @@ enum orchfs_mark {
 };
 bool orchfs_super_mark(struct super_block *sb, u64 node, enum orchfs_mark what);
 bool orchfs_super_unlinked(struct super_block *sb,
-			   const struct orchfs_attr *attr);
+			   const struct orchfs_attr *attr,
+			   struct orchfs_note **note);
+void orchfs_prune_queue(struct super_block *sb, u64 node);
 extern const struct fs_parameter_spec orchfs_fs_parameters[];
 int orchfs_init_fs_context(struct fs_context *fc);
 

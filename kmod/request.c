@@ -388,10 +388,8 @@ static void orchfs_late_orphan(struct orchfs_channel *ch,
 	/* what a rename replaced needn't be known to its caller */
 	if (res->attr2.nlink)
 		orchfs_super_mark(sb, res->attr2.ino, ORCHFS_MARK_ATTR);
-	else if (orchfs_super_unlinked(sb, &res->attr2))
-		orchfs_super_invalidate(sb, res->attr2.ino, NULL);
 	else
-		orchfs_note_forget(ch, res->attr2.ino);
+		orchfs_unlinked(ch, sb, &res->attr2);
 }
 
 /*
@@ -593,6 +591,8 @@ static int orchfs_upcall_wait(struct super_block *sb,
 	if (left <= 0 && orchfs_request_give_up(ch, req))
 		return left ? -EINTR : ORCHFS_SB(sb)->upcall_errno;
 	if (!req->status) {
+		req->res.answers = res->answers;
+		req->res.answers_idx = res->answers_idx;
 		*res = req->res;
 		memset(&req->res, 0, sizeof(req->res));
 	}
@@ -661,7 +661,10 @@ int orchfs_upcall(struct super_block *sb, const struct orchfs_args *args,
 
 	memset(res, 0, sizeof(*res));
 	atomic64_inc(&counter->count);
+	orchfs_answer_begin(ch, args->kind, res);
 	ret = orchfs_upcall_run(sb, args, res, &id);
+	if (ret)
+		orchfs_answer_end(res);
 	if (ret && ret != -ENOENT && ret != -EEXIST && ret != -ENODATA)
 		atomic64_inc(&counter->errors);
 	memalloc_nofs_restore(nofs);
@@ -681,6 +684,7 @@ void orchfs_result_free(struct orchfs_result *res)
 	kfree(res->target);
 	kfree(res->name);
 	consume_skb(res->skb);
+	orchfs_answer_end(res);
 	memset(res, 0, sizeof(*res));
 }
 

@@ -370,6 +370,7 @@ err_layout_exit:
 static void orchfs_sb_free(struct orchfs_sb *sbi)
 {
 	orchfs_mmap_sb_exit(sbi);
+	xa_destroy(&sbi->prune);
 	orchfs_note_free(sbi->note_umount);
 	orchfs_channel_put(sbi->channel);
 	put_net(sbi->net);
@@ -399,6 +400,7 @@ static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
 	spin_lock_init(&sbi->lock);
 	INIT_LIST_HEAD(&sbi->vm_ops);
 	INIT_LIST_HEAD(&sbi->mapped);
+	xa_init(&sbi->prune);
 	INIT_WORK(&sbi->prune_work, orchfs_prune_work);
 	return sbi;
 

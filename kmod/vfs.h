@@ -15,6 +15,28 @@ static inline u64 orchfs_epoch(const struct super_block *sb)
 	return atomic64_read(&ORCHFS_SB(sb)->channel->epoch);
 }
 
+/*
+ * Is the time over for which the daemon promised that what is cached is right?
+ * There is no such limit where no other node changes anything. The clock is
+ * the exact one: a kernel that was stopped finds its lease over.
+ */
+static inline bool orchfs_lease_over(const struct super_block *sb)
+{
+	u64 until = atomic64_read_acquire(&ORCHFS_SB(sb)->channel->lease);
+
+	return unlikely(until) && ktime_get_boottime_ns() >= until;
+}
+
+/*
+ * The epoch that what is cached must be of to be believed, more than any
+ * without a lease. Of lease and epoch the lease is read first: a daemon that
+ * renews it raises the epoch before.
+ */
+static inline u64 orchfs_epoch_believed(const struct super_block *sb)
+{
+	return orchfs_lease_over(sb) ? U64_MAX : orchfs_epoch(sb);
+}
+
 static inline struct timespec64 orchfs_timespec(const struct orchfs_time *t)
 {
 	return (struct timespec64){ .tv_sec = t->sec, .tv_nsec = t->nsec };
@@ -68,6 +90,7 @@ void orchfs_dir_changed(struct inode *dir, const struct orchfs_time *now,
 
 struct orchfs_stamp orchfs_stamp_sb(const struct super_block *sb);
 struct orchfs_stamp orchfs_stamp_take(const struct inode *dir);
+struct orchfs_stamp orchfs_stamp_next(const struct inode *inode);
 void orchfs_stamp_set(struct dentry *dentry, const struct orchfs_stamp *stamp);
 bool orchfs_stamp_current(const struct inode *dir,
 			  const struct orchfs_stamp *stamp);

@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a mount believes while other nodes change the namespace: leases, files
+ * that another node writes, names that another node takes away. A namespace is
+ * mounted whose daemon is a table here, which answers while it is asked.
+ */
+#include <kunit/test.h>
+#include <linux/fs_context.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <net/net_namespace.h>
+
+#include "channel.h"
+#include "nl_gen.h"
+#include "vfs.h"
+
+#define PORT	4712
+#define FILE_INO	2
+#define DIR_INO		3
+#define YEAR_MS	(365ULL * 86400 * MSEC_PER_SEC)
+
+/* The namespace: /f is a file, /d a directory, nothing else is there. */
+struct lease_daemon {
+	struct orchfs_channel *ch;
+	struct vfsmount *mnt;
+	struct orchfs_attr attr[DIR_INO + 1];
+	umode_t acl_group;		/* what the ACL of a file grants it */
+	unsigned int forgotten;		/* notices that arrived */
+};
+
+/* Notices are sent by workers, which belong to no test. */
+static struct lease_daemon *lease_daemon;
+
+static int daemon_acl(struct lease_daemon *d, struct orchfs_result *res)
+{
+	struct {
+		struct posix_acl_xattr_header head;
+		struct posix_acl_xattr_entry entry[5];
+	} x = {
+		.head.a_version = cpu_to_le32(POSIX_ACL_XATTR_VERSION),
+		.entry = {
+			{ cpu_to_le16(ACL_USER_OBJ), cpu_to_le16(7), 0 },
+			{ cpu_to_le16(ACL_GROUP_OBJ),
+			  cpu_to_le16(d->acl_group), 0 },
+			{ cpu_to_le16(ACL_GROUP), cpu_to_le16(d->acl_group),
+			  cpu_to_le32(77) },
+			{ cpu_to_le16(ACL_MASK), cpu_to_le16(7), 0 },
+			{ cpu_to_le16(ACL_OTHER), 0, 0 },
+		},
+	};
+	struct sk_buff *skb = nlmsg_new(256, GFP_KERNEL);
+
+	if (!skb)
+		return -ENOMEM;
+	if (nla_put(skb, ORCHFS_A_MSG_XATTR_VALUE, sizeof(x), &x)) {
+		kfree_skb(skb);
+		return -EMSGSIZE;
+	}
+	res->skb = skb;
+	res->attrs = (struct nlattr *)skb->data;
+	res->attrs_len = skb->len;
+	return 0;
+}
+
+static int daemon_lookup(struct lease_daemon *d, const struct nlattr *name,
+			 struct orchfs_result *res)
+{
+	u64 ino = *(char *)nla_data(name) == 'f' ? FILE_INO : DIR_INO;
+
+	if (nla_len(name) != 1 || !strchr("fd", *(char *)nla_data(name)) ||
+	    !d->attr[ino].nlink)
+		return -ENOENT;
+	res->attr = d->attr[ino];
+	res->has_attr = true;
+	return 0;
+}
+
+static int daemon_answer(struct lease_daemon *d, const struct nlmsghdr *nlh,
+			 u32 kind, struct orchfs_result *res)
+{
+	u64 node = nla_get_u64(nlmsg_find_attr(nlh, GENL_HDRLEN,
+					       ORCHFS_A_MSG_NODE));
+
+	switch (kind) {
+	case ORCHFS_KIND_LOOKUP:
+		return daemon_lookup(d, nlmsg_find_attr(nlh, GENL_HDRLEN,
+							ORCHFS_A_MSG_NAME), res);
+	case ORCHFS_KIND_MOUNT:
+	case ORCHFS_KIND_GETATTR:
+		res->attr = d->attr[node];
+		res->has_attr = true;
+		return 0;
+	case ORCHFS_KIND_GETXATTR:
+		return daemon_acl(d, res);
+	case ORCHFS_KIND_BARRIER:
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static void daemon_notices(struct lease_daemon *d, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *note, *kind;
+	int rem;
+
+	nlmsg_for_each_attr(note, nlh, GENL_HDRLEN, rem) {
+		kind = nla_find_nested(note, ORCHFS_A_NOTE_KIND);
+		d->forgotten += nla_get_u32(kind) == ORCHFS_KIND_NOTE_FORGET;
+	}
+}
+
+static int daemon_send(struct orchfs_channel *ch, struct sk_buff *skb,
+		       u32 portid)
+{
+	const struct nlmsghdr *nlh = nlmsg_hdr(skb);
+	const struct genlmsghdr *genlh = nlmsg_data(nlh);
+	struct orchfs_result res = {};
+	struct orchfs_request *req;
+	int status;
+
+	if (genlh->cmd == ORCHFS_CMD_NOTICE) {
+		daemon_notices(lease_daemon, nlh);
+		goto out;
+	}
+	req = orchfs_request_expect(ch,
+			nla_get_u64(nlmsg_find_attr(nlh, GENL_HDRLEN,
+						    ORCHFS_A_MSG_REQUEST_ID)));
+	if (!req)
+		goto out;
+	status = daemon_answer(lease_daemon, nlh, req->kind, &res);
+	if (!orchfs_request_complete(ch, req, status, &res))
+		orchfs_result_free(&res);
+	orchfs_request_put(req);
+out:
+	kfree_skb(skb);
+	return 0;
+}
+
+static struct vfsmount *lease_mount(void)
+{
+	struct file_system_type *type = get_fs_type("orchfs");
+	struct vfsmount *mnt;
+	struct fs_context *fc;
+	int ret;
+
+	if (!type)
+		return ERR_PTR(-ENODEV);
+	fc = fs_context_for_mount(type, SB_KERNMOUNT);
+	module_put(type->owner);
+	if (IS_ERR(fc))
+		return ERR_CAST(fc);
+	ret = vfs_parse_fs_string(fc, "source", "lease-kunit",
+				  strlen("lease-kunit"));
+	mnt = ret ? ERR_PTR(ret) : fc_mount(fc);
+	put_fs_context(fc);
+	return mnt;
+}
+
+static void daemon_attrs(struct lease_daemon *d)
+{
+	u64 ino;
+
+	for (ino = ORCHFS_ROOT_INO; ino <= DIR_INO; ino++)
+		d->attr[ino] = (struct orchfs_attr){
+			.ino = ino, .change = 5, .generation = 9,
+			.mode = S_IFDIR | 0755, .nlink = 2, .mtime = 1000,
+			.flags = ORCHFS_ATTR_NO_XATTR | ORCHFS_ATTR_NO_CAP |
+				 ORCHFS_ATTR_NO_ACL | ORCHFS_ATTR_NO_DEFACL,
+		};
+	d->attr[FILE_INO].mode = S_IFREG | 0644;
+	d->attr[FILE_INO].nlink = 1;
+	d->attr[FILE_INO].size = 100;
+}
+
+static int setup(struct kunit *test)
+{
+	static const u8 uuid[16] = "lease-kunit....";
+	struct lease_daemon *d = kunit_kzalloc(test, sizeof(*d), GFP_KERNEL);
+	bool mounted;
+
+	KUNIT_ASSERT_NOT_NULL(test, d);
+	test->priv = d;
+	lease_daemon = d;
+	daemon_attrs(d);
+	KUNIT_ASSERT_EQ(test, orchfs_channel_attach(&init_net, uuid,
+						    "lease-kunit", 1, PORT,
+						    NULL, &mounted), 0);
+	d->ch = orchfs_channel_by_uuid(&init_net, uuid);
+	KUNIT_ASSERT_NOT_NULL(test, d->ch);
+	d->ch->send = daemon_send;
+	KUNIT_ASSERT_EQ(test, orchfs_channel_ready(d->ch, PORT, 5), 0);
+	d->mnt = lease_mount();
+	KUNIT_ASSERT_FALSE(test, IS_ERR(d->mnt));
+	return 0;
+}
+
+static void teardown(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+
+	if (!d)
+		return;
+	if (!IS_ERR_OR_NULL(d->mnt))
+		kern_unmount(d->mnt);
+	if (d->ch) {
+		orchfs_channel_detach(d->ch, PORT);
+		orchfs_channel_put(d->ch);
+	}
+	flush_workqueue(orchfs_channel_wq);
+	lease_daemon = NULL;
+}
+
+static u64 asked(struct lease_daemon *d, u32 kind)
+{
+	return atomic64_read(&d->ch->counters[kind].count);
+}
+
+static struct super_block *sb_of(struct lease_daemon *d)
+{
+	return d->mnt->mnt_sb;
+}
+
+static void walk(struct kunit *test, const char *name, struct path *path)
+{
+	struct lease_daemon *d = test->priv;
+
+	KUNIT_ASSERT_EQ(test, vfs_path_lookup(d->mnt->mnt_root, d->mnt, name,
+					      0, path), 0);
+}
+
+/* A path walk and a stat, as stat(2) does it. */
+static struct kstat stat_of(struct kunit *test, const char *name)
+{
+	struct kstat stat = {};
+	struct path path;
+
+	walk(test, name, &path);
+	KUNIT_EXPECT_EQ(test, vfs_getattr(&path, &stat, STATX_BASIC_STATS,
+					  AT_STATX_SYNC_AS_STAT), 0);
+	path_put(&path);
+	return stat;
+}
+
+static u64 boot_ms(void)
+{
+	return ktime_get_boottime_ns() / NSEC_PER_MSEC;
+}
+
+/* Let what was invalidated be pruned, and what was put off be told. */
+static void settle(struct lease_daemon *d)
+{
+	flush_work(&ORCHFS_SB(sb_of(d))->prune_work);
+	orchfs_unlinked_flush(orchfs_net_of(&init_net));
+	orchfs_note_flush(d->ch);
+}
+
+static void test_lease(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	u64 lookups, getattrs;
+
+	stat_of(test, "f");
+	lookups = asked(d, ORCHFS_KIND_LOOKUP);
+	getattrs = asked(d, ORCHFS_KIND_GETATTR);
+	stat_of(test, "f");
+	orchfs_channel_lease(d->ch, boot_ms() + YEAR_MS);
+	stat_of(test, "f");
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_LOOKUP), lookups);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), getattrs);
+
+	/* over: names and attributes are asked for at each use */
+	orchfs_channel_lease(d->ch, boot_ms());
+	d->attr[FILE_INO].size = 50;
+	KUNIT_EXPECT_EQ(test, stat_of(test, "f").size, 50);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_LOOKUP), lookups + 1);
+	d->attr[FILE_INO].size = 60;
+	KUNIT_EXPECT_EQ(test, stat_of(test, "f").size, 60);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_LOOKUP), lookups + 2);
+	KUNIT_EXPECT_GE(test, asked(d, ORCHFS_KIND_GETATTR), getattrs + 2);
+
+	/* renewed by the same daemon, which kept the session: right again */
+	orchfs_channel_lease(d->ch, boot_ms() + YEAR_MS);
+	getattrs = asked(d, ORCHFS_KIND_GETATTR);
+	stat_of(test, "f");
+	orchfs_channel_lease(d->ch, 0);
+	stat_of(test, "f");
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_LOOKUP), lookups + 2);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), getattrs);
+}
+
+/* A name that was absent, too; and what a detached kernel believes. */
+static void test_lease_absent(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct path path;
+	u64 lookups, getattrs;
+
+	KUNIT_EXPECT_EQ(test, vfs_path_lookup(d->mnt->mnt_root, d->mnt, "x", 0,
+					      &path), -ENOENT);
+	lookups = asked(d, ORCHFS_KIND_LOOKUP);
+	getattrs = asked(d, ORCHFS_KIND_GETATTR);
+	orchfs_channel_lease(d->ch, boot_ms() + YEAR_MS);
+	orchfs_channel_detach(d->ch, PORT);
+	KUNIT_EXPECT_EQ(test, vfs_path_lookup(d->mnt->mnt_root, d->mnt, "x", 0,
+					      &path), -ENOENT);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_LOOKUP), lookups);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), getattrs);
+	orchfs_channel_lease(d->ch, 1);
+	ORCHFS_SB(sb_of(d))->upcall_timeout = 0;
+	KUNIT_EXPECT_EQ(test, vfs_path_lookup(d->mnt->mnt_root, d->mnt, "x", 0,
+					      &path), -EIO);
+	/* the root's attributes come first */
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), getattrs + 1);
+}
+
+/* RCU walk doesn't ask: it leaves that to ref walk. */
+static void test_lease_rcu(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct inode *inode;
+	struct path path;
+
+	walk(test, "d", &path);
+	inode = d_inode(path.dentry);
+	orchfs_channel_lease(d->ch, boot_ms() + YEAR_MS);
+	rcu_read_lock();
+	KUNIT_EXPECT_EQ(test, orchfs_dentry_ops.d_revalidate(path.dentry,
+							     LOOKUP_RCU), 1);
+	KUNIT_EXPECT_EQ(test, orchfs_permission(&nop_mnt_idmap, inode,
+						MAY_EXEC | MAY_NOT_BLOCK), 0);
+	orchfs_channel_lease(d->ch, boot_ms());
+	KUNIT_EXPECT_EQ(test, orchfs_dentry_ops.d_revalidate(path.dentry,
+							     LOOKUP_RCU),
+			-ECHILD);
+	KUNIT_EXPECT_EQ(test, orchfs_permission(&nop_mnt_idmap, inode,
+						MAY_EXEC | MAY_NOT_BLOCK),
+			-ECHILD);
+	rcu_read_unlock();
+	path_put(&path);
+}
+
+/* An ACL is as old as the attributes: without a lease, used once. */
+static void test_lease_acl(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct posix_acl *acl;
+	struct inode *inode;
+	struct path path;
+	unsigned int i;
+
+	d->attr[FILE_INO].flags &= ~(ORCHFS_ATTR_NO_XATTR | ORCHFS_ATTR_NO_ACL);
+	walk(test, "f", &path);
+	inode = d_inode(path.dentry);
+	orchfs_channel_lease(d->ch, boot_ms());
+	for (i = 0; i < 3; i++) {
+		d->acl_group = i;
+		orchfs_permission(&nop_mnt_idmap, inode, MAY_READ);
+		acl = get_inode_acl(inode, ACL_TYPE_ACCESS);
+		KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL(acl));
+		KUNIT_EXPECT_EQ(test, acl->a_entries[1].e_perm, i);
+		posix_acl_release(acl);
+	}
+	path_put(&path);
+}
+
+/* Another node writes: size goes down, mtime back, each stat asks. */
+static void test_live(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr *attr = &d->attr[FILE_INO];
+	struct kstat stat;
+	u64 getattrs;
+
+	attr->flags |= ORCHFS_ATTR_LIVE;
+	stat_of(test, "f");
+	getattrs = asked(d, ORCHFS_KIND_GETATTR);
+	attr->size = 7;
+	attr->blocks = 16;
+	attr->mtime = 500;
+	stat = stat_of(test, "f");
+	KUNIT_EXPECT_EQ(test, stat.size, 7);
+	KUNIT_EXPECT_EQ(test, stat.blocks, 16);
+	KUNIT_EXPECT_EQ(test, stat.mtime.tv_sec, 500);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), getattrs + 1);
+	/* names and all else are believed as usual */
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_LOOKUP), 1);
+
+	/* the last writer has gone: this answer is the last that is asked for */
+	attr->flags &= ~ORCHFS_ATTR_LIVE;
+	attr->size = 8;
+	KUNIT_EXPECT_EQ(test, stat_of(test, "f").size, 8);
+	KUNIT_EXPECT_EQ(test, stat_of(test, "f").size, 8);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), getattrs + 2);
+}
+
+/* Times that this kernel hasn't told yet don't hold up what the other wrote. */
+static void test_live_untold(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr *attr = &d->attr[FILE_INO];
+	struct path path;
+	struct kstat stat;
+
+	attr->flags |= ORCHFS_ATTR_LIVE;
+	walk(test, "f", &path);
+	KUNIT_ASSERT_EQ(test, orchfs_update_time(d_inode(path.dentry),
+						 S_ATIME), 0);
+	path_put(&path);
+	attr->size = 3;
+	attr->mtime = 400;
+	stat = stat_of(test, "f");
+	KUNIT_EXPECT_EQ(test, stat.size, 3);
+	KUNIT_EXPECT_EQ(test, stat.mtime.tv_sec, 400);
+}
+
+/* Of two answers about one record, the one that was asked for later counts. */
+static void test_live_overtaken(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr before = d->attr[FILE_INO], after = before;
+	struct orchfs_stamp first, second;
+	struct inode *inode;
+	struct path path;
+
+	walk(test, "f", &path);
+	inode = d_inode(path.dentry);
+	first = orchfs_stamp_next(inode);
+	orchfs_super_invalidate(sb_of(d), FILE_INO, NULL);
+	second = orchfs_stamp_next(inode);
+	after.flags |= ORCHFS_ATTR_LIVE;
+	after.size = 1;
+	orchfs_inode_update(inode, &after, 0, 0, &second);
+	orchfs_inode_update(inode, &before, 0, 0, &first);
+	KUNIT_EXPECT_TRUE(test, ORCHFS_I(inode)->flags & ORCHFS_ATTR_LIVE);
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), 1);
+	/* also where it tells of a change that this kernel made */
+	orchfs_inode_update(inode, &before, before.change, 0, &first);
+	KUNIT_EXPECT_TRUE(test, ORCHFS_I(inode)->flags & ORCHFS_ATTR_LIVE);
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), 1);
+	/* a later record is later, whatever was asked for when */
+	before.change++;
+	before.size = 2;
+	orchfs_inode_update(inode, &before, 0, 0, &first);
+	KUNIT_EXPECT_FALSE(test, ORCHFS_I(inode)->flags & ORCHFS_ATTR_LIVE);
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), 2);
+	path_put(&path);
+}
+
+static int invalidate(struct lease_daemon *d, u64 node, const char *name,
+		      const struct orchfs_attr *attr)
+{
+	struct nlattr *attrs[ORCHFS_A_MSG_ATTR + 1] = {};
+	struct sk_buff *skb = nlmsg_new(512, GFP_KERNEL);
+	struct genl_info info = { .attrs = attrs, .user_ptr = { d->ch } };
+	struct nlattr *a;
+	int rem, ret;
+
+	if (!skb)
+		return -ENOMEM;
+	if (node)
+		nla_put_u64_64bit(skb, ORCHFS_A_MSG_NODE, node, 0);
+	if (name)
+		nla_put(skb, ORCHFS_A_MSG_NAME, strlen(name), name);
+	if (attr)
+		nla_put(skb, ORCHFS_A_MSG_ATTR, sizeof(*attr), attr);
+	nla_for_each_attr(a, (struct nlattr *)skb->data, skb->len, rem)
+		if (nla_type(a) <= ORCHFS_A_MSG_ATTR)
+			attrs[nla_type(a)] = a;
+	ret = orchfs_nl_invalidate_doit(skb, &info);
+	kfree_skb(skb);
+	return ret;
+}
+
+/* An inode in memory loses its last name: it goes, and that is told. */
+static void test_unlinked(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr gone = d->attr[FILE_INO];
+	struct orchfs_stamp before;
+	struct inode *inode;
+	struct path path;
+
+	walk(test, "f", &path);
+	inode = d_inode(path.dentry);
+	before = orchfs_stamp_take(inode);
+	gone.nlink = 0;
+	KUNIT_EXPECT_EQ(test, invalidate(d, FILE_INO, NULL, &gone), 0);
+	KUNIT_EXPECT_EQ(test, inode->i_nlink, 0);
+	KUNIT_EXPECT_NOT_NULL(test, ORCHFS_I(inode)->note_forget);
+	/* what was asked for before doesn't bring the name back */
+	orchfs_inode_update(inode, &d->attr[FILE_INO], 0, 0, &before);
+	orchfs_inode_apply(inode, &d->attr[FILE_INO], 0);
+	KUNIT_EXPECT_EQ(test, inode->i_nlink, 0);
+	settle(d);
+	KUNIT_EXPECT_EQ(test, d->forgotten, 0);
+
+	d->attr[FILE_INO].nlink = 0;
+	path_put(&path);
+	KUNIT_EXPECT_EQ(test, invalidate(d, FILE_INO, NULL, &gone), 0);
+	settle(d);
+	KUNIT_EXPECT_EQ(test, d->forgotten, 1);
+	KUNIT_EXPECT_NULL(test, ilookup(sb_of(d), FILE_INO));
+}
+
+/* Nobody uses a removed directory, but it has names known to be absent. */
+static void test_unlinked_dir(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr gone = d->attr[DIR_INO];
+	struct path path;
+
+	KUNIT_EXPECT_EQ(test, vfs_path_lookup(d->mnt->mnt_root, d->mnt, "d/x",
+					      0, &path), -ENOENT);
+	gone.nlink = 0;
+	KUNIT_EXPECT_EQ(test, invalidate(d, DIR_INO, NULL, &gone), 0);
+	settle(d);
+	KUNIT_EXPECT_EQ(test, d->forgotten, 1);
+	KUNIT_EXPECT_NULL(test, ilookup(sb_of(d), DIR_INO));
+}
+
+/* Not in memory: told when no answer brings it, and only then. */
+static void test_unlinked_absent(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr gone = { .ino = FILE_INO };
+	struct orchfs_args args = {
+		.kind = ORCHFS_KIND_GETATTR, .node = FILE_INO,
+	};
+	struct orchfs_stamp stamp;
+	struct orchfs_result res;
+	struct inode *inode;
+
+	KUNIT_EXPECT_EQ(test, invalidate(d, FILE_INO, NULL, &gone), 0);
+	settle(d);
+	KUNIT_EXPECT_EQ(test, d->forgotten, 1);
+
+	/* an answer that was asked for before, and is applied after */
+	stamp = orchfs_stamp_sb(sb_of(d));
+	KUNIT_ASSERT_EQ(test, orchfs_upcall(sb_of(d), &args, &res), 0);
+	KUNIT_EXPECT_EQ(test, invalidate(d, FILE_INO, NULL, &gone), 0);
+	KUNIT_EXPECT_EQ(test, d->ch->nr_gone, 1);
+	inode = orchfs_iget(sb_of(d), &res.attr, NULL, 0, &stamp);
+	orchfs_result_free(&res);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(inode));
+	settle(d);
+	KUNIT_EXPECT_EQ(test, d->ch->nr_gone, 0);
+	KUNIT_EXPECT_TRUE(test, orchfs_inode_stale(inode));
+	KUNIT_EXPECT_EQ(test, inode->i_nlink, 0);
+	KUNIT_EXPECT_EQ(test, d->forgotten, 1);
+	iput(inode);
+	settle(d);
+	KUNIT_EXPECT_EQ(test, d->forgotten, 2);
+}
+
+static void test_unlinked_bad(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr attr = { .ino = FILE_INO };
+
+	KUNIT_EXPECT_EQ(test, invalidate(d, 0, NULL, &attr), -EINVAL);
+	KUNIT_EXPECT_EQ(test, invalidate(d, DIR_INO, NULL, &attr), -EINVAL);
+	KUNIT_EXPECT_EQ(test, invalidate(d, FILE_INO, "x", &attr), -EINVAL);
+	attr.nlink = 1;
+	KUNIT_EXPECT_EQ(test, invalidate(d, FILE_INO, NULL, &attr), -EINVAL);
+	settle(d);
+	KUNIT_EXPECT_EQ(test, d->forgotten, 0);
+}
+
+/* More at a time than any table has room for: none is forgotten. */
+static void test_unlinked_many(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr gone = {};
+	u64 ino;
+
+	for (ino = 100; ino < 100 + 3 * ORCHFS_NOTES_BATCH; ino++) {
+		gone.ino = ino;
+		KUNIT_EXPECT_EQ(test, invalidate(d, ino, NULL, &gone), 0);
+	}
+	settle(d);
+	KUNIT_EXPECT_EQ(test, d->forgotten, 3 * ORCHFS_NOTES_BATCH);
+}
+
+static struct kunit_case lease_cases[] = {
+	KUNIT_CASE(test_lease),
+	KUNIT_CASE(test_lease_absent),
+	KUNIT_CASE(test_lease_rcu),
+	KUNIT_CASE(test_lease_acl),
+	KUNIT_CASE(test_live),
+	KUNIT_CASE(test_live_untold),
+	KUNIT_CASE(test_live_overtaken),
+	KUNIT_CASE(test_unlinked),
+	KUNIT_CASE(test_unlinked_dir),
+	KUNIT_CASE(test_unlinked_absent),
+	KUNIT_CASE(test_unlinked_bad),
+	KUNIT_CASE(test_unlinked_many),
+	{}
+};
+
+static struct kunit_suite lease_suite = {
+	.name = "orchfs_lease",
+	.init = setup,
+	.exit = teardown,
+	.test_cases = lease_cases,
+};
+
+kunit_test_suite(lease_suite);
