@@ -11,6 +11,7 @@
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
 
+#include "agent.h"
 #include "data.h"
 #include "log.h"
 #include "mover.h"
@@ -54,10 +55,7 @@ void attach_lost(struct served *sv)
 struct dump {
 	struct served *sv;
 	int rc;
-	uint64_t sessions[64];
-	size_t nr_sessions;
-	struct ns_handle *handles;
-	size_t nr, max;
+	struct held *held;
 };
 
 static void dump_mount(void *ctx, struct nlmsghdr *nlh)
@@ -71,22 +69,22 @@ static void dump_mount(void *ctx, struct nlmsghdr *nlh)
 	}
 	if (memcmp(m.uuid, d->sv->uuid, 16) || !m.session)
 		return;
-	if (d->nr_sessions < 64)
-		d->sessions[d->nr_sessions++] = m.session;
+	if (d->held->nr_sessions < HELD_SESSIONS_MAX)
+		d->held->sessions[d->held->nr_sessions++] = m.session;
 }
 
-static int dump_push(struct dump *d, const struct ns_handle *h)
+int held_push(struct held *held, const struct ns_handle *h)
 {
-	if (d->nr == d->max) {
-		size_t max = d->max * 2 + 1024;
-		void *p = realloc(d->handles, max * sizeof(*d->handles));
+	if (held->nr == held->max) {
+		size_t max = held->max * 2 + 1024;
+		void *p = realloc(held->handles, max * sizeof(*held->handles));
 
 		if (!p)
 			return -ENOMEM;
-		d->handles = p;
-		d->max = max;
+		held->handles = p;
+		held->max = max;
 	}
-	d->handles[d->nr++] = *h;
+	held->handles[held->nr++] = *h;
 	return 0;
 }
 
@@ -97,25 +95,39 @@ static void dump_handle(void *ctx, struct nlmsghdr *nlh)
 	int rc = nl_decode_handle(nlh, &h);
 
 	if (!rc)
-		rc = dump_push(d, &h);
+		rc = held_push(d->held, &h);
 	if (rc < 0)
 		d->rc = rc;
 }
 
-static int dump_all(struct dump *d, uint8_t cmd, channel_fn fn)
+static int dump_all(struct served *sv, struct held *held, uint8_t cmd,
+		    channel_fn fn)
 {
-	struct channel *ch = &d->sv->ch;
+	struct dump d = { .sv = sv, .held = held };
+	struct channel *ch = &sv->ch;
 	int rc = -EINTR;
 
 	for (int i = 0; rc == -EINTR && i < DUMP_TRIES; i++) {
-		d->nr = 0;
+		held->nr = 0;
 		if (cmd == ORCHFS_CMD_MOUNTS)
-			d->nr_sessions = 0;
-		d->rc = 0;
-		rc = channel_call(ch, nl_encode_dump(ch->family, cmd), fn, d);
+			held->nr_sessions = 0;
+		d.rc = 0;
+		rc = channel_call(ch, nl_encode_dump(ch->family, cmd), fn, &d);
 		if (!rc)
-			rc = d->rc;
+			rc = d.rc;
 	}
+	return rc;
+}
+
+int attach_held(struct served *sv, struct held *held)
+{
+	int rc;
+
+	rc = dump_all(sv, held, ORCHFS_CMD_MOUNTS, dump_mount);
+	if (!rc)
+		rc = dump_all(sv, held, ORCHFS_CMD_HANDLES, dump_handle);
+	if (!rc)
+		atomic_store(&sv->mounts, (unsigned int)held->nr_sessions);
 	return rc;
 }
 
@@ -124,39 +136,35 @@ static int dump_all(struct dump *d, uint8_t cmd, channel_fn fn)
  * not made its inode yet: those count as held. Their own forget or return
  * notice follows.
  */
-static int dump_recent(struct dump *d)
+static int held_recent(struct served *sv, struct held *held)
 {
 	struct ns_handle h = { .opens = 1 };
 	int rc = 0;
 
 	for (size_t i = 0; i < RECENT_MAX && !rc; i++) {
-		h.ino = d->sv->recent[i];
+		h.ino = sv->recent[i];
 		if (h.ino)	/* listed twice it is held as well */
-			rc = dump_push(d, &h);
+			rc = held_push(held, &h);
 	}
 	return rc;
 }
 
 static int reconcile(struct served *sv, bool live)
 {
-	struct dump d = { .sv = sv };
+	struct held held = { .nr = 0 };
 	int rc;
 
-	rc = dump_all(&d, ORCHFS_CMD_MOUNTS, dump_mount);
-	if (!rc)
-		rc = dump_all(&d, ORCHFS_CMD_HANDLES, dump_handle);
+	rc = attach_held(sv, &held);
 	if (!rc && live)
-		rc = dump_recent(&d);
+		rc = held_recent(sv, &held);
 	if (!rc) {
-		rc = ns_reconcile(sv->ns, 0, d.sessions, d.nr_sessions,
-				  d.handles, d.nr);
+		rc = ns_reconcile(sv->ns, 0, held.sessions, held.nr_sessions,
+				  held.handles, held.nr);
 		if (rc < 0)
 			log_err(sv->name, "reconciling with the kernel's open "
 				"files: %s", strerror(-rc));
 	}
-	if (!rc)
-		atomic_store(&sv->mounts, (unsigned int)d.nr_sessions);
-	free(d.handles);
+	free(held.handles);
 	served_txn(sv);
 	return rc;
 }
@@ -181,17 +189,17 @@ void attach_resync(struct served *sv)
 
 int attach_count_mounts(struct served *sv)
 {
-	struct dump d = { .sv = sv };
+	struct held held = { .nr = 0 };
 	int rc;
 
 	if (!sv->attached)
 		return 0;
-	rc = dump_all(&d, ORCHFS_CMD_MOUNTS, dump_mount);
-	channel_deferred(&sv->ch, nl_ops_event, sv);
+	rc = dump_all(sv, &held, ORCHFS_CMD_MOUNTS, dump_mount);
+	channel_deferred(&sv->ch, sv->agent ? agent_event : nl_ops_event, sv);
 	if (rc < 0)
 		return rc;
-	atomic_store(&sv->mounts, (unsigned int)d.nr_sessions);
-	return (int)d.nr_sessions;
+	atomic_store(&sv->mounts, (unsigned int)held.nr_sessions);
+	return (int)held.nr_sessions;
 }
 
 static void attached_reply(void *ctx, struct nlmsghdr *nlh)
@@ -202,56 +210,59 @@ static void attached_reply(void *ctx, struct nlmsghdr *nlh)
 		memset(a, 0, sizeof(*a));
 }
 
-static int attach_refuse(struct served *sv, int rc, const char *remedy)
+void attach_why(struct served *sv, int rc, const char *remedy,
+		char text[VOLUME_WHY])
 {
-	char text[VOLUME_WHY];
-
-	snprintf(text, sizeof(text), "the kernel refuses to attach namespace "
+	snprintf(text, VOLUME_WHY, "the kernel refuses to attach namespace "
 		 "%s: %s; %s", sv->name,
 		 sv->ch.error[0] ? sv->ch.error : strerror(-rc), remedy);
-	served_set_state(sv, SERVED_REFUSED, text);
-	sv->stopping = true;
-	return rc;
 }
 
-static int attach_hello(struct served *sv)
+int attach_hello(struct served *sv, uint64_t incarnation,
+		 struct nl_attached *a, const char **remedy)
 {
-	struct nl_attached a = { 0 };
 	struct channel *ch = &sv->ch;
 	int rc;
 
+	memset(a, 0, sizeof(*a));
 	rc = channel_call(ch, nl_encode_attach(ch->family, sv->uuid, sv->name,
-					       ns_incarnation(sv->ns)),
-			  attached_reply, &a);
+					       incarnation),
+			  attached_reply, a);
+	if (!rc && a->version != ORCHFS_PROTOCOL_VERSION)
+		rc = -EPROTO;
 	switch (rc) {
-	case 0:
-		break;
 	case -EPERM:
-		return attach_refuse(sv, rc, "run orchd as root in the "
-				     "initial user namespace");
+		*remedy = "run orchd as root in the initial user namespace";
+		break;
 	case -EBUSY:
-		return attach_refuse(sv, rc, "another orchd serves it: stop "
-				     "that one");
+		*remedy = "another orchd serves it: stop that one";
+		break;
 	case -EPROTO:
-		return attach_refuse(sv, rc, "install module and orchd of the "
-				     "same release");
+		*remedy = "install module and orchd of the same release";
+		break;
 	case -EINVAL:
-		return attach_refuse(sv, rc, "choose another name");
+		*remedy = "choose another name";
+		break;
 	default:
-		return rc;
+		*remedy = NULL;
 	}
-	if (a.version != ORCHFS_PROTOCOL_VERSION)
-		return attach_refuse(sv, -EPROTO, "install module and orchd "
-				     "of the same release");
-	return 0;
+	return rc;
 }
 
 static int attach_serve(struct served *sv)
 {
 	struct channel *ch = &sv->ch;
+	struct nl_attached a;
+	char text[VOLUME_WHY];
+	const char *remedy;
 	int rc;
 
-	rc = attach_hello(sv);
+	rc = attach_hello(sv, ns_incarnation(sv->ns), &a, &remedy);
+	if (rc && remedy) {
+		attach_why(sv, rc, remedy, text);
+		served_set_state(sv, SERVED_REFUSED, text);
+		sv->stopping = true;
+	}
 	if (!rc)
 		rc = reconcile(sv, false);
 	if (!rc)
@@ -347,7 +358,10 @@ static int family_event(struct nl_msg *m, void *arg)
 	switch (genlmsg_hdr(nlh)->cmd) {
 	case CTRL_CMD_DELFAMILY:
 		log_info(sv->name, "module orchfs was unloaded");
-		attach_lost(sv);
+		if (sv->agent)
+			agent_lost(sv, "there is no kernel any more");
+		else
+			attach_lost(sv);
 		break;
 	case CTRL_CMD_NEWFAMILY:
 		sv->need_attach = true;

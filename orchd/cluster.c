@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "arena.h"
 #include "config.h"
 #include "ctl.h"
@@ -219,6 +220,8 @@ static void start(struct served *sv, struct cluster *cl)
 	int rc;
 
 	memcpy(cl->boot_id, sv->boot_id, sizeof(cl->boot_id));
+	if (sv->agent)
+		cl->handler = &agent_handler;
 	rc = peer_start(cl, &cl->peer);
 	if (rc < 0)
 		cluster_set_problem(cl, strerror(-rc));

@@ -54,24 +54,27 @@ int loop_turn(struct loop *l, int timeout_ms)
 	return 1;
 }
 
-int loop_timer(unsigned int ms)
+int loop_timer_set(int fd, unsigned int ms)
 {
 	struct itimerspec t = {
 		.it_interval = { ms / 1000, (ms % 1000) * 1000000L },
 		.it_value = { ms / 1000, (ms % 1000) * 1000000L },
 	};
-	int fd;
+
+	return timerfd_settime(fd, 0, &t, NULL) < 0 ? -errno : 0;
+}
+
+int loop_timer(unsigned int ms)
+{
+	int fd, rc;
 
 	fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	if (timerfd_settime(fd, 0, &t, NULL) < 0) {
-		int rc = -errno;
-
+	rc = loop_timer_set(fd, ms);
+	if (rc < 0)
 		close(fd);
-		return rc;
-	}
-	return fd;
+	return rc < 0 ? rc : fd;
 }
 
 void loop_timer_read(int fd)

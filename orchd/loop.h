@@ -24,6 +24,7 @@ int loop_turn(struct loop *l, int timeout_ms);
 
 /** loop_timer() - a timerfd that ticks each @ms; read it in its function. */
 int loop_timer(unsigned int ms);
+int loop_timer_set(int fd, unsigned int ms);	/* from now on */
 void loop_timer_read(int fd);
 
 #endif

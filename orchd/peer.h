@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "peer_frame.h"
 #include "peer_conn.h"
+#include "peer_frame.h"
+#include "work.h"
 
 struct cluster;
 struct peer;
@@ -32,12 +33,12 @@ struct peer_link {
  * and notes at the authority, invalidate at an agent.
  */
 struct peer_request {
-	struct work w;			/* what f's owner may not use */
+	struct work w;			/* peer_ns.c's, as the last ones */
 	struct peer *p;
 	uint32_t node;			/* who asks; authenticated */
 	uint64_t link;
 	peer_frame *f;			/* freed with the request */
-	uint64_t id;			/* the rest is peer_ns.c's */
+	uint64_t id;
 	size_t size, len;
 	uint8_t *buf;
 };
@@ -60,8 +61,8 @@ struct peer_handler {
 struct peer_question {
 	/*
 	 * in the namespace thread, once, also after peer_stop(); takes @f,
-	 * NULL when @rc < 0: -errno of the node's own failure, -ETIMEDOUT, or
-	 * another, then the link is down. @q may be freed or used again.
+	 * NULL when @rc < 0: -errno of the node's own failure (wait.failure is
+	 * set), -ETIMEDOUT, or the link is down. @q may be freed or used again.
 	 */
 	void (*done)(struct peer_question *q, int rc, const char *why,
 		     peer_frame *f);

@@ -520,6 +520,7 @@ static int hear_answer(struct peer_conn *c, peer_frame *f)
 	c->asked_bytes -= w->size;
 	if (f->body_case == PEER_BODY(FAILURE) && f->failure->status < 0) {
 		plain(f->failure->text);
+		w->failure = true;
 		w->done(w, f->failure->status, f->failure->text, NULL);
 		frame_free(f);
 	} else {

@@ -62,6 +62,7 @@ struct peer_wait {
 	uint64_t id, deadline;
 	size_t size;
 	uint8_t *buf;			/* not sent yet, of @size bytes */
+	bool failure;			/* the peer itself has failed it */
 	/* once, in the set's thread; takes @f, NULL when @rc < 0 */
 	void (*done)(struct peer_wait *w, int rc, const char *why,
 		     peer_frame *f);

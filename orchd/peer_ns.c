@@ -223,6 +223,7 @@ static void question_run(struct work *w)
 	int rc = -ENOTCONN;
 
 	q->wait.done = question_done;
+	q->wait.failure = false;
 	if (c)
 		rc = peer_ask_packed(c, q->buf, q->len, q->ms, &q->wait);
 	else

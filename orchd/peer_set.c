@@ -170,6 +170,7 @@ int peer_ask(struct peer_conn *c, peer_frame *f, uint32_t ms,
 	if (rc < 0)
 		return rc;
 	w->buf = NULL;
+	w->failure = false;
 	w->id = f->id;
 	w->deadline = peer_now() + ms;
 	w->next = c->waits;
@@ -188,6 +189,7 @@ int peer_ask_packed(struct peer_conn *c, uint8_t *buf, size_t len,
 		return -ENOTCONN;
 	}
 	w->buf = buf;
+	w->failure = false;
 	w->size = len;
 	w->deadline = peer_now() + ms;
 	w->next = NULL;

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "arena.h"
 #include "cluster.h"
 #include "data.h"
@@ -315,60 +316,6 @@ static void thread_teardown(struct served *sv)
 	loop_destroy(&sv->loop);
 }
 
-static void agent_begin(struct served *sv)
-{
-	cluster_start(sv);
-	served_set_state(sv, SERVED_AGENT, "");
-}
-
-static int agent_open(struct served *sv)
-{
-	char why[VOLUME_WHY] = "";
-	int rc;
-
-	rc = loop_init(&sv->loop);
-	sv->queue_source.fd = sv->queue.efd;
-	sv->queue_source.fn = queue_event;
-	if (!rc)
-		rc = loop_add(&sv->loop, &sv->queue_source, EPOLLIN);
-	if (!rc)
-		rc = read_boot_id(sv->boot_id);
-	if (!rc)
-		rc = cluster_agent(sv, why, sizeof(why));
-	if (rc < 0)
-		served_set_state(sv, SERVED_REFUSED, *why ? why :
-				 strerror(-rc));
-	return rc;
-}
-
-/* A namespace whose store is another node's: no engine, no kernel. */
-static void agent_main(struct served *sv)
-{
-	int rc = agent_open(sv);
-
-	if (!rc && sv->held_back)
-		served_set_state(sv, SERVED_WAITING, "until all namespaces "
-				 "are taken over");
-	else if (!rc)
-		agent_begin(sv);
-	while (!rc && !sv->stopping) {
-		rc = loop_turn(&sv->loop, -1);
-		rc = rc > 0 ? 0 : rc;
-	}
-	if (served_get_state(sv, NULL, 0) != SERVED_REFUSED)
-		served_set_state(sv, SERVED_STOPPING, "");
-	served_wait_users(sv);
-	cluster_stop(sv);
-	pthread_mutex_lock(&sv->lock);
-	sv->claimed = false;
-	pthread_mutex_unlock(&sv->lock);
-	if (served_get_state(sv, NULL, 0) != SERVED_REFUSED)
-		served_set_state(sv, SERVED_REFUSED, "stopped");
-	work_close(&sv->queue);
-	work_run(&sv->queue);
-	loop_destroy(&sv->loop);
-}
-
 static void *served_main(void *arg)
 {
 	struct served *sv = arg;
@@ -528,6 +475,7 @@ void served_free(struct served *sv)
 	work_queue_destroy(&sv->queue);
 	arena_free(sv->arena);
 	data_free(sv);
+	agent_free(sv);
 	free(sv->recent);
 	free(sv);
 }
@@ -640,7 +588,7 @@ static void job_run(struct work *w)
 	struct job *j = container_of(w, struct job, w);
 	struct served *sv = j->sv;
 
-	j->rc = sv->ns ? j->fn(sv, j) : -ESHUTDOWN;
+	j->rc = sv->ns || sv->agent ? j->fn(sv, j) : -ESHUTDOWN;
 	if (sv->ns)
 		served_txn(sv);
 	pthread_mutex_lock(&sv->lock);

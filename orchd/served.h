@@ -165,6 +165,7 @@ struct served {
 	struct mover *mover;		/* mover.h */
 	struct exporter exporter;
 	bool agent;			/* does not change */
+	struct agent *agency;		/* an agent's; agent.h */
 	char boot_id[64];
 	struct cluster *cluster;	/* changes under lock; cluster.h */
 	struct data *data;		/* of a cluster's; data.h */
@@ -301,6 +302,27 @@ bool sweep_deletions_has(const struct sweep_deletions *d, uint32_t volume,
 void sweep_deletions_free(struct sweep_deletions *d);
 
 /* attach.c */
+
+/* What a kernel holds; zero at first. */
+#define HELD_SESSIONS_MAX	64
+struct held {
+	uint64_t sessions[HELD_SESSIONS_MAX];
+	size_t nr_sessions;
+	struct ns_handle *handles;	/* to be freed */
+	size_t nr, max;
+};
+int held_push(struct held *held, const struct ns_handle *h);
+/** attach_held() - ask the kernel, which was told hello */
+int attach_held(struct served *sv, struct held *held);
+struct nl_attached;
+/**
+ * attach_hello() - be the namespace's daemon
+ * @remedy: set to what helps, or NULL where it may work later
+ */
+int attach_hello(struct served *sv, uint64_t incarnation,
+		 struct nl_attached *a, const char **remedy);
+void attach_why(struct served *sv, int rc, const char *remedy,
+		char text[VOLUME_WHY]);
 void attach_try(struct served *sv);
 void attach_lost(struct served *sv);
 void attach_resync(struct served *sv);
