@@ -90,6 +90,7 @@ Orchfs__Control__ClusterInfo *ctl_cluster_info(struct ctl_call *c,
 	if (i) {
 		orchfs__control__cluster_info__init(i);
 		info_fill(c, sv->cluster, i);
+		i->data = ctl_data_info(c, sv);
 	}
 	served_release(sv);
 	return i;
@@ -183,6 +184,8 @@ static int ask(struct ctl_call *c, const char *ns, peer_frame *f,
 	rc = cluster_ask(sv->cluster, c->a, f, out, c->message,
 			 sizeof(c->message));
 	c->resp.ns = ctl_strdup(c, sv->name);
+	if (!rc && c->req->op_case == ORCHFS__CONTROL__REQUEST__OP_NODE_SHOW)
+		c->resp.cluster = ctl_cluster_info(c, sv);
 	served_release(sv);
 	return rc;
 }

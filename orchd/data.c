@@ -27,7 +27,9 @@ int data_start(struct served *sv)
 	/* the kernel may still end what an earlier daemon asked for */
 	if (getrandom(&d->next_id, sizeof(d->next_id), 0) < 0)
 		d->next_id = peer_now() << 20;
+	pthread_mutex_lock(&sv->lock);
 	sv->data = d;
+	pthread_mutex_unlock(&sv->lock);
 	return 0;
 }
 

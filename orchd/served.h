@@ -168,7 +168,7 @@ struct served {
 	struct agent *agency;		/* an agent's; agent.h */
 	char boot_id[64];
 	struct cluster *cluster;	/* changes under lock; cluster.h */
-	struct data *data;		/* of a cluster's; data.h */
+	struct data *data;		/* set under lock; data.h */
 	uint64_t start_txn;		/* last of the store when it was opened */
 	uint64_t damaged;		/* backing files missing */
 

@@ -14,10 +14,51 @@
 #include "conn.h"
 
 typedef Orchfs__Control__NodeInfo node_info;
+typedef Orchfs__Control__DataInfo data_info;
 
 static struct json_object *json_text(const char *s)
 {
 	return json_bytes(s, strlen(s));
+}
+
+static struct json_object *data_json(const data_info *d)
+{
+	struct json_object *o = json_object_new_object(), *a, *e;
+	size_t i;
+
+	json_object_object_add(o, "volumes", json_uint(d->volumes));
+	a = json_object_new_array();
+	for (i = 0; i < d->n_served; i++) {
+		const Orchfs__Control__DataConn *m = d->served[i];
+
+		e = json_object_new_object();
+		json_object_object_add(e, "node", json_uint(m->node));
+		json_object_object_add(e, "connection",
+				       json_uint(m->connection));
+		json_object_object_add(e, "requests", json_uint(m->requests));
+		json_object_object_add(e, "refused", json_uint(m->refused));
+		json_object_object_add(e, "bytes_read",
+				       json_uint(m->bytes_read));
+		json_object_object_add(e, "bytes_written",
+				       json_uint(m->bytes_written));
+		json_object_object_add(e, "in_flight",
+				       json_uint(m->in_flight));
+		json_object_object_add(e, "handles", json_uint(m->handles));
+		json_object_array_add(a, e);
+	}
+	json_object_object_add(o, "served", a);
+	a = json_object_new_array();
+	for (i = 0; i < d->n_used; i++) {
+		e = json_object_new_object();
+		json_object_object_add(e, "node", json_uint(d->used[i]->node));
+		json_object_object_add(e, "connections",
+				       json_uint(d->used[i]->connections));
+		json_object_object_add(e, "problem",
+				       json_text(d->used[i]->problem));
+		json_object_array_add(a, e);
+	}
+	json_object_object_add(o, "used", a);
+	return o;
 }
 
 struct json_object *cluster_json(const cluster_info *c)
@@ -46,6 +87,8 @@ struct json_object *cluster_json(const cluster_info *c)
 		json_object_object_add(o, "nodes_connected",
 				       json_uint(c->nodes_connected));
 	}
+	if (c->data)
+		json_object_object_add(o, "data", data_json(c->data));
 	return o;
 }
 
@@ -62,6 +105,44 @@ static const char *time_text(int64_t s)
 	    !strftime(buf, sizeof(bufs[0]), "%Y-%m-%d %H:%M:%S", &tm))
 		return "-";
 	return buf;
+}
+
+static void data_print(const data_info *d)
+{
+	size_t i;
+
+	if (d->volumes || d->n_served)
+		printf("data        %" PRIu32 " volumes served to other nodes, %zu connections\n",
+		       d->volumes, d->n_served);
+	for (i = 0; i < d->n_used; i++)
+		printf("data        %" PRIu32 " connections to node %" PRIu32
+		       "%s%s\n", d->used[i]->connections, d->used[i]->node,
+		       *d->used[i]->problem ? ": " : "", d->used[i]->problem);
+}
+
+/* Between this node and that one. */
+static void data_print_node(const data_info *d, uint32_t node)
+{
+	size_t i;
+
+	for (i = 0; i < d->n_used; i++)
+		if (d->used[i]->node == node)
+			printf("data        %" PRIu32 " connections from here to it%s%s\n",
+			       d->used[i]->connections,
+			       *d->used[i]->problem ? ": " : "",
+			       d->used[i]->problem);
+	for (i = 0; i < d->n_served; i++) {
+		const Orchfs__Control__DataConn *m = d->served[i];
+
+		if (m->node == node)
+			printf("data        connection %" PRIu64 " from it: %"
+			       PRIu64 " requests, %" PRIu64 " refused, %"
+			       PRIu32 " under way; %" PRIu64 " bytes read, %"
+			       PRIu64 " written; %" PRIu32 " handles\n",
+			       m->connection, m->requests, m->refused,
+			       m->in_flight, m->bytes_read, m->bytes_written,
+			       m->handles);
+	}
 }
 
 void cluster_print(const cluster_info *c)
@@ -81,6 +162,8 @@ void cluster_print(const cluster_info *c)
 	}
 	if (*c->problem)
 		printf("problem     %s\n", c->problem);
+	if (c->data)
+		data_print(c->data);
 }
 
 /* A namespace that the daemon has already needs no store. */
@@ -419,6 +502,9 @@ int cmd_node_show(const struct command *cmd, int argc, char **argv)
 			print_json(node_json(resp->nodes->node[i]));
 		else
 			node_print(resp->nodes->node[i]);
+		if (!opts.json && resp->cluster && resp->cluster->data)
+			data_print_node(resp->cluster->data,
+					resp->nodes->node[i]->number);
 	}
 	conn_free(resp);
 	return RC_OK;
