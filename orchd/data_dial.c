@@ -243,21 +243,36 @@ static const struct peer_ops dial_ops = {
 
 /* --- what the namespace thread tells --- */
 
-static void note_want(struct data_dial *dd, const struct dial_note *n)
+static struct dial_peer *peer_get(struct data_dial *dd, uint32_t node)
 {
-	struct dial_peer *p = peer_find_node(dd, n->node);
+	struct dial_peer *p = peer_find_node(dd, node);
 
 	if (!p) {
 		p = calloc(1, sizeof(*p));
 		if (!p)
-			return;		/* it is told again */
-		p->node = n->node;
+			return NULL;
+		p->node = node;
 		pthread_mutex_lock(&dd->lock);
 		p->next = dd->peers;
 		dd->peers = p;
 		pthread_mutex_unlock(&dd->lock);
 	}
 	p->wanted_at = peer_now();
+	return p;
+}
+
+/* The kernel has none: the end of those that it had went unheard. */
+static void note_want(struct data_dial *dd, const struct dial_note *n)
+{
+	struct dial_peer *p = peer_get(dd, n->node);
+
+	if (!p)
+		return;		/* it is told again */
+	pthread_mutex_lock(&dd->lock);
+	for (int i = 0; i < CONNS; i++)
+		if (p->wanted_at >= p->conn[i].since + STEADY_MS)
+			p->conn[i].used = false;
+	pthread_mutex_unlock(&dd->lock);
 }
 
 static void note_added(struct data_dial *dd, const struct dial_note *n)
@@ -292,11 +307,9 @@ static void note_added(struct data_dial *dd, const struct dial_note *n)
 /* Also one of an earlier daemon, of whose kernel this is. */
 static void note_gone(struct data_dial *dd, const struct dial_note *n)
 {
-	struct dial_peer *p;
+	struct dial_peer *p = peer_get(dd, n->node);
 	bool steady = true;
 
-	note_want(dd, n);
-	p = peer_find_node(dd, n->node);
 	if (!p)
 		return;
 	pthread_mutex_lock(&dd->lock);
@@ -488,14 +501,17 @@ void data_dial_stop(struct served *sv)
 
 /* --- the namespace thread --- */
 
+static bool begun(struct served *sv)
+{
+	return sv->data->dial ||
+	       (sv->cluster && !sv->stopping && !dial_start(sv));
+}
+
 /* The kernel tells it again each second, so what fails here is tried then. */
 void data_want(struct served *sv, uint32_t node)
 {
-	if (!sv->cluster || sv->stopping || !node)
-		return;
-	if (!sv->data->dial && dial_start(sv) < 0)
-		return;
-	note(sv, node, 0, 0, note_want);
+	if (begun(sv))
+		note(sv, node, 0, 0, note_want);
 }
 
 void data_add_done(struct served *sv, uint32_t node, uint64_t connection,
@@ -511,8 +527,8 @@ void data_peer_gone(struct served *sv, const struct nl_serve *s)
 	log_msg(s->reason >= ORCHFS_REASON_MEMORY ? LOG_WARNING : LOG_INFO,
 		sv->name, "connection %llu for data to node %u ended: %s",
 		(unsigned long long)s->connection, s->peer, why ? why : "?");
-	data_want(sv, s->peer);
-	note(sv, s->peer, s->connection, 0, note_gone);
+	if (begun(sv))
+		note(sv, s->peer, s->connection, 0, note_gone);
 }
 
 size_t data_dial_info(struct served *sv, struct data_peer_info *out,

@@ -2,7 +2,8 @@
 /*
  * The way of bytes: tokens as the kernel reads them; who gets a connection for
  * data, and that its socket is handed over with every byte that is the
- * kernels'. Both ends run in one loop.
+ * kernels'. Both ends run in one loop. Then orchd-data, against a kernel that
+ * writes down what it is given (channel_send() is the test's).
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,12 +20,15 @@
 
 #include <cmocka.h>
 
+#include <netlink/genl/genl.h>
+#include <netlink/msg.h>
 #include <openssl/err.h>
 #include <openssl/hmac.h>
 
-#include "cluster_pki.h"
+#include "cluster.h"
 #include "data.h"
 #include "log.h"
+#include "nl.h"
 #include "pdu.h"	/* the module's own */
 #include "peer_conn.h"
 
@@ -535,6 +539,250 @@ static void test_bytes_in_parts(void **state)
 	raw_free(&r);
 }
 
+/* --- a node whose kernel wants data --- */
+
+#define FAMILY	0x25
+#define GIVEN	16
+
+static struct served sv;
+static struct cluster cl;
+static atomic_uint_fast64_t ahead;	/* ms */
+
+static uint64_t test_clock(void)
+{
+	return now_ms() + atomic_load(&ahead);
+}
+
+/* What its kernel was given. */
+static struct {
+	unsigned int nr;
+	uint32_t peer[GIVEN], seq[GIVEN];
+	int fd[GIVEN];
+} k;
+
+int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq);
+int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq)
+{
+	struct nlmsghdr *nlh = nlmsg_hdr(m);
+
+	(void)ch;
+	assert_int_equal(nl_cmd(nlh), ORCHFS_CMD_PEER_ADD);
+	assert_true(k.nr < GIVEN);
+	k.peer[k.nr] = nla_get_u32(nlmsg_find_attr(nlh, GENL_HDRLEN,
+						   ORCHFS_A_MSG_PEER));
+	k.fd[k.nr] = dup((int)nla_get_u32(nlmsg_find_attr(nlh, GENL_HDRLEN,
+							  ORCHFS_A_MSG_FD)));
+	assert_true(k.fd[k.nr] >= 0);
+	k.nr++;
+	*seq = k.seq[k.nr - 1] = k.nr;
+	nlmsg_free(m);
+	return 0;
+}
+
+/* The server's kernel has no use for them here. */
+static void drop_data(struct peer_set *s, struct peer_conn *c, int fd)
+{
+	struct end *e = s->ctx;
+
+	e->given++;
+	e->node = c->node;
+	close(fd);
+}
+
+static struct peer_ops server_ops;
+
+static int dial_setup(void **state)
+{
+	struct pki_issue i = { .uuid = uuid, .node = 2, .name = "n" };
+	struct ns_serial serial;
+
+	setup(state);
+	server_ops = end_ops;
+	server_ops.data = drop_data;
+	w.server.set.ops = &server_ops;
+	memset(&k, 0, sizeof(k));
+	memset(&sv, 0, sizeof(sv));
+	memset(&cl, 0, sizeof(cl));
+	pthread_mutex_init(&sv.lock, NULL);
+	pthread_mutex_init(&cl.lock, NULL);
+	assert_int_equal(work_queue_init(&sv.queue), 0);
+	sv.ch.family = FAMILY;
+	sv.agent = sv.attached = true;
+	sv.cluster = &cl;
+	strcpy(cl.ns, "t");
+	memcpy(cl.uuid, uuid, 16);
+	cl.node = 2;
+	cl.authority = 1;
+	address_text(&w.address, cl.address[0]);
+	cl.nr_addresses = 1;
+	cl.key = w.key;
+	cl.ca = w.ca;
+	i.ca = w.ca;
+	i.ca_key = w.ca_key;
+	i.key = w.key;
+	i.now = pki_time();
+	i.seconds = PKI_YEAR;
+	cl.cert = pki_issue(&i, &serial);
+	peer_clock = test_clock;
+	assert_int_equal(data_start(&sv), 0);
+	return data_attached(&sv);
+}
+
+static int dial_teardown(void **state)
+{
+	data_dial_stop(&sv);
+	work_close(&sv.queue);
+	work_run(&sv.queue);
+	data_free(&sv);
+	work_queue_destroy(&sv.queue);
+	X509_free(cl.cert);
+	for (unsigned int i = 0; i < k.nr; i++)
+		close(k.fd[i]);
+	return teardown(state);
+}
+
+static void turn(void)
+{
+	loop_turn(&w.loop, 10);
+	work_run(&sv.queue);
+}
+
+static void until_given(unsigned int nr)
+{
+	while (k.nr < nr)
+		turn();
+}
+
+static struct nl_msg *event(uint8_t cmd, uint32_t seq, uint32_t peer,
+			    uint64_t connection)
+{
+	struct nl_msg *m = nlmsg_alloc_size(4096);
+
+	assert_non_null(genlmsg_put(m, 0, seq, FAMILY, 0, 0, cmd, 1));
+	nla_put_u32(m, ORCHFS_A_MSG_PEER, peer);
+	if (connection)
+		nla_put_u64(m, ORCHFS_A_MSG_CONNECTION, connection);
+	return m;
+}
+
+static void tell(struct nl_msg *m)
+{
+	assert_true(data_event(&sv, nlmsg_hdr(m)));
+	nlmsg_free(m);
+}
+
+static void want(uint32_t peer)
+{
+	tell(event(ORCHFS_CMD_PEER_WANT, 0, peer, 0));
+}
+
+/* The kernel takes the @i-th. */
+static void take(unsigned int i, uint64_t connection)
+{
+	tell(event(ORCHFS_CMD_PEER_ADD, k.seq[i], k.peer[i], connection));
+}
+
+static void until_up(unsigned int up)
+{
+	struct data_peer_info p = { .up = UINT32_MAX };
+
+	while (data_dial_info(&sv, &p, 1) != 1 || p.up != up)
+		turn();
+	assert_int_equal(p.node, 1);
+	assert_string_equal(p.why, "");
+}
+
+static void until_why(const char *why)
+{
+	struct data_peer_info p;
+
+	do {
+		turn();
+	} while (data_dial_info(&sv, &p, 1) != 1 || !strstr(p.why, why));
+	assert_int_equal(p.up, 0);
+}
+
+/* Two, which are real; wanted again they are enough; one that ends is replaced. */
+static void test_dial(void **state)
+{
+	(void)state;
+	want(1);
+	until_given(2);
+	assert_int_equal(k.peer[0], 1);
+	assert_int_equal(k.peer[1], 1);
+	take(0, 11);
+	want(1);
+	take(1, 12);
+	until_up(2);
+	want(1);
+	until(&w.server.given, 2);
+	settle();
+	assert_int_equal(w.server.given, 2);
+	assert_int_equal(w.server.node, 2);
+	tell(event(ORCHFS_CMD_PEER_GONE, 0, 1, 11));
+	until_given(3);
+	take(2, 13);
+	until_up(2);
+	/* of an earlier daemon: nobody waits for it, and it is known now */
+	tell(event(ORCHFS_CMD_PEER_GONE, 0, 1, 7));
+	until_up(2);
+	assert_int_equal(k.nr, 3);
+	/* wanted while there should be some: their ends were not heard */
+	atomic_fetch_add(&ahead, 60000);
+	want(1);
+	until_given(5);
+	take(3, 14);
+	take(4, 15);
+	until_up(2);
+}
+
+static void test_dial_refused(void **state)
+{
+	(void)state;
+	w.server.admit = -EKEYREVOKED;
+	want(1);
+	until_why("told to refuse");
+	assert_int_equal(k.nr, 0);
+	w.server.admit = 0;
+	until_given(2);
+	take(0, 11);
+	take(1, 12);
+	until_up(2);
+}
+
+static void test_dial_kernel_refuses(void **state)
+{
+	struct nl_msg *m = nlmsg_alloc_size(4096);
+	struct nlmsgerr e = { .error = -EMFILE };
+
+	(void)state;
+	want(1);
+	until_given(1);
+	memcpy(nlmsg_data(nlmsg_put(m, 0, k.seq[0], NLMSG_ERROR, sizeof(e),
+				    NLM_F_CAPPED)), &e, sizeof(e));
+	tell(m);
+	until_why("kernel does not take it: Too many open files");
+	until_given(3);
+	/* nobody answers any more what was asked on a channel that is lost */
+	data_lost(&sv);
+	until_given(5);
+}
+
+static void test_dial_nowhere(void **state)
+{
+	struct data_peer_info p;
+
+	(void)state;
+	want(3);
+	do {
+		turn();
+	} while (data_dial_info(&sv, &p, 1) != 1 || !*p.why);
+	assert_int_equal(p.node, 3);
+	assert_non_null(strstr(p.why, "serves no data"));
+	assert_int_equal(w.server.given, 0);
+}
+
+#define dialler(f) cmocka_unit_test_setup_teardown(f, dial_setup, dial_teardown)
 #define world(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -555,9 +803,13 @@ int main(void)
 		world(test_silent),
 		world(test_bytes_behind),
 		world(test_bytes_in_parts),
+		dialler(test_dial),
+		dialler(test_dial_refused),
+		dialler(test_dial_kernel_refuses),
+		dialler(test_dial_nowhere),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
-	log_init(LOG_CRIT);
+	log_init(LOG_EMERG);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
