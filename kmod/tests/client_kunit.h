@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Connections and requests, as tests of the client make them. */
+#ifndef _ORCHFS_CLIENT_KUNIT_H
+#define _ORCHFS_CLIENT_KUNIT_H
+
+#include <kunit/test.h>
+#include <linux/completion.h>
+
+#include "client_impl.h"
+
+#define CK_NODE		7		/* the peer */
+#define CK_SELF		2		/* whom tokens are for */
+#define CK_WAIT		(20 * HZ)
+
+extern const u8 ck_uuid[16];
+extern const struct orchfs_remote_id ck_id;
+
+/* What a test has */
+struct ck {
+	struct orchfs_channel *ch;
+	struct orchfs_peer *peer;
+	struct orchfs_remote *r;
+	atomic_t wants;
+	u32 gone;			/* reason of the last peer-gone */
+	struct completion told;		/* of a peer-gone */
+};
+
+/* A request, and memory for its data */
+struct ck_ask {
+	struct orchfs_rio rio;
+	struct completion done;
+	struct kvec kv;
+	u8 *buf;
+};
+
+int ck_init(struct kunit *test);
+void ck_exit(struct kunit *test);
+void ck_token_of(struct orchfs_token *t, const struct orchfs_remote_id *id,
+		 u32 rights, u64 epoch);
+void ck_token(struct kunit *test, struct orchfs_remote *r, u32 rights,
+	      u64 epoch);
+void ck_pair(struct kunit *test, struct socket **client,
+	     struct socket **server);
+struct socket *ck_connect(struct kunit *test);
+struct ck_ask *ck_ask(struct kunit *test, u8 opcode, u64 offset, u32 count);
+void ck_submit(struct orchfs_remote *r, struct ck_ask *ask);
+int ck_end(struct kunit *test, struct ck_ask *ask);
+int ck_do(struct kunit *test, struct orchfs_remote *r, struct ck_ask *ask);
+void ck_end_conns(struct ck *ck);
+
+#endif

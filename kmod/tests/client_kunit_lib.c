@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Connections over the loopback device, and a daemon that counts events.
+ */
+#include <linux/file.h>
+#include <linux/inetdevice.h>
+#include <linux/netdevice.h>
+#include <linux/net.h>
+#include <linux/rtnetlink.h>
+#include <linux/tcp.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+#include "client_kunit.h"
+
+#define PORT	4712
+
+const u8 ck_uuid[16] = "client-kunit...";
+const struct orchfs_remote_id ck_id = {
+	.volume = 3, .ino = 0x1201, .version = 1, .instance = 9,
+};
+
+static struct ck *ck_now;
+
+static int ck_send(struct orchfs_channel *ch, struct sk_buff *skb, u32 portid)
+{
+	struct genlmsghdr *genl = nlmsg_data(nlmsg_hdr(skb));
+	const struct nlattr *reason;
+
+	if (genl->cmd == ORCHFS_CMD_PEER_WANT) {
+		atomic_inc(&ck_now->wants);
+	} else if (genl->cmd == ORCHFS_CMD_PEER_GONE) {
+		reason = nlmsg_find_attr(nlmsg_hdr(skb), GENL_HDRLEN,
+					 ORCHFS_A_MSG_REASON);
+		ck_now->gone = reason ? nla_get_u32(reason) : 0;
+		complete(&ck_now->told);
+	}
+	kfree_skb(skb);
+	return 0;
+}
+
+static void ck_loopback(struct kunit *test)
+{
+	struct net_device *lo = init_net.loopback_dev;
+	int ret;
+
+	rtnl_lock();
+	ret = dev_change_flags(lo, lo->flags | IFF_UP, NULL);
+	rtnl_unlock();
+	KUNIT_ASSERT_EQ(test, ret, 0);
+}
+
+int ck_init(struct kunit *test)
+{
+	struct orchfs_net *on = orchfs_net_of(&init_net);
+	struct ck *ck = kunit_kzalloc(test, sizeof(*ck), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, ck);
+	ck_loopback(test);
+	init_completion(&ck->told);
+	ck->ch = orchfs_channel_new(&init_net, ck_uuid, "client-kunit");
+	KUNIT_ASSERT_NOT_NULL(test, ck->ch);
+	ck->ch->send = ck_send;
+	ck->ch->state = ORCHFS_READY;
+	ck->ch->portid = PORT;
+	/* Only tells that one is bound; nothing looks into it. */
+	ck->ch->sb = (struct super_block *)ck;
+	orchfs_channel_get(ck->ch);
+	ck_now = ck;
+	mutex_lock(&on->lock);
+	list_add_tail_rcu(&ck->ch->link, &on->channels);
+	mutex_unlock(&on->lock);
+	ck->peer = orchfs_peer_get(&init_net, ck_uuid, CK_NODE);
+	KUNIT_ASSERT_NOT_NULL(test, ck->peer);
+	ck->r = orchfs_remote_new(ck->peer, &ck_id);
+	KUNIT_ASSERT_NOT_NULL(test, ck->r);
+	test->priv = ck;
+	return 0;
+}
+
+/* All connections to the peer, and wait for that. */
+void ck_end_conns(struct ck *ck)
+{
+	struct orchfs_client_conn *conn;
+
+	spin_lock(&ck->peer->lock);
+	list_for_each_entry(conn, &ck->peer->conns, link)
+		orchfs_client_end(conn, ORCHFS_REASON_ENDED);
+	spin_unlock(&ck->peer->lock);
+	flush_workqueue(orchfs_client_wq);
+}
+
+void ck_exit(struct kunit *test)
+{
+	struct orchfs_net *on = orchfs_net_of(&init_net);
+	struct ck *ck = test->priv;
+
+	if (!ck)
+		return;
+	ck_end_conns(ck);
+	KUNIT_EXPECT_TRUE(test, list_empty(&ck->peer->waiting));
+	KUNIT_EXPECT_TRUE(test, list_empty(&ck->peer->later));
+	KUNIT_EXPECT_TRUE(test, list_empty(&ck->r->binds));
+	KUNIT_EXPECT_EQ(test, refcount_read(&ck->r->refs), 1);
+	orchfs_remote_put(ck->r);
+	orchfs_peer_put(ck->peer);
+	orchfs_client_net_exit(on);
+	KUNIT_EXPECT_TRUE(test, list_empty(&on->peers));
+	orchfs_channel_detach(ck->ch, PORT);
+	orchfs_channel_put(ck->ch);
+	flush_workqueue(orchfs_channel_wq);
+}
+
+void ck_token_of(struct orchfs_token *t, const struct orchfs_remote_id *id,
+		 u32 rights, u64 epoch)
+{
+	*t = (struct orchfs_token){
+		.volume = id->volume, .key_id = 1, .ino = id->ino,
+		.version = id->version, .instance = id->instance,
+		.node = CK_SELF, .rights = rights, .epoch = epoch,
+		.expiry_ms = 1ULL << 60,
+	};
+	memcpy(t->ns_uuid, ck_uuid, sizeof(t->ns_uuid));
+}
+
+/* Nobody signs it. */
+void ck_token(struct kunit *test, struct orchfs_remote *r, u32 rights,
+	      u64 epoch)
+{
+	u8 buf[ORCHFS_TOKEN_LEN];
+	struct orchfs_token t;
+
+	ck_token_of(&t, &r->id, rights, epoch);
+	orchfs_token_encode(&t, buf);
+	KUNIT_ASSERT_EQ(test, orchfs_remote_token(r, buf), 0);
+}
+
+/* Both ends have files, as what descriptors refer to. */
+void ck_pair(struct kunit *test, struct socket **client,
+	     struct socket **server)
+{
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct socket *listener;
+
+	KUNIT_ASSERT_EQ(test, sock_create_kern(&init_net, AF_INET, SOCK_STREAM,
+					       IPPROTO_TCP, &listener), 0);
+	KUNIT_ASSERT_EQ(test, sock_create_kern(&init_net, AF_INET, SOCK_STREAM,
+					       IPPROTO_TCP, client), 0);
+	KUNIT_ASSERT_EQ(test, kernel_bind(listener, (struct sockaddr *)&addr,
+					  sizeof(addr)), 0);
+	KUNIT_ASSERT_EQ(test, kernel_listen(listener, 1), 0);
+	KUNIT_ASSERT_GT(test, kernel_getsockname(listener,
+						 (struct sockaddr *)&addr), 0);
+	KUNIT_ASSERT_EQ(test, kernel_connect(*client, (struct sockaddr *)&addr,
+					     sizeof(addr), 0), 0);
+	KUNIT_ASSERT_EQ(test, kernel_accept(listener, server, 0), 0);
+	sock_release(listener);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(sock_alloc_file(*client, O_RDWR,
+							NULL)));
+	KUNIT_ASSERT_FALSE(test, IS_ERR(sock_alloc_file(*server, O_RDWR,
+							NULL)));
+	tcp_sock_set_nodelay((*client)->sk);
+	tcp_sock_set_nodelay((*server)->sk);
+	(*server)->sk->sk_rcvtimeo = CK_WAIT;
+	(*server)->sk->sk_sndtimeo = CK_WAIT;
+}
+
+/* A connection of the client's; returns the server's end. */
+struct socket *ck_connect(struct kunit *test)
+{
+	struct socket *client, *server;
+	struct ck *ck = test->priv;
+	u64 id;
+
+	ck_pair(test, &client, &server);
+	KUNIT_ASSERT_EQ(test, orchfs_client_start(ck->peer, client, &id), 0);
+	return server;
+}
+
+static void ck_done(struct orchfs_rio *rio)
+{
+	complete(&container_of(rio, struct ck_ask, rio)->done);
+}
+
+struct ck_ask *ck_ask(struct kunit *test, u8 opcode, u64 offset, u32 count)
+{
+	bool data = opcode == ORCHFS_OP_READ || opcode == ORCHFS_OP_WRITE;
+	struct ck_ask *ask = kunit_kzalloc(test, sizeof(*ask), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, ask);
+	init_completion(&ask->done);
+	ask->rio.opcode = opcode;
+	ask->rio.offset = offset;
+	ask->rio.count = count;
+	ask->rio.deadline = jiffies + CK_WAIT;
+	ask->rio.done = ck_done;
+	if (!data)
+		return ask;
+	ask->buf = kunit_kzalloc(test, count, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ask->buf);
+	ask->kv.iov_base = ask->buf;
+	ask->kv.iov_len = count;
+	iov_iter_kvec(&ask->rio.iter, opcode == ORCHFS_OP_READ ? ITER_DEST :
+		      ITER_SOURCE, &ask->kv, 1, count);
+	return ask;
+}
+
+void ck_submit(struct orchfs_remote *r, struct ck_ask *ask)
+{
+	orchfs_rio_submit(r, &ask->rio);
+}
+
+int ck_end(struct kunit *test, struct ck_ask *ask)
+{
+	KUNIT_ASSERT_NE_MSG(test, wait_for_completion_timeout(&ask->done,
+							      2 * CK_WAIT), 0,
+			    "the end of a request wasn't told");
+	return ask->rio.err;
+}
+
+int ck_do(struct kunit *test, struct orchfs_remote *r, struct ck_ask *ask)
+{
+	ck_submit(r, ask);
+	return ck_end(test, ask);
+}
