@@ -13,6 +13,7 @@
 
 #include "agent.h"
 #include "data.h"
+#include "exec.h"
 #include "log.h"
 #include "mover.h"
 #include "nl.h"
@@ -40,8 +41,7 @@ void attach_lost(struct served *sv)
 	sv->attached = false;
 	channel_close(&sv->ch);
 	data_lost(sv);
-	nl_ops_drop_waiters(sv);
-	flush_drop(sv);
+	nl_ops_lost(sv);
 	atomic_store(&sv->mounts, 0);
 	sv->told_durable = 0;
 	sv->need_resync = false;
@@ -163,6 +163,7 @@ static int reconcile(struct served *sv, bool live)
 		if (rc < 0)
 			log_err(sv->name, "reconciling with the kernel's open "
 				"files: %s", strerror(-rc));
+		sv->own_mount = held.nr_sessions ? held.sessions[0] : 0;
 	}
 	free(held.handles);
 	served_txn(sv);
@@ -257,7 +258,9 @@ static int attach_serve(struct served *sv)
 	const char *remedy;
 	int rc;
 
-	rc = attach_hello(sv, ns_incarnation(sv->ns), &a, &remedy);
+	/* another one where the kernel missed what other nodes changed */
+	rc = attach_hello(sv, ns_incarnation(sv->ns) + (sv->missed << 32), &a,
+			  &remedy);
 	if (rc && remedy) {
 		attach_why(sv, rc, remedy, text);
 		served_set_state(sv, SERVED_REFUSED, text);
@@ -283,6 +286,8 @@ static int attach_serve(struct served *sv)
 	 */
 	rc = channel_send(ch, nl_encode_durable(ch->family, ORCHFS_CMD_READY,
 						sv->told_durable, 0), NULL);
+	if (!rc)
+		rc = sessions_attached(sv);
 	if (!rc)
 		channel_deferred(ch, nl_ops_event, sv);
 	return rc;

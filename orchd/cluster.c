@@ -16,6 +16,7 @@
 #include "config.h"
 #include "ctl.h"
 #include "data.h"
+#include "exec.h"
 #include "log.h"
 #include "peer.h"
 #include "peer_conn.h"
@@ -242,6 +243,9 @@ void cluster_start(struct served *sv)
 			return;
 		}
 		rc = from_store(cl, sv->ns, why, sizeof(why));
+		if (!rc)
+			rc = sessions_start(sv);
+		cl->handler = &sessions_handler;
 		if (rc < 0)
 			cluster_set_problem(cl, *why ? why : strerror(-rc));
 		else

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec.h"
 #include "fault.h"
 #include "log.h"
 #include "served.h"
@@ -78,9 +79,9 @@ static void batch_done(struct work *w)
 	if (!rc)
 		deleter_kick(sv);
 	if (sv->ns && sv->waiters)
-		nl_ops_durable(sv);
+		answer_run(sv);
 	if (sv->ns && nr)
-		nl_ops_unpark(sv);
+		exec_unpark(sv);
 }
 
 /* Also what an earlier run has unlinked. Those of one directory are together. */

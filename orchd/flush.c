@@ -9,32 +9,56 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "exec.h"
 #include "log.h"
+#include "peer.h"
 #include "served.h"
 
 struct flush_wait {
 	struct flush_wait *next;
-	uint64_t id;
+	struct asker who;
 };
 
 struct flush_round {
 	struct work w;
 	struct served *sv;
-	uint64_t epoch;
-	struct flush_wait *waits;
+	struct flush_wait *waits;	/* the namespace thread's */
+	bool untold;			/* some have gone */
 	int rc;
 	size_t nr;
 	struct volume *volume[];
 };
 
+/* Those that aren't answered: who asked is told by the end of its link. */
 static void waits_free(struct flush_wait *w)
 {
 	struct flush_wait *next;
 
 	for (; w; w = next) {
 		next = w->next;
+		if (w->who.peer)
+			peer_fail(w->who.peer, -ENOTCONN, "the link is down");
 		free(w);
 	}
+}
+
+/* Return: are there any? */
+static bool waits_drop(struct flush_wait **pp, uint32_t origin, uint64_t link)
+{
+	struct flush_wait *w;
+	bool any = false;
+
+	while ((w = *pp)) {
+		if (!asker_gone(&w->who, origin, link)) {
+			pp = &w->next;
+			continue;
+		}
+		any = true;
+		*pp = w->next;
+		w->next = NULL;
+		waits_free(w);
+	}
+	return any;
 }
 
 static void round_free(struct flush_round *r)
@@ -50,13 +74,17 @@ static void round_done(struct work *w)
 {
 	struct flush_round *r = container_of(w, struct flush_round, w);
 	struct served *sv = r->sv;
+	struct flush_wait *i;
 
 	sv->flusher.busy = false;
-	if (sv->attached && r->epoch == sv->flusher.epoch)
-		for (struct flush_wait *i = r->waits; i; i = i->next)
-			nl_ops_flushed(sv, i->id, r->rc);
-	else	/* the kernel has asked again, and nobody was told */
-		sv->flusher.lost |= r->rc != 0;
+	sv->flusher.round = NULL;
+	/* those who have asked again were told nothing */
+	sv->flusher.lost |= r->rc && (r->untold || !sv->ns);
+	while ((i = r->waits) && sv->ns) {
+		r->waits = i->next;
+		answer_flushed(sv, &i->who, r->rc);
+		free(i);
+	}
 	round_free(r);
 	flush_kick(sv);
 }
@@ -113,34 +141,36 @@ void flush_kick(struct served *sv)
 		return;		/* the timer tries again */
 	r->w.run = round_run;
 	r->sv = sv;
-	r->epoch = f->epoch;
 	r->rc = f->lost ? -EIO : 0;
 	f->lost = false;
 	r->nr = pick_volumes(sv, r->volume);
 	r->waits = f->waits;
 	f->waits = NULL;
+	f->round = r;
 	f->busy = true;
 	work_post(&f->worker.q, &r->w);
 }
 
-int flush_request(struct served *sv, uint64_t id)
+int flush_request(struct served *sv, const struct asker *who)
 {
 	struct flush_wait *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return -ENOMEM;
-	w->id = id;
+	w->who = *who;
 	w->next = sv->flusher.waits;
 	sv->flusher.waits = w;
 	flush_kick(sv);
 	return 0;
 }
 
-void flush_drop(struct served *sv)
+void flush_drop(struct served *sv, uint32_t origin, uint64_t link)
 {
-	sv->flusher.epoch++;
-	waits_free(sv->flusher.waits);
-	sv->flusher.waits = NULL;
+	struct flush_round *r = sv->flusher.round;
+
+	waits_drop(&sv->flusher.waits, origin, link);
+	if (r)
+		r->untold |= waits_drop(&r->waits, origin, link);
 }
 
 int flush_start(struct served *sv)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "data.h"
+#include "exec.h"
 #include "log.h"
 #include "served.h"
 
@@ -123,7 +124,7 @@ static void look_done(struct work *w)
 			became_readonly(sv, v);
 		else if (!l->readonly && health == VOLUME_READONLY)
 			became_writable(sv, v);
-		nl_ops_unpark(sv);
+		exec_unpark(sv);
 	}
 	volume_put(v);
 	free(l);

@@ -322,11 +322,21 @@ int lease_attach(struct lease *l, uint32_t node, bool same, uint64_t deadline)
 
 	if (!n)
 		return -ENOMEM;
-	if (!same || n->awaited)
+	if (!same)
 		node_drop(l, n);
-	n->up = true;
+	n->awaited = n->unsure = false;
 	n->deadline = deadline;
 	return 0;
+}
+
+void lease_up(struct lease *l, uint32_t node, uint64_t deadline)
+{
+	struct node *n = node_find(l, node);
+
+	if (!n)
+		return;
+	n->up = true;
+	n->deadline = deadline;
 }
 
 void lease_down(struct lease *l, uint32_t node)
@@ -409,6 +419,16 @@ void lease_forgot(struct lease *l, uint32_t node, uint64_t ino)
 		row_del(n, row);
 }
 
+void lease_unmounted(struct lease *l, uint32_t node)
+{
+	struct node *n = node_find(l, node);
+
+	if (!n)
+		return;
+	rows_clear(n);
+	n->unsure = false;
+}
+
 size_t lease_holders(const struct lease *l, uint64_t ino, uint32_t *nodes,
 		     size_t max)
 {
@@ -420,6 +440,18 @@ size_t lease_holders(const struct lease *l, uint64_t ino, uint32_t *nodes,
 			nodes[nr++] = n->number;
 	}
 	return nr;
+}
+
+void lease_tell(struct lease *l, uint32_t node, uint64_t ino,
+		const struct orchfs_attr *attr, uint64_t now)
+{
+	const struct op_stale what = {
+		.ino = ino, .has_attr = true, .attr = *attr,
+	};
+	struct node *n = node_find(l, node);
+
+	if (n)
+		stale_add(l, n, &what, now);
 }
 
 void lease_changed(struct lease *l, uint32_t origin, uint64_t ino,
@@ -553,7 +585,7 @@ int lease_info(const struct lease *l, uint32_t node, struct lease_info *out)
 	if (!n)
 		return -ENOENT;
 	*out = (struct lease_info){
-		.up = n->up, .deadline = n->deadline, .rows = n->nr,
+		.up = n->up, .awaited = n->awaited, .deadline = n->deadline, .rows = n->nr,
 		.stale = n->nr_stale,
 	};
 	return 0;

@@ -42,7 +42,7 @@ struct lease_ops {
 
 /* Of a node, for people. */
 struct lease_info {
-	bool up;
+	bool up, awaited;
 	uint64_t deadline;
 	size_t rows, stale;		/* stale: not acknowledged */
 };
@@ -59,13 +59,15 @@ bool lease_none(const struct lease *l);
  */
 int lease_await(struct lease *l, uint32_t node, uint64_t deadline);
 /**
- * lease_attach() - a node has told what it holds, and its kernel believes
- * nothing of before. What it hasn't acknowledged is sent again.
+ * lease_attach() - a node has told what it holds: from now on what changes is
+ * recorded, and told once it is up
+ * @same: it may be the kernel of the session that it has, or may have: what
+ * that hasn't acknowledged is sent again. Else it believes nothing of before
  * @deadline: of its session
- * @same: the kernel of the session that it has; else that ends first, without
- * ended()
  */
 int lease_attach(struct lease *l, uint32_t node, bool same, uint64_t deadline);
+/** lease_up() - it is told that it has attached */
+void lease_up(struct lease *l, uint32_t node, uint64_t deadline);
 /** lease_down() - its link is down; the session goes on to its deadline */
 void lease_down(struct lease *l, uint32_t node);
 /**
@@ -87,6 +89,8 @@ void lease_tick(struct lease *l, uint64_t now);
 void lease_told(struct lease *l, uint32_t node, uint64_t ino);
 /** lease_forgot() - its kernel no longer has an inode that lost its names */
 void lease_forgot(struct lease *l, uint32_t node, uint64_t ino);
+/** lease_unmounted() - its kernel has no inode at all */
+void lease_unmounted(struct lease *l, uint32_t node);
 /** lease_holders() - nodes that may have an inode in memory; their number */
 size_t lease_holders(const struct lease *l, uint64_t ino, uint32_t *nodes,
 		     size_t max);
@@ -97,6 +101,9 @@ size_t lease_holders(const struct lease *l, uint64_t ino, uint32_t *nodes,
  */
 void lease_changed(struct lease *l, uint32_t origin, uint64_t ino,
 		   const struct orchfs_attr *attr, uint64_t now);
+/** lease_tell() - the same, to one node, whatever it was told */
+void lease_tell(struct lease *l, uint32_t node, uint64_t ino,
+		const struct orchfs_attr *attr, uint64_t now);
 /** lease_flush() - send what is to be sent */
 void lease_flush(struct lease *l);
 /** lease_acked() - a node's kernel knows what message @seq tells */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "exec.h"
 #include "log.h"
 #include "mover.h"
 
@@ -60,7 +61,7 @@ void file_ended(struct mover_file *f)
 	f->next = j->sv->mover->dead;
 	j->sv->mover->dead = f;
 	served_txn(j->sv);
-	nl_ops_unpark(j->sv);
+	exec_unpark(j->sv);
 	mover_stepped(j->sv);
 	mover_kick(j->sv);
 }

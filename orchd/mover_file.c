@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec.h"
 #include "fault.h"
 #include "log.h"
 #include "mover.h"
@@ -230,7 +231,7 @@ static void swap_done(struct served *sv, struct swap *s)
 		switched(f, rc);
 	else
 		switched_back(f, rc);
-	nl_ops_unpark(sv);
+	exec_unpark(sv);
 	mover_kick(sv);
 }
 

@@ -52,6 +52,8 @@ struct ns_backing_ops {
 	 */
 	size_t (*holders)(void *ctx, uint64_t ino, uint32_t *nodes,
 			  size_t max);
+	/* A record was changed, and no reply tells of it. NULL: so be it. */
+	void (*untold)(void *ctx, uint64_t ino);
 };
 
 /* One held inode as the kernel lists it at attach. */

@@ -340,8 +340,11 @@ static void committed(struct txn *t, uint64_t ino_limit, uint64_t del_limit)
 	struct ns *ns = t->ns;
 
 	for (const struct tnode *n = t->nodes; n; n = n->next) {
-		if (n->untold && !n->removed)
+		if (n->untold && !n->removed) {
 			remember_untold(ns, n);
+			if (ns->ops->untold)
+				ns->ops->untold(ns->ctx, n->i.ino);
+		}
 		forget_holds(ns, n);
 	}
 

@@ -4,13 +4,14 @@
  * is durable before the record that names it. Order: numbers reserved, range
  * record durable, files made, directories synced, then the namespace thread
  * gets them. Neither waits for the other: a create that finds no file is
- * parked (nl_ops.c).
+ * parked (exec.c).
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "exec.h"
 #include "fault.h"
 #include "log.h"
 #include "served.h"
@@ -169,7 +170,7 @@ static void pool_done(struct work *w)
 
 	atomic_store(&pool->done_posted, false);
 	pool_collect(sv);
-	nl_ops_unpark(sv);
+	exec_unpark(sv);
 }
 
 static int numbers_take(struct served *sv, const char *what, uint64_t *next,
@@ -522,6 +523,8 @@ const struct ns_backing_ops pool_backing_ops = {
 	.stat = ops_stat,
 	.own = ops_own,
 	.statfs = ops_statfs,
+	.holders = exec_holders,
+	.untold = exec_untold,
 };
 
 struct load_ctx {

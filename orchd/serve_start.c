@@ -16,6 +16,7 @@
 #include "cluster.h"
 #include "ctl.h"
 #include "data.h"
+#include "exec.h"
 #include "export.h"
 #include "log.h"
 #include "mover.h"
@@ -508,9 +509,10 @@ void serve_close(struct served *sv)
 		rc = store_barrier(sv->st);
 		if (rc < 0)
 			sync_fatal(sv, rc);
-		nl_ops_durable(sv);
+		answer_run(sv);
 	}
-	nl_ops_drop_waiters(sv);
+	nl_ops_lost(sv);
+	sessions_stop(sv);
 	work_run(&sv->queue);
 	/* for as long as somebody waits for the next daemon it would be late */
 	if (served && !mounted)

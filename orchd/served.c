@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "cluster.h"
 #include "data.h"
+#include "exec.h"
 #include "export.h"
 #include "log.h"
 #include "mover.h"
@@ -251,6 +252,8 @@ static void after_turn(struct served *sv)
 	}
 	if (sv->need_resync && sv->attached)
 		attach_resync(sv);
+	if (sv->ns && sv->answers_due)
+		answer_run(sv);
 	if (sv->attached && sv->ch.overrun)
 		nl_ops_poll(sv);
 	if (sv->need_attach && !sv->stopping) {
@@ -276,13 +279,15 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	if (sv->deleter.failed)
 		deleter_kick(sv);
 	flush_kick(sv);
+	if (sv->ns)
+		sessions_tick(sv);
 	if (sv->ns && sv->waiters)
-		nl_ops_durable(sv);
+		answer_run(sv);
 	pool_tick(sv);
 	data_tick(sv);	/* before it is let go of */
 	health_tick(sv);
 	nl_ops_tick(sv);
-	nl_ops_unpark(sv);
+	exec_unpark(sv);
 	readmit_tick(sv);
 	mover_tick(sv);
 	exporter_tick(sv);

@@ -28,14 +28,11 @@ enum served_state {
 
 struct served;
 
-/* A reply that waits until transaction txn is durable. */
-struct waiter {
-	struct waiter *next;
-	uint64_t id, txn;
-	uint64_t deletion, until;	/* to be tried first; 0: none */
-	uint32_t kind;
-	struct op_reply rep;
-};
+/* exec.h */
+struct asker;
+struct lease;
+struct session_node;
+struct waiter;
 
 /*
  * A layout that was sent with layout-set; guarded by served.lock. Its end is
@@ -91,12 +88,13 @@ struct pool {
 
 /* flush.c */
 struct flush_wait;
+struct flush_round;
 struct flusher {
 	struct worker worker;
 	bool busy, stopped;
 	bool lost;			/* the next round fails with EIO */
-	uint64_t epoch;			/* of the attachment */
 	struct flush_wait *waits;	/* for the next round */
+	struct flush_round *round;	/* that is under way */
 };
 
 /* readmit.c; rounds is written under served.lock */
@@ -152,6 +150,12 @@ struct served {
 	struct parked *parked, **parked_tail;
 	struct work unpark_work;
 	bool unpark_posted;
+	bool answers_due;		/* answer_run() */
+	struct lease *lease;		/* NULL: no other node can come */
+	struct session_node *sessions;
+	uint64_t own_mount;		/* session of the own kernel's mount */
+	uint32_t telling;		/* node whose notices are applied */
+	uint64_t missed;		/* times the own kernel wasn't told */
 	bool notes_lost;		/* not for good; and the last txn then */
 	uint64_t notes_lost_txn;
 	uint64_t told_durable;
@@ -334,9 +338,8 @@ void family_unwatch(struct served *sv);
 /* nl_ops.c */
 void nl_ops_event(void *sv, struct nlmsghdr *nlh);
 void nl_ops_poll(struct served *sv);
-void nl_ops_durable(struct served *sv);
-void nl_ops_drop_waiters(struct served *sv);
-void nl_ops_flushed(struct served *sv, uint64_t id, int rc);
+/** nl_ops_lost() - who waited by the channel asks again by the next one */
+void nl_ops_lost(struct served *sv);
 /**
  * nl_ops_layout_set() - publish a layout; @s is in the list until its end.
  * On failure it isn't, and s->text may tell why. Never -ENOENT, which is an
@@ -347,7 +350,6 @@ int nl_ops_layout_set(struct served *sv, struct swap *s, uint64_t ino,
 void nl_ops_swap_lost(struct served *sv, struct swap *s);
 void nl_ops_drop_swaps(struct served *sv);
 void nl_ops_tick(struct served *sv);	/* each second */
-void nl_ops_unpark(struct served *sv);	/* soon, not in this call */
 
 /* sync.c */
 int sync_start(struct served *sv);
@@ -366,7 +368,7 @@ int pool_load(struct served *sv, struct volume *v,
 	      const struct sweep_deletions *d, bool unclean);
 void pool_unload(struct served *sv, struct volume *v);
 void pool_maintain(struct served *sv);
-/** pool_ready() - can a file be made now? If not, later: nl_ops_unpark(). */
+/** pool_ready() - can a file be made now? If not, later: exec_unpark(). */
 bool pool_ready(struct served *sv);
 void pool_tick(struct served *sv);	/* each second */
 /**
@@ -389,7 +391,7 @@ void deleter_again(struct served *sv);	/* those that failed, at once */
 bool deleter_tried(struct served *sv, uint64_t seq);
 /**
  * deleter_frees() - may who finds no space since @since (ms) find some soon?
- * If so, later: nl_ops_unpark().
+ * If so, later: exec_unpark().
  */
 bool deleter_frees(struct served *sv, uint64_t since);
 void deleter_marks(struct served *sv, bool now);
@@ -399,11 +401,12 @@ int marker_update(struct volume *v, const struct served *sv, uint64_t txn);
 int flush_start(struct served *sv);
 void flush_stop(struct served *sv);
 /**
- * flush_request() - write the volumes back; nl_ops_flushed() gets @id then.
+ * flush_request() - write the volumes back; answer_flushed() gets @who then.
  */
-int flush_request(struct served *sv, uint64_t id);
+int flush_request(struct served *sv, const struct asker *who);
 void flush_kick(struct served *sv);
-void flush_drop(struct served *sv);	/* the kernel will ask again */
+/** flush_drop() - by that channel or link it is asked again */
+void flush_drop(struct served *sv, uint32_t origin, uint64_t link);
 void flush_lost(struct served *sv);	/* a volume, and what it had to write */
 
 /* health.c */

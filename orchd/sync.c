@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "exec.h"
 #include "fault.h"
 #include "log.h"
 #include "served.h"
@@ -89,7 +90,8 @@ static void sync_durable(struct work *w)
 	atomic_store(&s->posted, false);
 	if (!sv->ns)
 		return;
-	nl_ops_durable(sv);
+	sessions_durable(sv);
+	answer_run(sv);
 	deleter_kick(sv);
 	deleter_marks(sv, false);
 }

@@ -88,6 +88,7 @@ static int teardown(void **state)
 static void attach(uint32_t node)
 {
 	assert_int_equal(lease_attach(l, node, true, 1000), 0);
+	lease_up(l, node, 1000);
 }
 
 static void change(uint32_t origin, uint64_t ino)
@@ -286,11 +287,20 @@ static void test_grace(void **state)
 	lease_tick(l, 500);
 	assert_int_equal(ended[0], C);
 	assert_int_equal(nr_ready, 0);
+	/* what it believes of before ends when its kernel has attached */
 	attach(B);
 	lease_flush(l);
-	assert_int_equal(nr_sent, 0);
+	assert_int_equal(nr_sent, 1);
+	assert_int_equal(sent[0].ino[0], 0);
+	assert_int_equal(nr_ready, 0);
+	lease_acked(l, B, sent[0].seq);
 	assert_int_equal(nr_ready, 2);
 	assert_int_equal(waits(&w, A, 7), 0);
+	/* or at once, where it is another kernel */
+	assert_int_equal(lease_await(l, C, 500), 0);
+	assert_int_equal(waits(&w, A, 7), 1);
+	assert_int_equal(lease_attach(l, C, false, 1000), 0);
+	assert_int_equal(nr_ready, 3);
 }
 
 static void test_full(void **state)
@@ -546,7 +556,8 @@ static void come(uint32_t node)
 	memset(p->cache, 0, sizeof(p->cache));
 	p->in = p->up = true;
 	p->until = now + 90;
-	assert_int_equal(lease_attach(l, node, p->in && rnd(4), now + 100), 0);
+	assert_int_equal(lease_attach(l, node, rnd(4), now + 100), 0);
+	lease_up(l, node, now + 100);
 	lease_flush(l);
 }
 
