@@ -456,21 +456,21 @@ static void look_at(unsigned int worker, unsigned int op, struct path p,
 }
 
 /* Find out which order it was, or states become more and more. */
-static void settle(const struct cmd *c, struct path p)
+static void settle(const struct cmd *c, struct path p, unsigned int before)
 {
 	static const uint8_t ops[] = {
 		OP_LSTAT, OP_READ, OP_GETX, OP_GETX, OP_GETX,
 	};
 	unsigned int i;
 
-	for (i = 0; p.n && i < ARRAY_SIZE(ops) && gen.ncand > 1; i++)
+	for (i = 0; p.n && i < ARRAY_SIZE(ops) && gen.ncand > before; i++)
 		look_at(c->worker, ops[i], p, i % XATTRS);
 }
 
 static void run_round(void)
 {
 	struct cmd c[ROUND], look;
-	unsigned int n = gen_round(&gen, c), i;
+	unsigned int n = gen_round(&gen, c), before = gen.ncand, i;
 
 	if (!n)
 		return;
@@ -481,8 +481,8 @@ static void run_round(void)
 			do_deeds(&look, 1);
 	}
 	for (i = 0; i < n; i++) {
-		settle(&c[i], c[i].a);
-		settle(&c[i], c[i].b);
+		settle(&c[i], c[i].a, before);
+		settle(&c[i], c[i].b, before);
 	}
 }
 
