@@ -78,12 +78,20 @@ static bool orchfs_attr_changes_unseen(const struct inode *inode)
 	       S_ISREG(inode->i_mode) && !rcu_access_pointer(oi->layout);
 }
 
-/* Bring all attributes up to date; asks the daemon once at most. */
-static int orchfs_attr_current(struct inode *inode, unsigned int flags)
+/*
+ * Bring all attributes up to date; asks the daemon once at most, and not for
+ * those that the caller has just listed: ls -l of files that another node
+ * writes costs what the listing costs.
+ */
+static int orchfs_attr_current(struct dentry *dentry, unsigned int flags)
 {
+	struct inode *inode = d_inode(dentry);
 	bool ask = (flags & AT_STATX_FORCE_SYNC) || orchfs_inode_stale(inode);
 	int ret;
 
+	if (!ask && orchfs_attr_changes_unseen(inode) &&
+	    orchfs_listed_take(dentry))
+		return 0;
 	if (flags & AT_STATX_DONT_SYNC)
 		ask = false;
 	else if (!ask)
@@ -105,7 +113,7 @@ int orchfs_getattr(struct mnt_idmap *idmap, const struct path *path,
 	struct inode *inode = d_inode(path->dentry);
 	int ret;
 
-	ret = orchfs_attr_current(inode, flags);
+	ret = orchfs_attr_current(path->dentry, flags);
 	if (!ret) {
 		generic_fillattr(idmap, mask, inode, stat);
 		generic_fill_statx_attr(inode, stat);

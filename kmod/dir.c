@@ -45,6 +45,8 @@ struct orchfs_dir_fill {
 	struct orchfs_stamp stamp;
 	struct orchfs_dir_batch *batch;
 	u32 names_len;
+	u64 listed;
+	bool live;
 };
 
 /* A cached dentry says the same as the entry: refresh it. */
@@ -63,9 +65,11 @@ static bool orchfs_prime_same(struct dentry *dentry,
 }
 
 /* Names don't change meanwhile: the reader holds the directory's i_rwsem. */
-static void orchfs_prime(struct dentry *parent, const struct orchfs_dirent *de,
-			 const struct orchfs_stamp *stamp)
+static void orchfs_prime(struct orchfs_dir_fill *fill,
+			 const struct orchfs_dirent *de)
 {
+	const struct orchfs_stamp *stamp = &fill->stamp;
+	struct dentry *parent = fill->parent;
 	DECLARE_WAIT_QUEUE_HEAD_ONSTACK(wq);
 	struct dentry *dentry, *alias;
 	struct qstr name = de->name;
@@ -94,6 +98,8 @@ static void orchfs_prime(struct dentry *parent, const struct orchfs_dirent *de,
 				dput(alias);
 		}
 	}
+	if (d_really_is_positive(dentry))
+		orchfs_listed_add(d_inode(dentry), fill->listed);
 	dput(dentry);
 }
 
@@ -111,7 +117,8 @@ static int orchfs_dir_fill(void *arg, const struct orchfs_dirent *de)
 	memcpy(batch->names + entry->name, de->name.name, entry->len);
 	fill->names_len += entry->len;
 
-	orchfs_prime(fill->parent, de, &fill->stamp);
+	fill->live |= de->attr.flags & ORCHFS_ATTR_LIVE;
+	orchfs_prime(fill, de);
 	return 0;
 }
 
@@ -148,6 +155,7 @@ static struct orchfs_dir_batch *orchfs_dir_read(struct file *file, loff_t pos)
 	struct orchfs_dir_fill fill = {
 		.parent = file_dentry(file),
 		.stamp = orchfs_stamp_take(dir),
+		.listed = orchfs_listed_begin(dir, pos == ORCHFS_DIR_POS_FIRST),
 	};
 	struct orchfs_args args = {
 		.kind = ORCHFS_KIND_READDIR,
@@ -166,6 +174,9 @@ static struct orchfs_dir_batch *orchfs_dir_read(struct file *file, loff_t pos)
 	orchfs_result_free(&res);
 	if (!IS_ERR(batch))
 		orchfs_listing_add(dir, batch, &fill.stamp);
+	/* the next reader's stat calls ask each, but for a new listing */
+	if (fill.live)
+		WRITE_ONCE(ORCHFS_I(dir)->listing_cold, true);
 	trace_orchfs_inode_op(ORCHFS_TRACE_READDIR, dir,
 			      IS_ERR(batch) ? PTR_ERR(batch) : batch->nr);
 	return batch;
@@ -232,6 +243,7 @@ static int orchfs_readdir(struct file *file, struct dir_context *ctx)
 static int orchfs_dir_release(struct inode *inode, struct file *file)
 {
 	orchfs_dir_batch_put(file->private_data);
+	orchfs_listed_end(inode);
 	return 0;
 }
 

@@ -74,6 +74,7 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->names = 0;
 	oi->listing = NULL;
 	oi->listing_cold = false;
+	oi->listed = 0;
 	oi->btime = (struct timespec64){};
 	RCU_INIT_POINTER(oi->layout, NULL);
 	oi->open = NULL;

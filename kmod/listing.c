@@ -221,3 +221,77 @@ void orchfs_listing_add(struct inode *dir, struct orchfs_dir_batch *batch,
 	spin_unlock(&dir->i_lock);
 	kfree(spare);
 }
+
+/*
+ * Files that another node writes are listed with attributes that may be old
+ * the moment after. Who stats an entry while it reads the directory may have
+ * what the listing told, once: it could not have told the two apart. The mark
+ * of a listing is who reads, and since when; directory and files have it.
+ */
+#define ORCHFS_LISTED_MAX	(5 * HZ)
+
+/**
+ * orchfs_listed_begin() - a task reads a directory
+ * @dir: the directory
+ * @first: from its start
+ *
+ * Return: the mark of what it lists; 0: another task has begun meanwhile.
+ */
+u64 orchfs_listed_begin(struct inode *dir, bool first)
+{
+	u64 *listed = &ORCHFS_I(dir)->listed;
+	u32 task = task_pid_nr(current);
+	u64 mark = READ_ONCE(*listed);
+
+	if (!first)
+		return (u32)mark == task ? mark : 0;
+	mark = (u64)(u32)jiffies << 32 | task;
+	WRITE_ONCE(*listed, mark);
+	return mark;
+}
+
+/**
+ * orchfs_listed_add() - an entry was listed
+ * @inode: the entry's
+ * @mark: of the listing
+ */
+void orchfs_listed_add(struct inode *inode, u64 mark)
+{
+	if (S_ISREG(inode->i_mode) &&
+	    (READ_ONCE(ORCHFS_I(inode)->flags) & ORCHFS_ATTR_LIVE))
+		WRITE_ONCE(ORCHFS_I(inode)->listed, mark);
+}
+
+/**
+ * orchfs_listed_end() - an open directory is closed
+ * @dir: the directory
+ */
+void orchfs_listed_end(struct inode *dir)
+{
+	if (READ_ONCE(ORCHFS_I(dir)->listed))
+		WRITE_ONCE(ORCHFS_I(dir)->listed, 0);
+}
+
+/**
+ * orchfs_listed_take() - may the caller have what a listing told?
+ * @dentry: an entry of a directory
+ *
+ * Return: true once for each time that the task which asks has listed it, while
+ * it has the directory open, and for some seconds.
+ */
+bool orchfs_listed_take(struct dentry *dentry)
+{
+	u64 *listed = &ORCHFS_I(d_inode(dentry))->listed;
+	u64 mark = READ_ONCE(*listed);
+	struct inode *dir;
+	bool same;
+
+	if ((u32)mark != task_pid_nr(current) ||
+	    (u32)jiffies - (u32)(mark >> 32) > ORCHFS_LISTED_MAX)
+		return false;
+	rcu_read_lock();
+	dir = d_inode_rcu(READ_ONCE(dentry->d_parent));
+	same = dir && READ_ONCE(ORCHFS_I(dir)->listed) == mark;
+	rcu_read_unlock();
+	return same && cmpxchg64(listed, mark, 0) == mark;
+}

@@ -193,6 +193,8 @@ struct orchfs_sb {
  * @projid: project that its space is accounted to
  * @names: of a directory: generation of the names below it; a name of another
  *	generation is looked up again (i_lock for writing)
+ * @listed: mark of the listing that brought it, while another node writes it;
+ *	of a directory: of the listing that is being read
  * @open_lock: serialises asking the daemon for a layout
  * @layout: what is cached; readers under RCU, written under i_lock
  * @open: exists while the inode has open files (i_lock)
@@ -230,6 +232,7 @@ struct orchfs_inode {
 	unsigned long names;
 	struct orchfs_listing *listing;
 	bool listing_cold;
+	u64 listed;
 	struct timespec64 btime;
 	struct mutex open_lock;
 	struct orchfs_layout __rcu *layout;

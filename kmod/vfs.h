@@ -182,5 +182,9 @@ void orchfs_listing_begin(struct inode *dir);
 void orchfs_listing_add(struct inode *dir, struct orchfs_dir_batch *batch,
 			const struct orchfs_stamp *stamp);
 void orchfs_listing_drop(struct inode *dir);
+u64 orchfs_listed_begin(struct inode *dir, bool first);
+void orchfs_listed_add(struct inode *inode, u64 mark);
+void orchfs_listed_end(struct inode *dir);
+bool orchfs_listed_take(struct dentry *dentry);
 
 #endif

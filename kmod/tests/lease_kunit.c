@@ -5,6 +5,7 @@
  * mounted whose daemon is a table here, which answers while it is asked.
  */
 #include <kunit/test.h>
+#include <linux/file.h>
 #include <linux/fs_context.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
@@ -64,6 +65,31 @@ static int daemon_acl(struct lease_daemon *d, struct orchfs_result *res)
 	return 0;
 }
 
+/* The root lists /f alone. */
+static int daemon_list(struct lease_daemon *d, struct orchfs_result *res)
+{
+	struct sk_buff *skb = nlmsg_new(512, GFP_KERNEL);
+	struct nlattr *entry;
+	u64 cookie = 3;
+
+	if (!skb)
+		return -ENOMEM;
+	entry = nla_nest_start(skb, ORCHFS_A_MSG_ENTRY);
+	if (!entry || nla_put(skb, ORCHFS_A_ENTRY_NAME, 1, "f") ||
+	    nla_put(skb, ORCHFS_A_ENTRY_COOKIE, sizeof(cookie), &cookie) ||
+	    nla_put(skb, ORCHFS_A_ENTRY_ATTR, sizeof(d->attr[FILE_INO]),
+		    &d->attr[FILE_INO])) {
+		kfree_skb(skb);
+		return -EMSGSIZE;
+	}
+	nla_nest_end(skb, entry);
+	res->skb = skb;
+	res->attrs = (struct nlattr *)skb->data;
+	res->attrs_len = skb->len;
+	res->eof = true;
+	return 0;
+}
+
 static int daemon_lookup(struct lease_daemon *d, const struct nlattr *name,
 			 struct orchfs_result *res)
 {
@@ -94,6 +120,8 @@ static int daemon_answer(struct lease_daemon *d, const struct nlmsghdr *nlh,
 		return 0;
 	case ORCHFS_KIND_GETXATTR:
 		return daemon_acl(d, res);
+	case ORCHFS_KIND_READDIR:
+		return daemon_list(d, res);
 	case ORCHFS_KIND_BARRIER:
 		return 0;
 	default:
@@ -396,6 +424,49 @@ static void test_live(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), getattrs + 2);
 }
 
+static bool list_actor(struct dir_context *ctx, const char *name, int len,
+		       loff_t pos, u64 ino, unsigned int type)
+{
+	return true;
+}
+
+/* ls -l: what the reader of a directory has just been told is told once. */
+static void test_live_listed(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr *attr = &d->attr[FILE_INO];
+	struct dir_context ctx = { .actor = list_actor };
+	struct path root = {
+		.mnt = d->mnt, .dentry = d->mnt->mnt_root,
+	};
+	struct file *dir;
+	unsigned int i;
+
+	attr->flags |= ORCHFS_ATTR_LIVE;
+	for (i = 0; i < 3; i++) {
+		dir = dentry_open(&root, O_RDONLY | O_DIRECTORY,
+				  current_cred());
+		KUNIT_ASSERT_FALSE(test, IS_ERR(dir));
+		attr->size = 10 + i;
+		ctx.pos = 0;
+		KUNIT_EXPECT_EQ(test, iterate_dir(dir, &ctx), 0);
+		KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_READDIR), i + 1);
+		if (i < 2) {
+			KUNIT_EXPECT_EQ(test, stat_of(test, "f").size, 10 + i);
+			KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), i);
+			attr->size = 20;
+			KUNIT_EXPECT_EQ(test, stat_of(test, "f").size, 20);
+			KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR),
+					i + 1);
+		}
+		__fput_sync(dir);
+	}
+	/* not after the directory was closed */
+	attr->size = 30;
+	KUNIT_EXPECT_EQ(test, stat_of(test, "f").size, 30);
+	KUNIT_EXPECT_EQ(test, asked(d, ORCHFS_KIND_GETATTR), 3);
+}
+
 /* Times that this kernel hasn't told yet don't hold up what the other wrote. */
 static void test_live_untold(struct kunit *test)
 {
@@ -590,6 +661,7 @@ static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_lease_rcu),
 	KUNIT_CASE(test_lease_acl),
 	KUNIT_CASE(test_live),
+	KUNIT_CASE(test_live_listed),
 	KUNIT_CASE(test_live_untold),
 	KUNIT_CASE(test_live_overtaken),
 	KUNIT_CASE(test_unlinked),
