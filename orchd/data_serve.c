@@ -358,13 +358,16 @@ void data_lost(struct served *sv)
 {
 	struct data_volume *dv;
 
-	if (!sv->data || !sv->data->begun)
+	if (!sv->data)
+		return;
+	/* the module has let go of all */
+	for (dv = sv->data->volumes; sv->no_module && dv; dv = dv->next)
+		dv->state = DATA_OFF;
+	if (!sv->data->begun)
 		return;
 	sv->data->begun = false;
 	data_ops_drop(sv);
 	data_conns_drop(sv->data);
-	for (dv = sv->data->volumes; sv->no_module && dv; dv = dv->next)
-		dv->state = DATA_OFF;
 }
 
 void data_tick(struct served *sv)

@@ -355,6 +355,25 @@ static void test_release(void **state)
 	assert_true(data_holds(&sv, 1));
 }
 
+/* Without the module nothing is, and it is only known after the channel's end. */
+static void test_unloaded(void **state)
+{
+	uint8_t token[ORCHFS_TOKEN_LEN];
+
+	(void)state;
+	up();
+	sv.attached = false;
+	data_lost(&sv);
+	assert_true(data_holds(&sv, 1));
+	assert_int_equal(data_fence_node(&sv, 2), 0);
+	assert_true(data_fencing(&sv, 2));
+	sv.no_module = true;
+	data_lost(&sv);
+	assert_false(data_holds(&sv, 1));
+	assert_false(data_fencing(&sv, 2));
+	assert_int_equal(token_make(&sv, 2, 1, 5, 1, 9, true, token), -ENODEV);
+}
+
 /* --- fences --- */
 
 static uint64_t epoch(uint32_t node)
@@ -578,6 +597,7 @@ int main(void)
 		world(test_refused),
 		world(test_offline),
 		world(test_release),
+		world(test_unloaded),
 		world(test_fence),
 		world(test_fence_detached),
 		world(test_adopt),

@@ -97,7 +97,10 @@ EOP
 # peer_begin K: becomes the coprocess; hear WORDS: what it says next
 peer_begin() {
 	coproc PEER { on "$1" python3 -I /tmp/peer.py "$(dir_of "$1")"; }
-	peer_in=${PEER[0]} peer_out=${PEER[1]} peer_pid=$PEER_PID
+	# bash closes its own when the coprocess has ended
+	exec {peer_in}<&"${PEER[0]}" {peer_out}>&"${PEER[1]}"
+	exec {PEER[1]}>&-
+	peer_pid=$PEER_PID
 }
 
 hear() {
@@ -112,7 +115,7 @@ ping() {
 }
 
 peer_end() {
-	exec {peer_out}>&-
+	exec {peer_out}>&- {peer_in}<&-
 	wait "$peer_pid" || fail "the peer's program"
 }
 
