@@ -188,8 +188,8 @@ static bool ready_done(struct served *sv, struct agent_call *c, int rc,
 	ag->state = AGENT_READY;
 	loop_timer_set(sv->timer_source.fd, ag->lease_ms / 12 < TICK_MS ?
 		       (unsigned int)ag->lease_ms / 12 + 1 : TICK_MS);
-	tell_kernel(sv, ORCHFS_CMD_READY, ag->lease_until);
 	set_text(sv, "");
+	tell_kernel(sv, ORCHFS_CMD_READY, ag->lease_until);
 	log_info(sv->name, "the kernel's requests go to node %u",
 		 sv->cluster->authority);
 	return false;
