@@ -102,6 +102,9 @@ int ctl_node_list(struct ctl_call *c);
 int ctl_node_show(struct ctl_call *c);
 int ctl_node_remove(struct ctl_call *c);
 /** ctl_cluster_info() - of status; NULL where it is no cluster's. */
+/** ctl_session_info() - ctl_session.c; who holds its cluster */
+void ctl_session_info(struct ctl_call *c, struct served *sv,
+		      Orchfs__Control__ClusterInfo *i);
 /** ctl_data_info() - ctl_data.c; who holds its cluster */
 Orchfs__Control__DataInfo *ctl_data_info(struct ctl_call *c,
 					 struct served *sv);

@@ -91,6 +91,7 @@ Orchfs__Control__ClusterInfo *ctl_cluster_info(struct ctl_call *c,
 		orchfs__control__cluster_info__init(i);
 		info_fill(c, sv->cluster, i);
 		i->data = ctl_data_info(c, sv);
+		ctl_session_info(c, sv, i);
 	}
 	served_release(sv);
 	return i;

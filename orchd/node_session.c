@@ -128,13 +128,14 @@ static void reply_done(struct peer_request *r)
 	peer_reply(r, &f);
 }
 
-static void reply_lease(struct peer_request *r)
+static void reply_lease(struct served *sv, struct peer_request *r)
 {
 	Orchfs__Peer__Lease m = ORCHFS__PEER__LEASE__INIT;
 	peer_frame f = PEER_FRAME_INIT(LEASE);
 
 	m.lease_ms = lease_ms();
 	m.authority_ms = boot_ms();
+	m.durable = store_durable(sv->st);
 	f.lease = &m;
 	peer_reply(r, &f);
 }
@@ -383,7 +384,7 @@ static void now_up(struct served *sv, struct session_node *s)
 	s->ready = NULL;
 	s->state = SESSION_UP;
 	lease_up(sv->lease, s->node, lease_end_at(lease_ms()));
-	reply_lease(r);
+	reply_lease(sv, r);
 	lease_flush(sv->lease);
 	log_info(sv->name, "node %u has attached", s->node);
 }
@@ -431,7 +432,7 @@ static void do_renew(struct served *sv, struct session_node *s,
 			     lease_end_at(lease_ms()));
 
 	if (!rc)
-		reply_lease(r);
+		reply_lease(sv, r);
 	else
 		peer_fail(r, rc, rc == -EBUSY ? "an invalidation is not "
 			  "acknowledged for a whole lease" :

@@ -61,6 +61,30 @@ static struct json_object *data_json(const data_info *d)
 	return o;
 }
 
+static struct json_object *sessions_json(const cluster_info *c)
+{
+	struct json_object *a = json_object_new_array(), *e;
+	size_t i;
+
+	for (i = 0; i < c->n_session; i++) {
+		const Orchfs__Control__NodeSession *m = c->session[i];
+
+		e = json_object_new_object();
+		json_object_object_add(e, "node", json_uint(m->node));
+		json_object_object_add(e, "state", json_text(m->state));
+		json_object_object_add(e, "lease_ms",
+				       json_object_new_int64(m->lease_ms));
+		json_object_object_add(e, "rows", json_uint(m->rows));
+		json_object_object_add(e, "stale", json_uint(m->stale));
+		json_object_object_add(e, "layouts", json_uint(m->layouts));
+		json_object_object_add(e, "written", json_uint(m->written));
+		json_object_object_add(e, "nameless", json_uint(m->nameless));
+		json_object_object_add(e, "requests", json_uint(m->requests));
+		json_object_array_add(a, e);
+	}
+	return a;
+}
+
 struct json_object *cluster_json(const cluster_info *c)
 {
 	struct json_object *o = json_object_new_object();
@@ -86,6 +110,7 @@ struct json_object *cluster_json(const cluster_info *c)
 		json_object_object_add(o, "nodes", json_uint(c->nodes));
 		json_object_object_add(o, "nodes_connected",
 				       json_uint(c->nodes_connected));
+		json_object_object_add(o, "sessions", sessions_json(c));
 	}
 	if (c->data)
 		json_object_object_add(o, "data", data_json(c->data));
@@ -145,8 +170,34 @@ static void data_print_node(const data_info *d, uint32_t node)
 	}
 }
 
+static void session_print(const Orchfs__Control__NodeSession *m)
+{
+	if (!strcmp(m->state, "awaited")) {
+		printf("session     node %" PRIu32 ": may have leases of before "
+		       "the restart for %" PRId64 " s\n", m->node,
+		       m->lease_ms / 1000);
+		return;
+	}
+	printf("session     node %" PRIu32 ": %s, lease for %" PRId64
+	       " s; knows %" PRIu64 " inodes, holds %" PRIu64 " layouts (%"
+	       PRIu64 " to write), uses %" PRIu64 " removed files; %" PRIu64
+	       " requests\n", m->node, m->state, m->lease_ms / 1000, m->rows,
+	       m->layouts, m->written, m->nameless, m->requests);
+}
+
+static void session_print_node(const cluster_info *c, uint32_t node)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_session; i++)
+		if (c->session[i]->node == node)
+			session_print(c->session[i]);
+}
+
 void cluster_print(const cluster_info *c)
 {
+	size_t i;
+
 	if (!c->agent) {
 		printf("cluster     node %" PRIu32 " (%s), the authority, at %s\n",
 		       c->node, c->name, c->address);
@@ -162,6 +213,8 @@ void cluster_print(const cluster_info *c)
 	}
 	if (*c->problem)
 		printf("problem     %s\n", c->problem);
+	for (i = 0; i < c->n_session; i++)
+		session_print(c->session[i]);
 	if (c->data)
 		data_print(c->data);
 }
@@ -502,6 +555,9 @@ int cmd_node_show(const struct command *cmd, int argc, char **argv)
 			print_json(node_json(resp->nodes->node[i]));
 		else
 			node_print(resp->nodes->node[i]);
+		if (!opts.json && resp->cluster)
+			session_print_node(resp->cluster,
+					   resp->nodes->node[i]->number);
 		if (!opts.json && resp->cluster && resp->cluster->data)
 			data_print_node(resp->cluster->data,
 					resp->nodes->node[i]->number);
