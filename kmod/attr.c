@@ -100,9 +100,11 @@ static int orchfs_attr_current(struct dentry *dentry, unsigned int flags)
 	if (ret || !S_ISREG(inode->i_mode))
 		return ret;
 	orchfs_attr_from_backing(inode);
+	if (flags & AT_STATX_DONT_SYNC)
+		return 0;
+	ret = orchfs_attr_refresh(inode);
 	/* the layout may have gone meanwhile */
-	if (!ask && !(flags & AT_STATX_DONT_SYNC) &&
-	    orchfs_attr_changes_unseen(inode))
+	if (!ret && !ask && orchfs_attr_changes_unseen(inode))
 		ret = orchfs_inode_revalidate(inode);
 	return ret;
 }
@@ -203,6 +205,8 @@ static void orchfs_setattr_apply(struct inode *inode, const struct iattr *iattr,
 {
 	if (S_ISREG(inode->i_mode))
 		orchfs_attr_from_backing(inode);
+	if (S_ISREG(inode->i_mode) && (valid & ORCHFS_SET_MTIME))
+		orchfs_attr_refresh(inode);
 	if (valid & ORCHFS_SET_MTIME) {
 		spin_lock(&inode->i_lock);
 		orchfs_attr_base_locked(inode);
@@ -316,6 +320,16 @@ static int orchfs_setattr_owner(struct mnt_idmap *idmap, struct inode *inode,
 	return ret;
 }
 
+/* A data server leaves the times alone where the size stays; open doesn't. */
+static bool orchfs_setattr_same_size(struct inode *inode,
+				     const struct iattr *iattr)
+{
+	return ORCHFS_I(inode)->remote && (iattr->ia_valid & ATTR_MTIME) &&
+	       i_size_read(inode) == iattr->ia_size &&
+	       !orchfs_attr_refresh(inode) &&
+	       i_size_read(inode) == iattr->ia_size;
+}
+
 /*
  * The contents change when the privileges of the old ones are gone, as at a
  * write. Times that were given come last, as cutting moves them.
@@ -324,6 +338,7 @@ static int orchfs_setattr_size(struct mnt_idmap *idmap, struct inode *inode,
 			       const struct iattr *iattr)
 {
 	unsigned int owner = ATTR_MODE | ATTR_UID | ATTR_GID;
+	bool same = orchfs_setattr_same_size(inode, iattr);
 	struct iattr part = *iattr;
 	int ret;
 
@@ -336,6 +351,8 @@ static int orchfs_setattr_size(struct mnt_idmap *idmap, struct inode *inode,
 	if (ret)
 		return ret;
 	part.ia_valid = iattr->ia_valid & ~owner;
+	if (same)
+		part.ia_valid |= ATTR_MTIME_SET;
 	return orchfs_setattr_upcall(idmap, inode, &part, NULL);
 }
 

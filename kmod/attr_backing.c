@@ -7,6 +7,7 @@
 #include <linux/iversion.h>
 
 #include "layout.h"
+#include "remote.h"
 
 static bool time_is(struct timespec64 a, struct timespec64 b)
 {
@@ -22,6 +23,25 @@ layout_of_backing_locked(struct inode *inode, const struct inode *backing)
 	lay = rcu_dereference_protected(ORCHFS_I(inode)->layout,
 					lockdep_is_held(&inode->i_lock));
 	return lay && lay->inode == backing ? lay : NULL;
+}
+
+/*
+ * The peer is asked for the times when somebody wants to know; what it says
+ * first goes with those that the inode has then.
+ */
+static void attr_seen_remote_locked(struct inode *inode,
+				    const struct orchfs_layout *lay)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+
+	if (ii->seen_instance != lay->instance) {
+		ii->seen_instance = lay->instance;
+		ii->seen = ORCHFS_SEEN_NONE;
+	}
+	orchfs_remote_held(lay->inode, inode,
+			   ORCHFS_SB(inode->i_sb)->upcall_timeout);
 }
 
 /**
@@ -41,6 +61,10 @@ void orchfs_attr_seen_locked(struct inode *inode,
 
 	if (!lay->inode)
 		return;
+	if (orchfs_is_remote(lay->inode)) {
+		attr_seen_remote_locked(inode, lay);
+		return;
+	}
 	if (ii->seen_instance != lay->instance) {
 		ii->seen_instance = lay->instance;
 		ii->seen_mtime = inode_get_mtime(lay->inode);
@@ -100,6 +124,8 @@ bool orchfs_attr_behind_locked(struct inode *inode,
 	const struct orchfs_inode *ii = ORCHFS_I(inode);
 
 	lockdep_assert_held(&inode->i_lock);
+	if (orchfs_is_remote(lay->inode))
+		return false;
 	return lay->inode &&
 	       (!time_is(ii->seen_mtime, inode_get_mtime(lay->inode)) ||
 		!time_is(ii->seen_ctime, inode_get_ctime(lay->inode)));
@@ -124,6 +150,22 @@ static void attr_ctime_locked(struct inode *inode, struct timespec64 ctime)
 		inode_set_ctime_to_ts(inode, ctime);
 }
 
+/* The times are the peer's, who will be asked. */
+static void attr_written_remote(struct inode *inode, struct inode *backing)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+
+	if (READ_ONCE(ii->seen) == ORCHFS_SEEN_WRITTEN &&
+	    i_size_read(inode) == i_size_read(backing))
+		return;
+	spin_lock(&inode->i_lock);
+	if (layout_of_backing_locked(inode, backing)) {
+		i_size_write(inode, i_size_read(backing));
+		WRITE_ONCE(ii->seen, ORCHFS_SEEN_WRITTEN);
+	}
+	spin_unlock(&inode->i_lock);
+}
+
 /**
  * orchfs_attr_written() - the backing file was written through this inode
  * @inode: of orchfs
@@ -137,6 +179,10 @@ void orchfs_attr_written(struct inode *inode, struct inode *backing)
 	struct orchfs_inode *ii = ORCHFS_I(inode);
 
 	orchfs_contents_changed(inode);
+	if (orchfs_is_remote(backing)) {
+		attr_written_remote(inode, backing);
+		return;
+	}
 	if (!orchfs_attr_stale(inode, backing))
 		return;
 	spin_lock(&inode->i_lock);
@@ -155,31 +201,65 @@ static bool attr_changed(struct inode *inode, const struct kstat *stat)
 {
 	struct orchfs_inode *ii = ORCHFS_I(inode);
 
+	if (READ_ONCE(ii->remote) && READ_ONCE(ii->seen) != ORCHFS_SEEN_TIMES)
+		return true;
 	return i_size_read(inode) != stat->size ||
 	       READ_ONCE(inode->i_blocks) != stat->blocks ||
 	       !time_is(ii->seen_mtime, stat->mtime) ||
 	       !time_is(ii->seen_ctime, stat->ctime);
 }
 
+/*
+ * Times of before the layout came, other nodes' writes among them, are in the
+ * record, unless a node has the file that may have written it since; then an
+ * mtime that is later than any change of the record is news.
+ */
+static bool attr_mtime_news_locked(struct inode *inode,
+				   const struct kstat *stat)
+{
+	const struct orchfs_inode *ii = ORCHFS_I(inode);
+	struct timespec64 ctime = inode_get_ctime(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+
+	if (ii->remote && ii->seen == ORCHFS_SEEN_WRITTEN)
+		return true;
+	if (ii->remote && ii->seen == ORCHFS_SEEN_NONE)
+		return (ii->flags & ORCHFS_ATTR_LIVE) &&
+		       timespec64_compare(&stat->mtime, &ctime) > 0;
+	return !time_is(ii->seen_mtime, stat->mtime);
+}
+
+static void attr_apply_locked(struct inode *inode, const struct kstat *stat)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+	bool known = !ii->remote || ii->seen != ORCHFS_SEEN_NONE;
+	bool news = attr_mtime_news_locked(inode, stat);
+
+	lockdep_assert_held(&inode->i_lock);
+
+	inode->i_blocks = stat->blocks;
+	if (news)
+		attr_mtime_locked(inode, stat->mtime);
+	if (news || (known && !time_is(ii->seen_ctime, stat->ctime)))
+		attr_ctime_locked(inode, stat->ctime);
+	ii->seen_mtime = stat->mtime;
+	ii->seen_ctime = stat->ctime;
+	/* those of a remote one are no news to who has it */
+	if (ii->remote)
+		WRITE_ONCE(ii->seen, ORCHFS_SEEN_TIMES);
+	else
+		WRITE_ONCE(ii->attr_dirty, true);
+}
+
 static void attr_apply(struct inode *inode, struct inode *backing,
 		       const struct kstat *stat)
 {
-	struct orchfs_inode *ii = ORCHFS_I(inode);
-
 	spin_lock(&inode->i_lock);
 	if (layout_of_backing_locked(inode, backing)) {
 		/* Not from stat: a writer may have been here since. */
 		i_size_write(inode, i_size_read(backing));
-		inode->i_blocks = stat->blocks;
-		if (!time_is(ii->seen_mtime, stat->mtime)) {
-			ii->seen_mtime = stat->mtime;
-			attr_mtime_locked(inode, stat->mtime);
-		}
-		if (!time_is(ii->seen_ctime, stat->ctime)) {
-			ii->seen_ctime = stat->ctime;
-			attr_ctime_locked(inode, stat->ctime);
-		}
-		WRITE_ONCE(ii->attr_dirty, true);
+		attr_apply_locked(inode, stat);
 	}
 	spin_unlock(&inode->i_lock);
 }
@@ -188,7 +268,8 @@ static void attr_apply(struct inode *inode, struct inode *backing,
  * orchfs_attr_from_backing() - bring size, blocks and times up to date
  * @inode: a regular file
  *
- * Does nothing without a layout, or with one that has no instance.
+ * Does nothing without a layout, or with one that has no instance, or a remote
+ * one: see orchfs_attr_refresh(). Doesn't wait for other nodes.
  *
  * Return: whether there is nothing more to learn from the backing file; not so
  * if its file system has shut down, which may be for good.
@@ -197,19 +278,64 @@ bool orchfs_attr_from_backing(struct inode *inode)
 {
 	struct orchfs_layout *lay = orchfs_layout_of(inode);
 	struct kstat stat;
+	bool ask = lay && lay->inode && !orchfs_is_remote(lay->inode);
 	int ret = 0;
 
 	if (!lay)
 		return true;
-	if (lay->inode)
+	if (ask)
 		ret = vfs_getattr_nosec(&orchfs_layout_first(lay)->anchor,
 					&stat, STATX_SIZE | STATX_BLOCKS |
 					STATX_MTIME | STATX_CTIME,
 					AT_STATX_DONT_SYNC);
-	if (lay->inode && !ret && attr_changed(inode, &stat))
+	if (ask && !ret && attr_changed(inode, &stat))
 		attr_apply(inode, lay->inode, &stat);
 	orchfs_layout_put(lay);
 	return !ret;
+}
+
+static int attr_ask(struct inode *inode)
+{
+	struct orchfs_layout *lay = orchfs_layout_of(inode);
+	struct kstat stat;
+	int ret = 0;
+
+	if (!lay)
+		return 0;
+	if (orchfs_is_remote(lay->inode)) {
+		ret = vfs_getattr_nosec(&orchfs_layout_first(lay)->anchor,
+					&stat, STATX_SIZE | STATX_BLOCKS |
+					STATX_MTIME | STATX_CTIME,
+					AT_STATX_FORCE_SYNC);
+		if (!ret && attr_changed(inode, &stat))
+			attr_apply(inode, lay->inode, &stat);
+	}
+	orchfs_layout_put(lay);
+	return ret;
+}
+
+/**
+ * orchfs_attr_refresh() - the same, where the backing file is another node's
+ * @inode: a regular file
+ *
+ * Does nothing for a file that isn't remote. The caller is in no gate.
+ *
+ * Return: 0; -EINTR; -EIO where the other node can't be asked; errors of
+ * orchfs_layout_renew().
+ */
+int orchfs_attr_refresh(struct inode *inode)
+{
+	int ret;
+
+	if (likely(!READ_ONCE(ORCHFS_I(inode)->remote)))
+		return 0;
+	ret = attr_ask(inode);
+	if (orchfs_refused(ret)) {
+		ret = orchfs_layout_renew(inode, false);
+		if (!ret)
+			ret = attr_ask(inode);
+	}
+	return orchfs_refused(ret) ? -EIO : ret;
 }
 
 /**

@@ -24,6 +24,7 @@
 
 #include "channel.h"
 #include "client.h"
+#include "layout.h"
 #include "nl_gen.h"
 #include "trace.h"
 
@@ -613,6 +614,9 @@ static void __net_exit orchfs_net_exit(struct net *net)
 	struct orchfs_net *on = orchfs_net_of(net);
 	struct orchfs_channel *ch;
 
+	/* Nobody can get a layout any more; those that go let peers go. */
+	if (!list_empty(&on->peers))
+		orchfs_layout_quiesce();
 	orchfs_client_net_exit(on);
 	orchfs_serve_net_exit(on);
 	while ((ch = orchfs_net_attached(on))) {

@@ -113,6 +113,9 @@ static int orchfs_release(struct inode *inode, struct file *file)
 	struct orchfs_file *of = file->private_data;
 
 	orchfs_local_close(of);
+	/* What the record is told later is what the peer says now. */
+	if (READ_ONCE(ORCHFS_I(inode)->seen) == ORCHFS_SEEN_WRITTEN)
+		orchfs_attr_refresh(inode);
 	orchfs_layout_detach(inode, of->oi, true);
 	mutex_destroy(&of->lock);
 	kmem_cache_free(orchfs_file_cache, of);
@@ -252,19 +255,31 @@ static ssize_t orchfs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return ret;
 }
 
-static int orchfs_fsync(struct file *file, loff_t start, loff_t end,
-			int datasync)
+static ssize_t file_fsync(struct orchfs_file *of, loff_t start, loff_t end,
+			  int datasync)
 {
-	struct orchfs_file *of = file->private_data;
-	struct inode *inode = file_inode(file);
 	struct orchfs_io io;
-	int ret, err;
+	ssize_t ret;
 
 	ret = orchfs_io_begin(of, 0, &io);
 	if (!ret) {
 		ret = vfs_fsync_range(io.file, start, end, datasync);
 		orchfs_io_end(&io);
 	}
+	return ret;
+}
+
+static int orchfs_fsync(struct file *file, loff_t start, loff_t end,
+			int datasync)
+{
+	struct orchfs_file *of = file->private_data;
+	struct inode *inode = file_inode(file);
+	ssize_t ret;
+	int err;
+
+	ret = file_fsync(of, start, end, datasync);
+	if (orchfs_renewed(of, file->f_mode & FMODE_WRITE, &ret))
+		ret = orchfs_told(file_fsync(of, start, end, datasync));
 	err = xchg(&of->wb_err, 0);
 	if (!ret)
 		ret = err;
@@ -293,6 +308,11 @@ static loff_t orchfs_llseek(struct file *file, loff_t offset, int whence)
 	struct orchfs_io io;
 	loff_t ret;
 
+	if (whence != SEEK_SET && whence != SEEK_CUR) {
+		ret = orchfs_attr_refresh(inode);
+		if (ret)
+			return ret;
+	}
 	if (whence != SEEK_HOLE && whence != SEEK_DATA)
 		return generic_file_llseek_size(file, offset, whence,
 						inode->i_sb->s_maxbytes,

@@ -354,7 +354,7 @@ int orchfs_nl_layout_set_doit(struct sk_buff *skb, struct genl_info *info)
 		NL_SET_ERR_MSG(info->extack, "namespace is not mounted");
 		return -ENOENT;
 	}
-	ret = orchfs_layout_decode(info->attrs[ORCHFS_A_MSG_LAYOUT], &lay,
+	ret = orchfs_layout_decode(ch, info->attrs[ORCHFS_A_MSG_LAYOUT], &lay,
 				   info->extack);
 	if (!ret)
 		ret = orchfs_layout_set(sb,

@@ -429,7 +429,8 @@ static void orchfs_apply_times_locked(struct inode *inode,
 	lockdep_assert_held(&inode->i_lock);
 
 	forward = rcu_access_pointer(oi->layout) ||
-		  (oi->attr_dirty && !(attr->flags & ORCHFS_ATTR_LIVE) &&
+		  (oi->attr_dirty && !oi->remote &&
+		   !(attr->flags & ORCHFS_ATTR_LIVE) &&
 		   (S_ISREG(inode->i_mode) || special_file(inode->i_mode)));
 	oi->told_atime = atime;
 	if ((explicit & ORCHFS_SET_ATIME) ||
@@ -455,7 +456,8 @@ static void orchfs_apply_size_locked(struct inode *inode,
 	/* what another node writes this one knows no better */
 	if (S_ISREG(inode->i_mode) &&
 	    (rcu_access_pointer(oi->layout) ||
-	     (oi->attr_dirty && !(attr->flags & ORCHFS_ATTR_LIVE)) ||
+	     (oi->attr_dirty && !oi->remote &&
+	      !(attr->flags & ORCHFS_ATTR_LIVE)) ||
 	     orchfs_before_touch_locked(inode, stamp)))
 		return;
 	i_size_write(inode, attr->size);

@@ -13,8 +13,9 @@
 #include "channel.h"
 #include "layout.h"
 #include "path.h"
-#include "vfs.h"
+#include "remote.h"
 #include "trace.h"
+#include "vfs.h"
 
 /* Layouts whose memory and anchors go. It waits for nothing of orchfs. */
 static struct workqueue_struct *orchfs_free_wq;
@@ -231,6 +232,7 @@ static struct orchfs_layout *layout_replace_locked(struct orchfs_inode *ii,
 	struct orchfs_layout *old = layout_locked(ii);
 
 	rcu_assign_pointer(ii->layout, lay);
+	WRITE_ONCE(ii->remote, orchfs_is_remote(lay->inode));
 	orchfs_attr_seen_locked(&ii->vfs_inode, lay);
 	if (lay->writable &&
 	    !(old && old->writable && old->instance == lay->instance))
@@ -575,6 +577,35 @@ int orchfs_layout_want(struct inode *inode, bool write)
 		return -EINTR;
 	while (!ret && !layout_granted(inode, write))
 		ret = layout_ask(inode, write);
+	mutex_unlock(&ii->open_lock);
+	return ret;
+}
+
+/**
+ * orchfs_layout_renew() - a data server has refused what the layout brought
+ * @inode: a regular file
+ * @write: it must grant writing
+ *
+ * The caller should be in no gate, as for orchfs_layout_want(). Asks once for
+ * all who come while it is asked.
+ *
+ * Return: 0 if the daemon has answered: try again, once; errors as of
+ * orchfs_layout_want().
+ */
+int orchfs_layout_renew(struct inode *inode, bool write)
+{
+	struct orchfs_inode *ii = ORCHFS_I(inode);
+	unsigned int renewals = READ_ONCE(ii->renewals);
+	int ret = 0;
+
+	if (mutex_lock_killable(&ii->open_lock))
+		return -EINTR;
+	if (ii->renewals == renewals) {
+		/* not less than what is held */
+		ret = layout_ask(inode, write || layout_granted(inode, true));
+		if (!ret)
+			WRITE_ONCE(ii->renewals, renewals + 1);
+	}
 	mutex_unlock(&ii->open_lock);
 	return ret;
 }

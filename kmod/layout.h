@@ -198,6 +198,7 @@ static inline void orchfs_gate_leave(struct orchfs_gate *gate)
 struct orchfs_layout *orchfs_layout_alloc(u32 nr_segs, u32 nr_mirrors);
 struct orchfs_layout *orchfs_layout_of(struct inode *inode);
 int orchfs_layout_want(struct inode *inode, bool write);
+int orchfs_layout_renew(struct inode *inode, bool write);
 int orchfs_layout_swap(struct inode *inode, struct orchfs_layout *lay,
 		       unsigned long deadline);
 int orchfs_layout_attach(struct inode *inode, bool write, bool open,
@@ -218,6 +219,7 @@ void orchfs_layout_idle(struct inode *inode, bool tell);
 int orchfs_note_reserve(struct inode *inode);
 
 /* attr_backing.c */
+int orchfs_attr_refresh(struct inode *inode);
 void orchfs_attr_seen_locked(struct inode *inode,
 			     const struct orchfs_layout *lay);
 void orchfs_attr_base_locked(struct inode *inode);

@@ -8,8 +8,10 @@
 #include <linux/magic.h>
 #include <net/netlink.h>
 
+#include "channel.h"
 #include "layout.h"
 #include "nl_gen.h"
+#include "remote.h"
 
 static int decode_refuse(struct netlink_ext_ack *extack,
 			 const struct nlattr *nla, const char *why)
@@ -63,8 +65,55 @@ static int decode_anchor(const struct nlattr *nla, bool writable,
 	return ret;
 }
 
-static int decode_mirror(const struct nlattr *nest, bool writable,
+static const char *decode_token_fault(const struct orchfs_channel *ch,
+				      const struct orchfs_remote_id *id,
+				      bool writable, const u8 *buf)
+{
+	struct orchfs_token token;
+
+	if (orchfs_token_decode(buf, ORCHFS_TOKEN_LEN, &token))
+		return "not a token";
+	if (memcmp(token.ns_uuid, ch->uuid, sizeof(token.ns_uuid)) ||
+	    token.volume != id->volume || token.ino != id->ino ||
+	    token.version != id->version || token.instance != id->instance)
+		return "token is for something else";
+	if (!(token.rights & ORCHFS_RIGHT_READ) ||
+	    (writable && !(token.rights & ORCHFS_RIGHT_WRITE)))
+		return "token doesn't grant what the layout does";
+	return NULL;
+}
+
+static int decode_remote(struct nlattr **tb, const struct nlattr *nest,
+			 struct orchfs_channel *ch, bool writable,
 			 struct orchfs_mirror *m,
+			 struct netlink_ext_ack *extack)
+{
+	struct orchfs_remote_id id = {
+		.volume = m->volume,
+		.instance = m->instance,
+	};
+	const char *fault;
+	const u8 *token;
+
+	BUILD_BUG_ON(ORCHFS_MIRROR_TOKEN_LEN != ORCHFS_TOKEN_LEN);
+	if (!tb[ORCHFS_A_MIRROR_PEER] || !tb[ORCHFS_A_MIRROR_NODE] ||
+	    !tb[ORCHFS_A_MIRROR_VERSION] || !tb[ORCHFS_A_MIRROR_TOKEN])
+		return decode_refuse(extack, nest, "mirror is incomplete");
+	id.ino = nla_get_u64(tb[ORCHFS_A_MIRROR_NODE]);
+	id.version = nla_get_u64(tb[ORCHFS_A_MIRROR_VERSION]);
+	token = nla_data(tb[ORCHFS_A_MIRROR_TOKEN]);
+	fault = decode_token_fault(ch, &id, writable, token);
+	if (fault)
+		return decode_refuse(extack, tb[ORCHFS_A_MIRROR_TOKEN], fault);
+	m->f_mode = FMODE_READ | FMODE_CAN_ODIRECT |
+		    (writable ? FMODE_WRITE : 0);
+	return orchfs_remote_anchor(ch->net, ch->uuid,
+				    nla_get_u32(tb[ORCHFS_A_MIRROR_PEER]), &id,
+				    token, &m->anchor);
+}
+
+static int decode_mirror(const struct nlattr *nest, struct orchfs_channel *ch,
+			 bool writable, struct orchfs_mirror *m,
 			 struct netlink_ext_ack *extack)
 {
 	struct nlattr *tb[ORCHFS_A_MIRROR_TOKEN + 1];
@@ -75,20 +124,29 @@ static int decode_mirror(const struct nlattr *nest, bool writable,
 	if (ret)
 		return ret;
 	if (!tb[ORCHFS_A_MIRROR_KIND] || !tb[ORCHFS_A_MIRROR_VOLUME] ||
-	    !tb[ORCHFS_A_MIRROR_INSTANCE] || !tb[ORCHFS_A_MIRROR_FD])
+	    !tb[ORCHFS_A_MIRROR_INSTANCE])
 		return decode_refuse(extack, nest, "mirror is incomplete");
 	m->kind = nla_get_u32(tb[ORCHFS_A_MIRROR_KIND]);
 	m->volume = nla_get_u32(tb[ORCHFS_A_MIRROR_VOLUME]);
 	m->instance = nla_get_u64(tb[ORCHFS_A_MIRROR_INSTANCE]);
-	if (m->kind != ORCHFS_MIRROR_KIND_LOCAL || !m->instance)
+	if (!m->instance)
 		return decode_refuse(extack, nest,
 				     "mirror's kind or instance is unknown");
-	return decode_anchor(tb[ORCHFS_A_MIRROR_FD], writable, m, extack);
+	switch (m->kind) {
+	case ORCHFS_MIRROR_KIND_LOCAL:
+		if (!tb[ORCHFS_A_MIRROR_FD])
+			break;
+		return decode_anchor(tb[ORCHFS_A_MIRROR_FD], writable, m,
+				     extack);
+	case ORCHFS_MIRROR_KIND_REMOTE:
+		return decode_remote(tb, nest, ch, writable, m, extack);
+	}
+	return decode_refuse(extack, nest, "mirror is incomplete");
 }
 
-static int decode_segment(const struct nlattr *nest, struct orchfs_layout *lay,
-			  struct orchfs_segment *seg, u32 *at,
-			  struct netlink_ext_ack *extack)
+static int decode_segment(const struct nlattr *nest, struct orchfs_channel *ch,
+			  struct orchfs_layout *lay, struct orchfs_segment *seg,
+			  u32 *at, struct netlink_ext_ack *extack)
 {
 	struct nlattr *tb[ORCHFS_A_SEGMENT_MIRROR + 1];
 	const struct nlattr *nla;
@@ -104,7 +162,7 @@ static int decode_segment(const struct nlattr *nest, struct orchfs_layout *lay,
 	seg->length = nla_get_u64(tb[ORCHFS_A_SEGMENT_LENGTH]);
 	seg->first_mirror = *at;
 	nla_for_each_nested_type(nla, ORCHFS_A_SEGMENT_MIRROR, nest, rem) {
-		ret = decode_mirror(nla, lay->writable, &lay->mirrors[*at],
+		ret = decode_mirror(nla, ch, lay->writable, &lay->mirrors[*at],
 				    extack);
 		if (ret)
 			return ret;
@@ -144,7 +202,7 @@ static int decode_supported(const struct nlattr *nest,
 	return 0;
 }
 
-static int decode_segments(const struct nlattr *nest,
+static int decode_segments(const struct nlattr *nest, struct orchfs_channel *ch,
 			   struct orchfs_layout *lay,
 			   struct netlink_ext_ack *extack)
 {
@@ -154,7 +212,7 @@ static int decode_segments(const struct nlattr *nest,
 	int ret, rem;
 
 	nla_for_each_nested_type(nla, ORCHFS_A_LAYOUT_SEGMENT, nest, rem) {
-		ret = decode_segment(nla, lay, &lay->segs[seg++], &mirror,
+		ret = decode_segment(nla, ch, lay, &lay->segs[seg++], &mirror,
 				     extack);
 		if (ret)
 			return ret;
@@ -186,7 +244,8 @@ static int decode_count(const struct nlattr *nest, u32 *segs, u32 *mirrors,
 
 /**
  * orchfs_layout_decode() - make a layout of what the daemon sent
- * @nest: attribute "layout" of its message
+ * @ch: of its message
+ * @nest: attribute "layout" of that
  * @out: the layout with one reference, on success
  * @extack: gets the reason on failure; may be NULL
  *
@@ -197,7 +256,8 @@ static int decode_count(const struct nlattr *nest, u32 *segs, u32 *mirrors,
  * Return: 0; -EPROTO for what can't be accepted; -ENOMEM; -EINVAL and -ERANGE
  * for what isn't even well-formed.
  */
-int orchfs_layout_decode(const struct nlattr *nest, struct orchfs_layout **out,
+int orchfs_layout_decode(struct orchfs_channel *ch, const struct nlattr *nest,
+			 struct orchfs_layout **out,
 			 struct netlink_ext_ack *extack)
 {
 	struct nlattr *tb[ORCHFS_A_LAYOUT_SEGMENT + 1];
@@ -224,7 +284,7 @@ int orchfs_layout_decode(const struct nlattr *nest, struct orchfs_layout **out,
 		lay->version = nla_get_u64(tb[ORCHFS_A_LAYOUT_VERSION]);
 	if (tb[ORCHFS_A_LAYOUT_WRITABLE])
 		lay->writable = nla_get_u32(tb[ORCHFS_A_LAYOUT_WRITABLE]);
-	ret = decode_segments(nest, lay, extack);
+	ret = decode_segments(nest, ch, lay, extack);
 	if (ret) {
 		orchfs_layout_put(lay);
 		return ret;

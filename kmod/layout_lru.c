@@ -58,8 +58,11 @@ static void note_attr_fill(struct orchfs_note *note, struct inode *inode)
 {
 	struct timespec64 ts;
 
-	note->valid = ORCHFS_SET_SIZE | ORCHFS_SET_ATIME | ORCHFS_SET_MTIME |
-		      ORCHFS_SET_CTIME;
+	note->valid = ORCHFS_SET_ATIME;
+	/* who has a remote file's contents knows the rest */
+	if (!READ_ONCE(ORCHFS_I(inode)->remote))
+		note->valid |= ORCHFS_SET_SIZE | ORCHFS_SET_MTIME |
+			       ORCHFS_SET_CTIME;
 	note->attr.ino = inode->i_ino;
 	note->attr.change = READ_ONCE(ORCHFS_I(inode)->change);
 	note->attr.size = i_size_read(inode);
@@ -126,7 +129,7 @@ static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 	struct orchfs_inode *ii = ORCHFS_I(inode);
 	struct orchfs_layout *lay;
 	u64 generation;
-	bool told;
+	bool told, ask;
 
 	if (why != ORCHFS_TRACE_LAYOUT_EVICT && layout_still_mapped(inode))
 		return false;
@@ -152,7 +155,11 @@ static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 			&orchfs_channel_of(inode)->marks);
 	spin_unlock(&inode->i_lock);
 	generation = lay->generation;
+	/* nobody has asked the peer since it was written */
+	ask = ii->remote && ii->seen == ORCHFS_SEEN_WRITTEN;
 	orchfs_layout_put(lay);
+	if (ask && why != ORCHFS_TRACE_LAYOUT_EVICT)
+		orchfs_super_mark(inode->i_sb, inode->i_ino, ORCHFS_MARK_ATTR);
 	trace_orchfs_layout(why, inode, generation, 0);
 	layout_tell(inode, generation);
 	return true;

@@ -8,6 +8,7 @@
 
 #include "client.h"
 #include "orchfs.h"
+#include "remote.h"
 
 static int __init orchfs_init(void)
 {
@@ -16,9 +17,12 @@ static int __init orchfs_init(void)
 	ret = orchfs_inode_init();
 	if (ret)
 		return ret;
-	ret = orchfs_layout_init();
+	ret = orchfs_remote_init();
 	if (ret)
 		goto err_inode_exit;
+	ret = orchfs_layout_init();
+	if (ret)
+		goto err_remote_exit;
 	ret = orchfs_file_init();
 	if (ret)
 		goto err_layout_exit;
@@ -46,6 +50,8 @@ err_file_exit:
 	orchfs_file_exit();
 err_layout_exit:
 	orchfs_layout_exit();
+err_remote_exit:
+	orchfs_remote_exit();
 err_inode_exit:
 	orchfs_inode_exit();
 	return ret;
@@ -59,6 +65,7 @@ static void __exit orchfs_exit(void)
 	orchfs_request_exit();
 	orchfs_file_exit();
 	orchfs_layout_exit();
+	orchfs_remote_exit();
 	orchfs_inode_exit();
 }
 

@@ -449,7 +449,8 @@ static int orchfs_parse_reply(struct sk_buff *skb, struct genl_info *info,
 	if (ret)
 		return ret;
 	if (attrs[ORCHFS_A_MSG_LAYOUT]) {
-		ret = orchfs_layout_decode(attrs[ORCHFS_A_MSG_LAYOUT],
+		ret = orchfs_layout_decode(info->user_ptr[0],
+					   attrs[ORCHFS_A_MSG_LAYOUT],
 					   &res->layout, info->extack);
 		if (ret)
 			return ret;

@@ -219,9 +219,11 @@ int orchfs_mmap(struct file *file, struct vm_area_struct *vma)
 		.accessed = mmap_accessed,
 	};
 	struct orchfs_io io;
-	int ret = 0;
+	int ret;
 
-	if (write)
+	/* The backing file is asked too, but in the gate. */
+	ret = orchfs_attr_refresh(inode);
+	if (!ret && write)
 		ret = orchfs_durable_names(inode, false);
 	if (!ret)
 		ret = mmap_begin(of, write ? ORCHFS_IO_WRITE : 0, &io);
@@ -232,7 +234,9 @@ int orchfs_mmap(struct file *file, struct vm_area_struct *vma)
 		orchfs_mapped(inode);
 	}
 	ret = backing_file_mmap(io.file, vma, &ctx);
-	if (!ret && write)
+	/* A remote file isn't written to by a mapping. */
+	if (!ret && (vma->vm_flags & VM_SHARED) &&
+	    (vma->vm_flags & VM_MAYWRITE))
 		ret = vm_ops_wrap(inode->i_sb, vma);
 	orchfs_io_end(&io);
 	trace_orchfs_io(ORCHFS_TRACE_MMAP, inode, pos, len, ret);

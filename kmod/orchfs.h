@@ -176,6 +176,13 @@ struct orchfs_sb {
 	struct rcu_head rcu;
 };
 
+/* What goes with the times of an inode whose contents are remote. */
+enum orchfs_seen {
+	ORCHFS_SEEN_NONE,	/* the peer hasn't told its times yet */
+	ORCHFS_SEEN_TIMES,	/* seen_mtime and seen_ctime, as of local ones */
+	ORCHFS_SEEN_WRITTEN,	/* written since: what it tells next is news */
+};
+
 /**
  * struct orchfs_inode - an inode
  * @change: transaction that last wrote its record, as far as known (i_lock)
@@ -198,6 +205,9 @@ struct orchfs_sb {
  * @open_lock: serialises asking the daemon for a layout
  * @layout: what is cached; readers under RCU, written under i_lock
  * @open: exists while the inode has open files (i_lock)
+ * @renewals: of the layout, as a data server refused it (@open_lock)
+ * @remote: the last layout was of a remote instance
+ * @seen: what is known of the times of one (i_lock)
  * @seen_instance: whose times @seen_mtime and @seen_ctime are (i_lock)
  * @seen_mtime: times of the backing file that go with the inode's own
  *	(i_lock); while they are unchanged the inode's are right
@@ -237,6 +247,9 @@ struct orchfs_inode {
 	struct mutex open_lock;
 	struct orchfs_layout __rcu *layout;
 	struct orchfs_open_inode *open;
+	unsigned int renewals;
+	bool remote;
+	enum orchfs_seen seen;
 	u64 seen_instance;
 	struct timespec64 seen_mtime;
 	struct timespec64 seen_ctime;
@@ -485,7 +498,8 @@ u64 orchfs_layout_generation(struct inode *inode);
 u32 orchfs_open_count(struct inode *inode);
 
 /* layout_decode.c: decode and check a layout. Runs in the daemon's context. */
-int orchfs_layout_decode(const struct nlattr *attr, struct orchfs_layout **out,
+int orchfs_layout_decode(struct orchfs_channel *ch, const struct nlattr *attr,
+			 struct orchfs_layout **out,
 			 struct netlink_ext_ack *extack);
 
 /* file.c, truncate.c, attr_backing.c */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Data paths. There is one so far, to a backing file on this node, and it
- * takes every layout that layout_decode.c lets through; a second one brings
- * the choice between them. What they share is here: an open file, and an I/O
- * that has passed the gate.
+ * The data path: to a backing file, which may be on this node or, by
+ * remote_fs.c, on another. It takes every layout that layout_decode.c lets
+ * through. Here are an open file, and an I/O that has passed the gate.
  */
 #ifndef _ORCHFS_PATH_H
 #define _ORCHFS_PATH_H
@@ -11,6 +10,7 @@
 #include <linux/fs.h>
 
 #include "layout.h"
+#include "remote.h"
 
 /**
  * struct orchfs_backing - a backing file of one open file
@@ -124,6 +124,13 @@ ssize_t orchfs_local_write(struct orchfs_file *of, struct kiocb *iocb,
 void orchfs_local_sweep(struct orchfs_open_inode *oi,
 			const struct orchfs_layout *lay);
 void orchfs_local_close(struct orchfs_file *of);
+bool orchfs_renewed_slow(struct orchfs_file *of, bool write, ssize_t *ret);
+
+static inline bool orchfs_renewed(struct orchfs_file *of, bool write,
+				  ssize_t *ret)
+{
+	return orchfs_refused(*ret) && orchfs_renewed_slow(of, write, ret);
+}
 
 /* file.c */
 int orchfs_drop_privs(struct file *file, bool nowait);

@@ -449,16 +449,8 @@ static bool local_can_direct(const struct kiocb *iocb, const struct file *file)
 	       (file->f_mode & FMODE_CAN_ODIRECT);
 }
 
-/**
- * orchfs_local_read() - read through the backing file
- * @of: the open file
- * @iocb: of the file of orchfs
- * @to: where to
- *
- * Return: as for ->read_iter.
- */
-ssize_t orchfs_local_read(struct orchfs_file *of, struct kiocb *iocb,
-			  struct iov_iter *to)
+static ssize_t backing_read(struct orchfs_file *of, struct kiocb *iocb,
+			    struct iov_iter *to)
 {
 	struct orchfs_io io;
 	struct kiocb kiocb;
@@ -484,18 +476,48 @@ ssize_t orchfs_local_read(struct orchfs_file *of, struct kiocb *iocb,
 }
 
 /**
- * orchfs_local_write() - write through the backing file
+ * orchfs_renewed_slow() - a data server has refused what came through a gate
+ * @of: the open file
+ * @write: it was a write
+ * @ret: what came of it, and on false what to tell the caller
+ *
+ * The gate has been left.
+ *
+ * Return: true where there is a fresh layout: try again, once.
+ */
+bool orchfs_renewed_slow(struct orchfs_file *of, bool write, ssize_t *ret)
+{
+	struct inode *inode = file_inode(of->file);
+
+	if (!READ_ONCE(ORCHFS_I(inode)->remote))
+		return false;
+	*ret = orchfs_layout_renew(inode, write);
+	if (!*ret)
+		return true;
+	*ret = orchfs_told(*ret);
+	return false;
+}
+
+/**
+ * orchfs_local_read() - read through the backing file
  * @of: the open file
  * @iocb: of the file of orchfs
- * @from: where from
+ * @to: where to
  *
- * Privileges of the file have been dropped, its name is durable if it has to
- * be.
- *
- * Return: as for ->write_iter.
+ * Return: as for ->read_iter.
  */
-ssize_t orchfs_local_write(struct orchfs_file *of, struct kiocb *iocb,
-			   struct iov_iter *from)
+ssize_t orchfs_local_read(struct orchfs_file *of, struct kiocb *iocb,
+			  struct iov_iter *to)
+{
+	ssize_t ret = backing_read(of, iocb, to);
+
+	if (orchfs_renewed(of, false, &ret))
+		ret = orchfs_told(backing_read(of, iocb, to));
+	return ret;
+}
+
+static ssize_t backing_write(struct orchfs_file *of, struct kiocb *iocb,
+			     struct iov_iter *from)
 {
 	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
 	struct orchfs_io io;
@@ -528,5 +550,26 @@ ssize_t orchfs_local_write(struct orchfs_file *of, struct kiocb *iocb,
 			orchfs_contents_changed(file_inode(of->file));
 	}
 	orchfs_io_end(&io);
+	return ret;
+}
+
+/**
+ * orchfs_local_write() - write through the backing file
+ * @of: the open file
+ * @iocb: of the file of orchfs
+ * @from: where from
+ *
+ * Privileges of the file have been dropped, its name is durable if it has to
+ * be.
+ *
+ * Return: as for ->write_iter.
+ */
+ssize_t orchfs_local_write(struct orchfs_file *of, struct kiocb *iocb,
+			   struct iov_iter *from)
+{
+	ssize_t ret = backing_write(of, iocb, from);
+
+	if (orchfs_renewed(of, true, &ret))
+		ret = orchfs_told(backing_write(of, iocb, from));
 	return ret;
 }

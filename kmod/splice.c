@@ -10,23 +10,10 @@
 #include "path.h"
 #include "trace.h"
 
-/**
- * orchfs_splice_read() - ->splice_read of regular files
- * @in: of orchfs
- * @ppos: where from
- * @pipe: locked by the caller
- * @len: bytes
- * @flags: SPLICE_F_*
- *
- * The pipe gets the backing file's pages, or copies on a DAX volume.
- *
- * Return: bytes or an error of the backing file.
- */
-ssize_t orchfs_splice_read(struct file *in, loff_t *ppos,
+static ssize_t splice_read(struct file *in, loff_t *ppos,
 			   struct pipe_inode_info *pipe, size_t len,
 			   unsigned int flags)
 {
-	loff_t pos = *ppos;
 	struct orchfs_io io;
 	ssize_t ret;
 
@@ -41,6 +28,32 @@ ssize_t orchfs_splice_read(struct file *in, loff_t *ppos,
 		ret = io.file->f_op->splice_read(io.file, ppos, pipe, len,
 						 flags);
 	orchfs_io_end(&io);
+	return ret;
+}
+
+/**
+ * orchfs_splice_read() - ->splice_read of regular files
+ * @in: of orchfs
+ * @ppos: where from
+ * @pipe: locked by the caller
+ * @len: bytes
+ * @flags: SPLICE_F_*
+ *
+ * The pipe gets the backing file's pages, or copies on a DAX volume and of a
+ * remote file.
+ *
+ * Return: bytes or an error of the backing file.
+ */
+ssize_t orchfs_splice_read(struct file *in, loff_t *ppos,
+			   struct pipe_inode_info *pipe, size_t len,
+			   unsigned int flags)
+{
+	loff_t pos = *ppos;
+	ssize_t ret;
+
+	ret = splice_read(in, ppos, pipe, len, flags);
+	if (orchfs_renewed(in->private_data, false, &ret))
+		ret = orchfs_told(splice_read(in, ppos, pipe, len, flags));
 	file_accessed(in);
 	trace_orchfs_io(ORCHFS_TRACE_SPLICE_READ, file_inode(in), pos, len,
 			ret);
@@ -128,7 +141,7 @@ static ssize_t splice_write_ready(struct pipe_inode_info *pipe,
 ssize_t orchfs_splice_write(struct pipe_inode_info *pipe, struct file *out,
 			    loff_t *ppos, size_t len, unsigned int flags)
 {
-	bool again = true;
+	bool again = true, renew = true;
 	loff_t pos = *ppos;
 	ssize_t ret;
 
@@ -144,11 +157,17 @@ ssize_t orchfs_splice_write(struct pipe_inode_info *pipe, struct file *out,
 			ret = 0;
 			continue;
 		}
+		if (renew && orchfs_renewed(out->private_data, true, &ret)) {
+			renew = false;
+			continue;
+		}
 		/* Somebody else emptied the pipe first. */
 		if (ret != -EAGAIN || (flags & SPLICE_F_NONBLOCK))
 			break;
 		ret = 0;
 	}
+	if (!renew)
+		ret = orchfs_told(ret);
 	trace_orchfs_io(ORCHFS_TRACE_SPLICE_WRITE, file_inode(out), pos, len,
 			ret);
 	return ret;
@@ -269,8 +288,14 @@ ssize_t orchfs_copy_file_range(struct file *in, loff_t pos_in,
 	ssize_t ret;
 
 	ret = splice_prepare_write(out);
+	/* The end of a remote file is looked at before it is read. */
+	if (!ret)
+		ret = orchfs_attr_refresh(file_inode(in));
 	if (!ret)
 		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
+	if (orchfs_renewed(out->private_data, true, &ret))
+		ret = orchfs_told(splice_copy(in, pos_in, out, pos_out, len,
+					      flags));
 	if (orchfs_no_space(ret) && orchfs_space_returns(file_inode(out)->i_sb))
 		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
 	trace_orchfs_io(ORCHFS_TRACE_COPY, file_inode(out), pos_out, len, ret);

@@ -9,6 +9,7 @@
 #include <linux/pagemap.h>
 
 #include "layout.h"
+#include "remote.h"
 #include "trace.h"
 
 static int backing_change(const struct orchfs_layout *lay, struct iattr *ia)
@@ -110,6 +111,15 @@ int orchfs_truncate(struct inode *inode, const struct iattr *iattr)
 
 	int ret = backing_setattr(inode, &ia, true);
 
+	if (orchfs_refused(ret)) {
+		ret = orchfs_layout_renew(inode, true);
+		if (!ret)
+			ret = backing_setattr(inode, &ia, true);
+	}
+	if (orchfs_refused(ret))
+		ret = -EIO;
+	if (!ret)
+		ret = orchfs_attr_refresh(inode);
 	if (!ret && IS_SYNC(inode))
 		ret = orchfs_commit_times(inode);
 	if (!ret && IS_SYNC(inode))
@@ -150,7 +160,7 @@ static bool backing_keeps_times(struct inode *inode, const struct iattr *ia)
 
 	if (!lay)
 		return false;
-	if (lay->writable && lay->inode &&
+	if (lay->writable && lay->inode && !orchfs_is_remote(lay->inode) &&
 	    READ_ONCE(lay->inode->i_sb->s_writers.frozen) == SB_UNFROZEN)
 		ret = !(ia->ia_valid & ATTR_MTIME) ||
 		      backing_keeps_mtime(inode, lay->inode, ia->ia_mtime);
@@ -250,6 +260,8 @@ int orchfs_commit_times(struct inode *inode)
 	ops = lay->inode ? lay->inode->i_sb->s_export_op : NULL;
 	if (ops && ops->commit_metadata)
 		ret = ops->commit_metadata(lay->inode);
+	else if (orchfs_is_remote(lay->inode))
+		ret = orchfs_remote_commit(lay->inode);
 	else if (lay->inode)
 		ret = sync_inode_metadata(lay->inode, 1);
 	orchfs_layout_put(lay);
