@@ -178,6 +178,8 @@ static int op_send(struct served *sv, struct agent_op *op)
 	int rc;
 
 	rc = nl_decode_request(&op->nlh, &r);
+	if (!rc && !op->id && r.op.flags & ORCHFS_REQ_FLAG_RESENT)
+		atomic_fetch_add(&sv->resent, 1);
 	op->id = r.op.id;
 	op->kind = r.op.kind;
 	if (!rc) {

@@ -161,6 +161,26 @@ static void status_counts(struct ctl_call *c, struct served *sv,
 	job_put(&s->j);
 }
 
+/* An agent has nothing to count but what its kernel has mounted. */
+static int agent_run(struct served *sv, struct job *j)
+{
+	(void)j;
+	return attach_count_mounts(sv);
+}
+
+static void status_agent(struct ctl_call *c, struct served *sv,
+			 Orchfs__Control__NamespaceStatus *n)
+{
+	struct job *j = job_new(sizeof(*j), agent_run);
+
+	if (!j)
+		return;
+	if (served_call(sv, j, STATUS_MS) == -ETIMEDOUT)
+		n->problem = ctl_strdup(c, "does not answer: the kernel "
+					"hangs");
+	job_put(j);
+}
+
 static Orchfs__Control__NamespaceStatus *status_ns(struct ctl_call *c,
 						   struct served *sv)
 {
@@ -185,6 +205,9 @@ static Orchfs__Control__NamespaceStatus *status_ns(struct ctl_call *c,
 	n->problem = ctl_strdup(c, problem);
 	if (!served_hold(sv)) {
 		status_counts(c, sv, n);
+		served_release(sv);
+	} else if (sv->agent && !served_hold_cluster(sv)) {
+		status_agent(c, sv, n);
 		served_release(sv);
 	}
 	n->cluster = ctl_cluster_info(c, sv);

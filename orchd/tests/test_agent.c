@@ -926,6 +926,7 @@ static void test_lost(void **state)
 	reply_op(r, &rep);
 	assert_int_equal(said(ORCHFS_CMD_REPLY, 0).status, -ENOENT);
 	assert_int_equal(nr_said(ORCHFS_CMD_REPLY), 1);
+	assert_int_equal(atomic_load(&w.agent->resent), 1);
 }
 
 /* What was answered just before counts as held. */

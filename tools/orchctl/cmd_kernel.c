@@ -81,7 +81,7 @@ static void mounts_print(const struct kernel_ns *n)
 
 	printf("namespace   %s  %s\n", n->name, uuid_text(n->uuid, 16));
 	printf("daemon      %s%s\n", state_name(n->state), n->state ? "" :
-	       ": start it with 'systemctl start orchd'");
+	       ": start orchd, or see in orchctl status why it is away");
 	printf("session     %016" PRIx64 "\n", n->session);
 	printf("requests    %u waiting\n", n->waiting);
 	printf("open files  %u\n", n->opens);

@@ -53,8 +53,12 @@ static void ns_print(const ns_status *n)
 	       n->problem);
 	if (n->cluster)
 		cluster_print(n->cluster);
-	if (n->cluster && n->cluster->agent)
+	if (n->cluster && n->cluster->agent) {
+		printf("mounts      %u\n", n->mounts);
+		printf("requests    %" PRIu64 ", %" PRIu64 " resent\n",
+		       n->requests, n->resent);
 		return;
+	}
 	printf("store       %s\n", n->store);
 	printf("mounts      %u\n", n->mounts);
 	printf("inodes      about %" PRIu64 ", %" PRIu64 " orphans, %" PRIu64
