@@ -81,6 +81,7 @@ struct peer_conn *conn_new(struct peer_set *s, int fd, bool server,
 	address_text(a, c->address_text);
 	c->in.max = PEER_FRAME_NEW;
 	c->out_tail = &c->out;
+	c->waits_tail = &c->waits;
 	c->later_tail = &c->later;
 	c->deadline = peer_now() + PEER_HELLO_MS;
 	c->ssl = peer_tls_session(s->tls, fd, server);
@@ -135,6 +136,7 @@ static void drop_waits(struct peer_conn *c, int rc)
 		c->waits = w->next;
 		w->done(w, rc, c->why, NULL);
 	}
+	c->waits_tail = &c->waits;
 	while ((w = c->later)) {
 		c->later = w->next;
 		free(w->buf);
@@ -477,6 +479,13 @@ static void decline(struct peer_conn *c, const peer_frame *f, size_t size)
 	peer_answer(c->set, c->id, f->id, size, &out);
 }
 
+void conn_wait(struct peer_conn *c, struct peer_wait *w)
+{
+	w->next = NULL;
+	*c->waits_tail = w;
+	c->waits_tail = &w->next;
+}
+
 void conn_later(struct peer_conn *c)
 {
 	struct peer_wait *w;
@@ -488,8 +497,7 @@ void conn_later(struct peer_conn *c)
 			c->later_tail = &c->later;
 		w->id = ++c->next_request;
 		frame_set_id(w->buf, &w->size, w->id);
-		w->next = c->waits;
-		c->waits = w;
+		conn_wait(c, w);
 		c->asked++;
 		c->asked_bytes += w->size;
 		/* without memory it is never answered, and has a deadline */
@@ -516,6 +524,8 @@ static int hear_answer(struct peer_conn *c, peer_frame *f)
 		return 0;
 	}
 	*p = w->next;
+	if (!*p)
+		c->waits_tail = p;
 	c->asked--;
 	c->asked_bytes -= w->size;
 	if (f->body_case == PEER_BODY(FAILURE) && f->failure->status < 0) {

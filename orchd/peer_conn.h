@@ -94,7 +94,7 @@ struct peer_conn {
 	size_t out_bytes;
 
 	uint64_t next_request;		/* of ours */
-	struct peer_wait *waits;
+	struct peer_wait *waits, **waits_tail;	/* the longest first */
 	struct peer_wait *later, **later_tail;	/* the peer takes no more */
 	unsigned int asked;		/* of ours */
 	size_t asked_bytes;
@@ -193,6 +193,7 @@ void conn_watch(struct peer_conn *c);
 int conn_send(struct peer_conn *c, const peer_frame *f);
 /** conn_send_packed() - takes @buf */
 int conn_send_packed(struct peer_conn *c, uint8_t *buf, size_t len);
+void conn_wait(struct peer_conn *c, struct peer_wait *w);
 /** conn_later() - what waits for its turn, as far as the peer takes it now */
 void conn_later(struct peer_conn *c);
 

@@ -173,8 +173,7 @@ int peer_ask(struct peer_conn *c, peer_frame *f, uint32_t ms,
 	w->failure = false;
 	w->id = f->id;
 	w->deadline = peer_now() + ms;
-	w->next = c->waits;
-	c->waits = w;
+	conn_wait(c, w);
 	c->asked++;
 	c->asked_bytes += w->size;
 	conn_watch(c);
@@ -257,7 +256,7 @@ static void expire_waits(struct peer_conn *c, uint64_t now)
 {
 	struct peer_wait *late = NULL, *w;
 
-	expire(&c->waits, &late, now);
+	c->waits_tail = expire(&c->waits, &late, now);
 	for (w = late; w; w = w->next) {
 		c->asked--;
 		c->asked_bytes -= w->size;
