@@ -251,21 +251,25 @@ bool answer(struct served *sv, const struct asker *who,
 		txn = 0;
 	if (txn || !alone)
 		w = waiter_new(who, txn);
-	if (!alone)
-		rc = w ? wait_for_told(sv, &w->lease, who->origin, op, rep) :
-		     -ENOMEM;
+	if (!alone && w) {
+		rc = wait_for_told(sv, &w->lease, who->origin, op, rep);
+		lease_answer(sv->lease, &w->lease);
+	}
 	if (!rc && w && (txn || w->lease.nr)) {
 		waiter_put(sv, w, rep);
+		lease_flush(sv->lease);
 		return true;
 	}
-	if (w)
-		waiter_free(w);
-	if (rc)
-		unanswered(sv, who, rc);
+	if (rc || (!alone && !w))
+		unanswered(sv, who, -ENOMEM);
 	else if (txn)
 		answer_slowly(sv, who, rep);
 	else
 		answer_now(sv, who, rep);
+	if (w && !rc)
+		lease_sent(&w->lease);
+	if (w)
+		waiter_free(w);
 	return false;
 }
 
@@ -298,11 +302,14 @@ void answer_run(struct served *sv)
 			continue;
 		}
 		*p = w->next;
-		if (w->who.peer || sv->attached)
+		if (w->who.peer || sv->attached) {
 			answer_now(sv, &w->who, &w->rep);
+			lease_sent(&w->lease);
+		}
 		waiter_free(w);
 	}
 	sv->waiters_tail = p;
+	lease_flush(sv->lease);
 	if (sv->attached && sv->told_durable < store_durable(sv->st))
 		nl_ops_poll(sv);
 }

@@ -72,10 +72,11 @@ size_t exec_holders(void *ctx, uint64_t ino, uint32_t *nodes, size_t max)
 	return nr + lease_holders(sv->lease, ino, nodes + nr, max - nr);
 }
 
-static void changed_attr(struct served *sv, uint32_t origin,
-			 const struct orchfs_attr *a)
+static void has_changed(struct served *sv, const struct op_req *op,
+			uint64_t ino, const struct orchfs_attr *attr)
 {
-	exec_changed(sv, origin, a->ino, a->nlink ? NULL : a);
+	exec_changed(sv, op->origin, ino, attr);
+	lease_echo(sv->lease, op->origin, ino);
 }
 
 /* What a request has changed, beside layouts. */
@@ -86,23 +87,24 @@ static void changed(struct served *sv, const struct op_req *op,
 	case ORCHFS_KIND_CREATE:
 		if (!(rep->flags & ORCHFS_REQ_FLAG_EXISTING) &&
 		    !(op->flags & ORCHFS_REQ_FLAG_TMPFILE))
-			exec_changed(sv, op->origin, op->node, NULL);
+			has_changed(sv, op, op->node, NULL);
 		break;
 	case ORCHFS_KIND_LINK:
 	case ORCHFS_KIND_UNLINK:
 	case ORCHFS_KIND_RENAME:
-		exec_changed(sv, op->origin, op->node, NULL);
+		has_changed(sv, op, op->node, NULL);
 		if (op->node2 && op->kind != ORCHFS_KIND_UNLINK &&
 		    op->node2 != op->node)
-			exec_changed(sv, op->origin, op->node2, NULL);
+			has_changed(sv, op, op->node2, NULL);
 		if (rep->has_attr && rep->attr.ino != op->node)
-			exec_changed(sv, op->origin, rep->attr.ino, NULL);
+			has_changed(sv, op, rep->attr.ino, NULL);
 		if (rep->has_attr2)
-			changed_attr(sv, op->origin, &rep->attr2);
+			has_changed(sv, op, rep->attr2.ino,
+				    rep->attr2.nlink ? NULL : &rep->attr2);
 		break;
 	case ORCHFS_KIND_SETATTR:
 	case ORCHFS_KIND_SETXATTR:
-		exec_changed(sv, op->origin, op->node, NULL);
+		has_changed(sv, op, op->node, NULL);
 		break;
 	}
 }

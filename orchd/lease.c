@@ -2,7 +2,10 @@
 /*
  * Rows are a hash set of inode numbers for each node; a row stays when its
  * inode is invalidated, as the kernel may still have it in memory, and is then
- * not cached. Invalidations are found by inode, with the answers that wait.
+ * not cached. Invalidations are found by inode, with the answers that wait. So
+ * are echoes: changes that their own node may not know of yet, as the answer to
+ * it is to be given, or on its way. A message to it that is acknowledged tells
+ * that all before it has arrived.
  */
 #include "lease.h"
 
@@ -22,6 +25,11 @@ struct stale {
 	uint64_t seq;			/* 0: to be sent */
 	uint64_t since;
 	struct lease_ref *refs;
+	/* of an echo: */
+	bool echo;
+	struct lease_wait *answer;	/* NULL: it was given, or dropped */
+	struct stale *same;		/* of that answer */
+	uint64_t after;			/* number of the message after it */
 };
 
 /* An answer and what it waits for. */
@@ -34,6 +42,7 @@ struct lease_ref {
 
 struct node {
 	struct node *next;
+	struct lease *lease;
 	uint32_t number;
 	bool up;
 	bool awaited;			/* of an earlier run */
@@ -43,6 +52,9 @@ struct node {
 	size_t size, nr;
 	struct stale *stale, **tail, *unsent;
 	size_t nr_stale;
+	struct stale *echo;		/* any order */
+	size_t nr_echo;
+	bool fence;			/* what has arrived is to be asked */
 	struct stale all;		/* the one of the whole namespace */
 	bool all_used;
 	unsigned int asked;
@@ -53,6 +65,8 @@ struct lease {
 	const struct lease_ops *ops;
 	void *ctx;
 	struct node *nodes;
+	struct node own;		/* number 0; it has echoes alone */
+	struct stale *fresh;		/* echoes whose answer isn't known */
 	struct stale *buckets[BUCKETS];
 };
 
@@ -69,6 +83,8 @@ struct lease *lease_new(const struct lease_ops *ops, void *ctx)
 		return NULL;
 	l->ops = ops;
 	l->ctx = ctx;
+	l->own.lease = l;
+	l->own.next_seq = 1;
 	return l;
 }
 
@@ -95,6 +111,7 @@ static struct node *node_get(struct lease *l, uint32_t number)
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		return NULL;
+	n->lease = l;
 	n->number = number;
 	n->tail = &n->stale;
 	n->next_seq = 1;
@@ -133,10 +150,10 @@ static int rows_grow(struct node *n)
 {
 	struct node old = *n;
 
-	if (old.nr * 4 < old.size * 3)
-		return 0;
 	if (old.nr >= LEASE_ROWS_MAX)
 		return -ENOSPC;
+	if (old.nr * 4 < old.size * 3)
+		return 0;
 	n->size = old.size ? old.size * 2 : ROWS_FIRST;
 	n->rows = calloc(n->size, sizeof(*n->rows));
 	if (!n->rows) {
@@ -179,24 +196,54 @@ static void ref_unlink(struct lease_ref *r)
 	r->stale = NULL;
 }
 
-/* It is acknowledged, or needn't be: who waited for that may go on. */
-static void stale_end(struct lease *l, struct stale *s)
+static void refs_free(struct lease_wait *w)
+{
+	struct lease_ref *r;
+
+	while ((r = w->refs)) {
+		w->refs = r->more;
+		if (r->stale)
+			ref_unlink(r);
+		free(r);
+	}
+	w->nr = 0;
+}
+
+static void bucket_put(struct lease *l, struct stale *s)
+{
+	struct stale **b = &l->buckets[hash(s->what.ino) % BUCKETS];
+
+	s->chain = *b;
+	s->at = b;
+	if (*b)
+		(*b)->at = &s->chain;
+	*b = s;
+}
+
+/* Who waited for it may go on. */
+static void bucket_del(struct lease *l, struct stale *s)
 {
 	struct lease_ref *r;
 
 	*s->at = s->chain;
 	if (s->chain)
 		s->chain->at = s->at;
-	s->node->nr_stale--;
 	while ((r = s->refs)) {
 		struct lease_wait *w = r->wait;
 
 		ref_unlink(r);
-		if (!--w->nr) {
-			lease_wait_drop(w);
-			l->ops->ready(l->ctx, w);
-		}
+		if (--w->nr)
+			continue;
+		refs_free(w);
+		l->ops->ready(l->ctx, w);
 	}
+}
+
+/* It is acknowledged, or needn't be. */
+static void stale_end(struct lease *l, struct stale *s)
+{
+	bucket_del(l, s);
+	s->node->nr_stale--;
 	if (s == &s->node->all)
 		s->node->all_used = false;
 	else
@@ -218,14 +265,8 @@ static void stale_pop(struct lease *l, struct node *n, struct stale **pp)
 
 static void stale_put(struct lease *l, struct node *n, struct stale *s)
 {
-	struct stale **b = &l->buckets[hash(s->what.ino) % BUCKETS];
-
 	s->node = n;
-	s->chain = *b;
-	s->at = b;
-	if (*b)
-		(*b)->at = &s->chain;
-	*b = s;
+	bucket_put(l, s);
 	*n->tail = s;
 	n->tail = &s->next;
 	n->nr_stale++;
@@ -273,15 +314,107 @@ static void stale_add(struct lease *l, struct node *n,
 	stale_put(l, n, s);
 }
 
+/* --- echoes --- */
+
+#define LOST	UINT64_MAX	/* of .after: the link was lost */
+
+static void echo_del(struct stale **list, struct stale *s)
+{
+	while (*list != s)
+		list = &(*list)->same;
+	*list = s->same;
+}
+
+/* The one at *@pp of its node's list. */
+static void echo_end(struct stale **pp)
+{
+	struct stale *s = *pp;
+	struct node *n = s->node;
+
+	*pp = s->next;
+	n->nr_echo--;
+	if (s->answer)
+		echo_del(&s->answer->echo, s);
+	else if (!s->after)
+		echo_del(&n->lease->fresh, s);
+	bucket_del(n->lease, s);
+	free(s);
+}
+
+/* Those whose answer has arrived with message @seq. */
+static void echoes_arrived(struct node *n, uint64_t seq)
+{
+	struct stale **pp = &n->echo;
+
+	while (*pp) {
+		if ((*pp)->after && (*pp)->after <= seq)
+			echo_end(pp);
+		else
+			pp = &(*pp)->next;
+	}
+}
+
+/* Without memory the gap is as long as the answer's way. */
+void lease_echo(struct lease *l, uint32_t origin, uint64_t ino)
+{
+	struct node *n = origin ? node_find(l, origin) : &l->own;
+	struct stale *s = n ? calloc(1, sizeof(*s)) : NULL;
+
+	if (!s)
+		return;
+	s->echo = true;
+	s->what.ino = ino;
+	s->node = n;
+	s->next = n->echo;
+	n->echo = s;
+	n->nr_echo++;
+	s->same = l->fresh;
+	l->fresh = s;
+	bucket_put(l, s);
+}
+
+void lease_answer(struct lease *l, struct lease_wait *w)
+{
+	w->echo = l->fresh;
+	l->fresh = NULL;
+	for (struct stale *s = w->echo; s; s = s->same)
+		s->answer = w;
+}
+
+/* Its node gets the answer before that message, or has attached since. */
+static void answer_gone(struct lease_wait *w, bool given)
+{
+	struct stale *s;
+
+	while ((s = w->echo)) {
+		struct node *n = s->node;
+
+		w->echo = s->same;
+		s->answer = NULL;
+		s->same = NULL;
+		s->after = given || n->up ? n->next_seq : LOST;
+		n->fence |= s->refs || n->nr_echo > LEASE_ECHO_MAX;
+		if (n == &n->lease->own)
+			echoes_arrived(n, LOST);
+	}
+}
+
+void lease_sent(struct lease_wait *w)
+{
+	answer_gone(w, true);
+}
+
 /* --- sessions --- */
 
 static void node_drop(struct lease *l, struct node *n)
 {
 	while (n->stale)
 		stale_pop(l, n, &n->stale);
+	while (n->echo)
+		echo_end(&n->echo);
 	rows_clear(n);
 	n->asked = 0;
-	n->up = n->awaited = n->unsure = false;
+	n->up = n->awaited = n->unsure = n->fence = false;
 }
 
 static void node_free(struct lease *l, struct node *n)
@@ -301,6 +434,7 @@ void lease_free(struct lease *l)
 		return;
 	while (l->nodes)
 		node_free(l, l->nodes);
+	node_drop(l, &l->own);
 	free(l);
 }
 
@@ -337,6 +471,12 @@ void lease_up(struct lease *l, uint32_t node, uint64_t deadline)
 		return;
 	n->up = true;
 	n->deadline = deadline;
+	/* its kernel believes nothing of before when it hears of that */
+	for (struct stale *s = n->echo; s; s = s->next) {
+		if (s->after == LOST)
+			s->after = n->next_seq;
+		n->fence |= s->after != 0;
+	}
 }
 
 void lease_down(struct lease *l, uint32_t node)
@@ -348,6 +488,9 @@ void lease_down(struct lease *l, uint32_t node)
 	n->up = false;
 	n->asked = 0;
 	resend(n);
+	for (struct stale *s = n->echo; s; s = s->next)
+		if (s->after)
+			s->after = LOST;
 }
 
 int lease_renew(struct lease *l, uint32_t node, uint64_t since,
@@ -381,10 +524,12 @@ void lease_tick(struct lease *l, uint64_t now)
 	while (n) {
 		struct node *next = n->next;
 
+		n->fence |= n->echo != NULL;
 		if (now >= n->deadline)
 			lease_end(l, n->number);
 		n = next;
 	}
+	lease_flush(l);
 }
 
 /* --- what they know --- */
@@ -469,9 +614,9 @@ void lease_changed(struct lease *l, uint32_t origin, uint64_t ino,
 		row = row_find(n, ino);
 		if (!(row && (*row & CACHED || attr)) && !(attr && n->unsure))
 			continue;
-		stale_add(l, n, &what, now);
 		if (row)
 			*row = INO(*row);
+		stale_add(l, n, &what, now);
 	}
 }
 
@@ -487,6 +632,7 @@ static int send_batch(struct lease *l, struct node *n)
 		what[nr++] = s->what;
 	}
 	n->unsent = s;
+	n->fence = false;
 	n->asked++;
 	return l->ops->send(l->ctx, n->number, n->next_seq++, what, nr);
 }
@@ -494,7 +640,8 @@ static int send_batch(struct lease *l, struct node *n)
 void lease_flush(struct lease *l)
 {
 	for (struct node *n = l ? l->nodes : NULL; n; n = n->next) {
-		while (n->up && n->unsent && n->asked < LEASE_ASKED_MAX) {
+		while (n->up && (n->unsent || n->fence) &&
+		       n->asked < LEASE_ASKED_MAX) {
 			if (send_batch(l, n))
 				lease_down(l, n->number);
 		}
@@ -516,6 +663,7 @@ void lease_acked(struct lease *l, uint32_t node, uint64_t seq)
 		else
 			pp = &(*pp)->next;
 	}
+	echoes_arrived(n, seq);
 }
 
 static int wait_add(struct lease_wait *w, struct stale *s)
@@ -537,7 +685,15 @@ static int wait_add(struct lease_wait *w, struct stale *s)
 	return 0;
 }
 
-/* What was sent to @origin itself comes there before the answer. */
+/*
+ * What was sent to @origin itself comes there before the answer, and what it
+ * has changed itself its tasks are about to hear anyway.
+ */
+static bool needs_no_wait(const struct stale *s, uint32_t origin)
+{
+	return s->node->number == origin && (s->echo || s->seq);
+}
+
 static int wait_bucket(struct lease *l, struct lease_wait *w, uint32_t origin,
 		       uint64_t ino)
 {
@@ -545,10 +701,11 @@ static int wait_bucket(struct lease *l, struct lease_wait *w, uint32_t origin,
 
 	for (struct stale *s = l->buckets[hash(ino) % BUCKETS]; s && !rc;
 	     s = s->chain) {
-		if (s->what.ino == ino &&
-		    !(s->node->number == origin && s->seq) &&
-		    !(s->refs && s->refs->wait == w))
-			rc = wait_add(w, s);
+		if (s->what.ino != ino || needs_no_wait(s, origin) ||
+		    (s->refs && s->refs->wait == w))
+			continue;
+		rc = wait_add(w, s);
+		s->node->fence |= s->echo && s->after;
 	}
 	return rc;
 }
@@ -567,15 +724,8 @@ int lease_wait_for(struct lease *l, struct lease_wait *w, uint32_t origin,
 
 void lease_wait_drop(struct lease_wait *w)
 {
-	struct lease_ref *r;
-
-	while ((r = w->refs)) {
-		w->refs = r->more;
-		if (r->stale)
-			ref_unlink(r);
-		free(r);
-	}
-	w->nr = 0;
+	refs_free(w);
+	answer_gone(w, false);
 }
 
 int lease_info(const struct lease *l, uint32_t node, struct lease_info *out)

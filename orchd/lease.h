@@ -18,13 +18,17 @@
 #define LEASE_BATCH	256U		/* inodes in a message */
 #define LEASE_ASKED_MAX	32U		/* messages under way to a node */
 
+#define LEASE_ECHO_MAX	1024U		/* then it is asked what has arrived */
+
 struct lease;
 struct lease_ref;
+struct stale;
 
-/* An answer that waits; a part of it. */
+/* An answer, or a part of it. */
 struct lease_wait {
-	struct lease_ref *refs;		/* lease.c's */
-	size_t nr;			/* 0: it waits for nothing */
+	struct lease_ref *refs;		/* what it waits for; lease.c's */
+	size_t nr;			/* 0: nothing */
+	struct stale *echo;		/* what it tells its node of; lease.c's */
 };
 
 struct lease_ops {
@@ -33,7 +37,7 @@ struct lease_ops {
 	 * Return: 0; -errno: its link goes down.
 	 */
 	int (*send)(void *ctx, uint32_t node, uint64_t seq,
-		    const struct op_stale *s, size_t nr);
+		    const struct op_stale *s, size_t nr);	/* nr: or 0 */
 	/* it waits for nothing any more; not from lease_wait_for() */
 	void (*ready)(void *ctx, struct lease_wait *w);
 	/* its session has ended, and so has all that it was told */
@@ -104,6 +108,15 @@ void lease_changed(struct lease *l, uint32_t origin, uint64_t ino,
 /** lease_tell() - the same, to one node, whatever it was told */
 void lease_tell(struct lease *l, uint32_t node, uint64_t ino,
 		const struct orchfs_attr *attr, uint64_t now);
+/**
+ * lease_echo() - @origin changed it by a request, and believes otherwise itself
+ * until it has the answer: others hear of it then
+ */
+void lease_echo(struct lease *l, uint32_t origin, uint64_t ino);
+/** lease_answer() - that answer is @w; what was executed since the last one */
+void lease_answer(struct lease *l, struct lease_wait *w);
+/** lease_sent() - it is given; the own kernel has it by then */
+void lease_sent(struct lease_wait *w);
 /** lease_flush() - send what is to be sent */
 void lease_flush(struct lease *l);
 /** lease_acked() - a node's kernel knows what message @seq tells */
@@ -115,7 +128,7 @@ void lease_acked(struct lease *l, uint32_t node, uint64_t seq);
  */
 int lease_wait_for(struct lease *l, struct lease_wait *w, uint32_t origin,
 		   uint64_t ino);
-/** lease_wait_drop() - it isn't given any more */
+/** lease_wait_drop() - it isn't given any more: its node asks again */
 void lease_wait_drop(struct lease_wait *w);
 
 /** lease_info() - Return: 0 or -ENOENT. */
