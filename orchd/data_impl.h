@@ -78,6 +78,7 @@ struct data {
 	uint64_t next_id;
 	uint64_t heard_at;		/* ms, boot time: the last serve-time */
 	bool time_refused;
+	uint64_t looked_at;		/* ms: what it serves was read */
 	struct data_dial *dial;		/* changes under sv->lock */
 };
 

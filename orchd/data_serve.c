@@ -19,6 +19,7 @@
 #include "peer_conn.h"
 
 #define STOP_MS		2000
+#define LOOK_MS		30000	/* is it still as it was told? */
 
 /* Only the authority has volumes so far. */
 static bool serves(const struct served *sv)
@@ -334,6 +335,7 @@ int data_attached(struct served *sv)
 	data_ops_drop(sv);
 	data_conns_drop(d);
 	d->begun = true;
+	d->looked_at = peer_now();
 	if (!sv->ns)
 		return 0;
 	for (dv = d->volumes; dv; dv = dv->next)
@@ -352,6 +354,38 @@ int data_attached(struct served *sv)
 			d->nodes[i].waiting = true;
 	fences_again(sv);
 	return 0;
+}
+
+static void look_entry(void *ctx, const struct nl_serve *s)
+{
+	struct data_volume *dv = s->volume ? data_volume(ctx, s->volume) : NULL;
+
+	if (dv && dv->key_id == s->key_id)
+		dv->listed = true;
+}
+
+/*
+ * A data server ends by itself in the moment when the lease of a daemon that
+ * died runs out, and may take with it what the next one has just told it.
+ */
+static void look(struct served *sv)
+{
+	struct data *d = sv->data;
+	struct data_volume *dv;
+	int rc;
+
+	d->looked_at = peer_now();
+	for (dv = d->volumes; dv; dv = dv->next)
+		dv->listed = dv->state != DATA_SERVED;
+	rc = data_list(sv, look_entry, d);
+	for (dv = d->volumes; !rc && dv; dv = dv->next) {
+		if (dv->listed)
+			continue;
+		log_warn(sv->name, "the kernel serves volume %u no more: told "
+			 "again", dv->id);
+		dv->state = DATA_OFF;
+	}
+	channel_deferred(&sv->ch, nl_ops_event, sv);
 }
 
 void data_lost(struct served *sv)
@@ -382,6 +416,10 @@ void data_tick(struct served *sv)
 		return;
 	if (peer_now() >= sv->data->heard_at + DATA_LEASE_MS / 3)
 		tell_time(sv);
+	if (peer_now() >= sv->data->looked_at + LOOK_MS)
+		look(sv);
+	if (!serves(sv))
+		return;
 	volumes(sv);
 	removed_nodes(sv);
 	fences_again(sv);

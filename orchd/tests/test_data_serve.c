@@ -300,6 +300,27 @@ static void test_refused(void **state)
 	assert_int_equal(token_make(&sv, 2, 1, 5, 1, 9, true, token), 0);
 }
 
+/* The kernel ends a server by itself: what it lost is told again. */
+static void test_look(void **state)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	(void)state;
+	up();
+	now += 29999;
+	data_tick(&sv);
+	hear_all();
+	add_list(2, data_volume(sv.data, 2)->key_id, 0, 0, uuid);
+	add_list(1, data_volume(sv.data, 1)->key_id + 9, 0, 0, uuid);
+	data_tick(&sv);
+	assert_int_equal(k.nr, 0);
+	now++;
+	data_tick(&sv);
+	assert_int_equal(k.nr, 1);
+	said(0, ORCHFS_CMD_SERVE_VOLUME, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]), 1);
+}
+
 /* One that is lost is given back, and served again after that only. */
 static void test_offline(void **state)
 {
@@ -595,6 +616,7 @@ int main(void)
 		world(test_begin),
 		world(test_begin_late),
 		world(test_refused),
+		world(test_look),
 		world(test_offline),
 		world(test_release),
 		world(test_unloaded),
