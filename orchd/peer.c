@@ -17,7 +17,7 @@
 
 #define TICK_MS		500
 #define PAUSE_MIN_MS	500
-#define PAUSE_MAX_MS	30000
+#define PAUSE_MAX_MS	3000	/* an authority waits a lease for its nodes */
 #define PAUSE_NO_MS	600000	/* it was told that it may not */
 #define STEADY_MS	5000	/* a link that was worth it */
 #define LOG_BURST	10
