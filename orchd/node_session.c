@@ -134,7 +134,7 @@ static void reply_lease(struct served *sv, struct peer_request *r)
 	peer_frame f = PEER_FRAME_INIT(LEASE);
 
 	m.lease_ms = lease_ms();
-	m.authority_ms = boot_ms();
+	m.authority_ms = data_clock(sv);
 	m.durable = store_durable(sv->st);
 	f.lease = &m;
 	peer_reply(r, &f);
