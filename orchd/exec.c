@@ -57,7 +57,7 @@ void exec_changed(struct served *sv, uint32_t origin, uint64_t ino,
 		return;
 	if (origin)
 		invalidate_own(sv, ino, attr);
-	lease_changed(sv->lease, origin, ino, attr, boot_ms());
+	lease_changed(sv->lease, origin, ino, attr, peer_now());
 }
 
 size_t exec_holders(void *ctx, uint64_t ino, uint32_t *nodes, size_t max)

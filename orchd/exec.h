@@ -88,8 +88,6 @@ void sessions_tick(struct served *sv);	/* each second */
 extern const struct peer_handler sessions_handler;
 /** sessions_mount() - the session of a node's mount, 0: none; to be set */
 uint64_t *sessions_mount(struct served *sv, uint32_t origin);
-/** boot_ms() - CLOCK_BOOTTIME */
-uint64_t boot_ms(void);
 
 /* Of another node, for people. */
 struct session_info {

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "arena.h"
 #include "cluster.h"
@@ -58,14 +57,6 @@ struct tell {
 	uint64_t link, seq;
 };
 
-uint64_t boot_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static uint32_t lease_ms(void)
 {
 	long ms = fault_value("lease-ms");
@@ -76,7 +67,7 @@ static uint32_t lease_ms(void)
 /* A holder counts from when it asked, this end from now, by another clock. */
 static uint64_t lease_end_at(uint32_t ms)
 {
-	return boot_ms() + ms + ms / 100 + 100;
+	return peer_now() + ms + ms / 100 + 100;
 }
 
 static struct session_node *session_find(struct served *sv, uint32_t node)
@@ -334,7 +325,7 @@ static int tell_nameless(void *ctx, const struct orchfs_attr *a)
 {
 	const struct nameless_tell *t = ctx;
 
-	lease_tell(t->sv->lease, t->node, a->ino, a, boot_ms());
+	lease_tell(t->sv->lease, t->node, a->ino, a, peer_now());
 	return 0;
 }
 
@@ -427,7 +418,7 @@ void sessions_durable(struct served *sv)
 static void do_renew(struct served *sv, struct session_node *s,
 		     struct peer_request *r)
 {
-	const uint64_t now = boot_ms(), ms = lease_ms();
+	const uint64_t now = peer_now(), ms = lease_ms();
 	int rc = lease_renew(sv->lease, s->node, now > ms ? now - ms : 0,
 			     lease_end_at(lease_ms()));
 
@@ -583,13 +574,13 @@ void sessions_stop(struct served *sv)
 
 void sessions_tick(struct served *sv)
 {
-	lease_tick(sv->lease, boot_ms());
+	lease_tick(sv->lease, peer_now());
 	end_fenced(sv);
 }
 
 size_t sessions_info(struct served *sv, struct session_info *out, size_t max)
 {
-	const uint64_t now = boot_ms();
+	const uint64_t now = peer_now();
 	const struct ns_node *n;
 	struct lease_info i;
 	size_t nr, done = 0;

@@ -164,18 +164,15 @@ bool live_held(struct live *l)
 	return false;
 }
 
-static void drop_idle_holds(struct live *l)
+static void live_free_one(struct live *l)
 {
-	struct hold *h, **pp = &l->others;
+	struct hold *h;
 
-	while ((h = *pp)) {
-		if (h->out || h->nameless) {
-			pp = &h->next;
-			continue;
-		}
-		*pp = h->next;
+	while ((h = l->others)) {
+		l->others = h->next;
 		free(h);
 	}
+	free(l);
 }
 
 /* Forget an inode that is neither held nor dirty, nor being moved. */
@@ -191,10 +188,9 @@ void live_drop_idle(struct ns *ns, uint64_t ino)
 
 		if (l->ino != ino)
 			continue;
-		drop_idle_holds(l);
 		if (!live_held(l) && !l->dirty && !l->moving) {
 			*pp = l->next;
-			free(l);
+			live_free_one(l);
 			t->nr--;
 		}
 		return;
@@ -241,15 +237,10 @@ void live_free(struct ns *ns)
 
 	for (size_t i = 0; i < t->size; i++) {
 		struct live *l = t->buckets[i], *next;
-		struct hold *h;
 
 		for (; l; l = next) {
 			next = l->next;
-			while ((h = l->others)) {
-				l->others = h->next;
-				free(h);
-			}
-			free(l);
+			live_free_one(l);
 		}
 	}
 	free(t->buckets);

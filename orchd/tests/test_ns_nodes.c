@@ -155,6 +155,15 @@ static void test_live(void **state)
 	as(C);
 	assert_int_equal(do_return(&e, f, gc), 0);
 	assert_false(is_live(0, f) || is_live(B, f) || is_live(C, f));
+	/* made with a layout */
+	as(B);
+	f = make("g", RW);
+	gb = e.rep.layout.generation;
+	assert_true(is_live(0, f) && is_live(C, f));
+	assert_false(is_live(B, f));
+	as(B);
+	assert_int_equal(do_return(&e, f, gb), 0);
+	assert_false(is_live(0, f));
 	end();
 }
 

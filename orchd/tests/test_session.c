@@ -1,0 +1,914 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The authority between its own kernel and other nodes: sessions, what a change
+ * makes known to whom, which answers wait. The engine and all that executes and
+ * answers are real; the test is the links, the kernel, the clock and the sync
+ * thread.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <netlink/genl/genl.h>
+#include <netlink/msg.h>
+
+#include "arena.h"
+#include "cluster.h"
+#include "data.h"
+#include "exec.h"
+#include "nl.h"
+#include "ns_cluster.h"
+#include "peer.h"
+
+#define A		1U
+#define B		2U
+#define C		3U
+#define NODES		4
+#define ROOT		ORCHFS_ROOT_INO
+#define REG		(S_IFREG | 0644)
+#define F(x)		ORCHFS_REQ_FLAG_##x
+#define K(x)		ORCHFS_KIND_##x
+#define LEASE		10000U
+#define SAID_MAX	256
+
+/* An answer to a request of the test. */
+struct got {
+	bool answered;
+	int rc;				/* of a failure; 1: the link is closed */
+	int body;
+	struct op_reply rep;		/* no pointers */
+	uint32_t home;
+	uint32_t lease_ms;
+};
+
+/* What a node, or the own kernel (0), was told. */
+struct said {
+	uint32_t node;
+	struct peer_question *q;	/* NULL: it is acknowledged */
+	uint64_t ino[8];
+	bool nameless[8];
+	size_t nr;
+};
+
+static struct served sv;
+static struct cluster cl;
+static char dir[64];
+static uint64_t clock_ms, next_ino, next_link;
+static uint64_t links[NODES], sequence[NODES];
+static struct said said[SAID_MAX];
+static size_t nr_said;
+static unsigned int drops, fences;
+static bool no_files, fencing;
+static char peer_memory;
+
+/* --- in the place of the rest --- */
+
+static uint64_t test_clock(void)
+{
+	return clock_ms;
+}
+
+bool __wrap_pool_ready(struct served *s);
+bool __wrap_pool_ready(struct served *s)
+{
+	(void)s;
+	return !no_files;
+}
+
+void __wrap_sync_request(struct served *s, uint64_t txn);
+void __wrap_sync_request(struct served *s, uint64_t txn)
+{
+	(void)s;
+	(void)txn;
+}
+
+int __wrap_token_make(struct served *s, uint32_t node, uint32_t volume,
+		      uint64_t ino, uint64_t version, uint64_t instance,
+		      bool write, uint8_t out[OP_TOKEN_LEN]);
+int __wrap_token_make(struct served *s, uint32_t node, uint32_t volume,
+		      uint64_t ino, uint64_t version, uint64_t instance,
+		      bool write, uint8_t out[OP_TOKEN_LEN])
+{
+	(void)s;
+	(void)version;
+	(void)instance;
+	assert_int_equal(volume, 1);
+	memset(out, (int)(node + ino + write), OP_TOKEN_LEN);
+	return 0;
+}
+
+struct volume *__wrap_served_volume(struct served *s, uint32_t id);
+struct volume *__wrap_served_volume(struct served *s, uint32_t id)
+{
+	static struct volume v = { .root_fd = 0 };
+
+	(void)s;
+	assert_int_equal(id, 1);
+	return &v;
+}
+
+bool __wrap_volume_online(const struct volume *v);
+bool __wrap_volume_online(const struct volume *v)
+{
+	(void)v;
+	return true;
+}
+
+int __wrap_data_fence_node(struct served *s, uint32_t node);
+int __wrap_data_fence_node(struct served *s, uint32_t node)
+{
+	(void)s;
+	(void)node;
+	fences++;
+	return 0;
+}
+
+bool __wrap_data_fencing(const struct served *s, uint32_t node);
+bool __wrap_data_fencing(const struct served *s, uint32_t node)
+{
+	(void)s;
+	(void)node;
+	return fencing;
+}
+
+/* The own kernel hears of invalidations alone here. */
+int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq);
+int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+	struct said *s;
+
+	(void)ch;
+	(void)seq;
+	if (nl_cmd(nlmsg_hdr(m)) == ORCHFS_CMD_POLL) {
+		nlmsg_free(m);
+		return 0;
+	}
+	assert_in_range(nr_said, 0, SAID_MAX - 1);
+	s = &said[nr_said++];
+	assert_int_equal(nl_cmd(nlmsg_hdr(m)), ORCHFS_CMD_INVALIDATE);
+	assert_int_equal(genlmsg_parse(nlmsg_hdr(m), 0, tb, ORCHFS_A_MSG_MAX,
+				       NULL), 0);
+	*s = (struct said){ .nr = 1 };
+	s->ino[0] = nla_get_u64(tb[ORCHFS_A_MSG_NODE]);
+	s->nameless[0] = tb[ORCHFS_A_MSG_ATTR];
+	nlmsg_free(m);
+	return 0;
+}
+
+int __wrap_peer_send(struct peer *p, uint64_t link, peer_frame *f, uint32_t ms,
+		     struct peer_question *q);
+int __wrap_peer_send(struct peer *p, uint64_t link, peer_frame *f, uint32_t ms,
+		     struct peer_question *q)
+{
+	struct said *s = &said[nr_said++];
+	struct op_stale stale;
+
+	(void)p;
+	(void)ms;
+	assert_in_range(nr_said, 1, SAID_MAX);
+	assert_int_equal(f->body_case, PEER_BODY(INVALIDATE));
+	*s = (struct said){ .q = q, .nr = f->invalidate->n_stale };
+	while (s->node < NODES && links[s->node] != link)
+		s->node++;
+	assert_in_range(s->node, B, C);
+	assert_in_range(s->nr, 0, 8);
+	for (size_t i = 0; i < s->nr; i++) {
+		assert_int_equal(op_wire_get_stale(f->invalidate->stale[i],
+						   &stale), 0);
+		s->ino[i] = stale.ino;
+		s->nameless[i] = stale.has_attr;
+	}
+	return 0;
+}
+
+static void request_end(struct peer_request *r, struct got *g)
+{
+	assert_false(g->answered);
+	g->answered = true;
+	frame_free(r->f);
+	free(r);
+}
+
+/* Where its answer goes: a request of the test has it as its number. */
+static struct got *got_of(struct peer_request *r)
+{
+	return (struct got *)(uintptr_t)r->id;
+}
+
+void __wrap_peer_reply(struct peer_request *r, peer_frame *f);
+void __wrap_peer_reply(struct peer_request *r, peer_frame *f)
+{
+	struct got *g = got_of(r);
+
+	g->rc = !f;
+	if (f)
+		g->body = (int)f->body_case;
+	if (f && f->body_case == PEER_BODY(OP_REPLY)) {
+		g->rep.arena = arena_new();
+		assert_int_equal(op_wire_get_reply(f->op_reply, &g->rep), 0);
+		arena_free(g->rep.arena);
+	}
+	if (f && f->body_case == PEER_BODY(LEASE))
+		g->lease_ms = f->lease->lease_ms;
+	request_end(r, g);
+}
+
+void __wrap_peer_fail(struct peer_request *r, int rc, const char *why);
+void __wrap_peer_fail(struct peer_request *r, int rc, const char *why)
+{
+	(void)why;
+	got_of(r)->rc = rc;
+	request_end(r, got_of(r));
+}
+
+int __wrap_peer_drop(struct peer *p, uint64_t link, int rc, const char *why);
+int __wrap_peer_drop(struct peer *p, uint64_t link, int rc, const char *why)
+{
+	(void)p;
+	(void)link;
+	(void)rc;
+	(void)why;
+	drops++;
+	return 0;
+}
+
+static int take(void *ctx, struct ns_backing *out)
+{
+	(void)ctx;
+	*out = (struct ns_backing){ next_ino, next_ino, 1 };
+	next_ino++;
+	return 0;
+}
+
+static void put_back(void *ctx, const struct ns_backing *b)
+{
+	(void)ctx;
+	(void)b;
+}
+
+static int backing(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
+		   uint64_t instance, struct ns_backing_stat *out)
+{
+	(void)ctx;
+	(void)volume;
+	(void)ino;
+	(void)version;
+	(void)instance;
+	memset(out, 0, sizeof(*out));
+	out->size = 7;
+	return 0;
+}
+
+static int own(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
+	       uint64_t instance, const struct ns_owner *owner)
+{
+	(void)ctx;
+	(void)volume;
+	(void)ino;
+	(void)version;
+	(void)instance;
+	(void)owner;
+	return 0;
+}
+
+static const struct ns_backing_ops ops = {
+	.take = take, .put_back = put_back, .stat = backing, .own = own,
+	.holders = exec_holders, .untold = exec_untold,
+};
+
+/* --- the authority --- */
+
+static void start(void)
+{
+	const char *why;
+
+	sv.waiters_tail = &sv.waiters;
+	sv.parked_tail = &sv.parked;
+	assert_int_equal(ns_open(sv.st, &ops, &sv, "boot", &sv.ns, &why), 0);
+	assert_int_equal(ns_reserve(sv.ns, "ino", 4096, &next_ino), 0);
+	cl.node = A;
+	cl.peer = (struct peer *)(void *)&peer_memory;
+	sv.cluster = &cl;
+	sv.attached = true;
+	sv.own_mount = 99;
+	assert_int_equal(sessions_start(&sv), 0);
+}
+
+static void stop(void)
+{
+	sv.attached = false;
+	sv.cluster = NULL;
+	sessions_stop(&sv);
+	assert_null(sv.waiters);
+	assert_null(sv.parked);
+	arena_free(sv.arena);
+	sv.arena = NULL;
+	assert_int_equal(ns_close(sv.ns), 0);
+	memset(links, 0, sizeof(links));
+	for (size_t i = 0; i < nr_said; i++)
+		if (said[i].q)
+			said[i].q->done(said[i].q, -ENOTCONN, "", NULL);
+	nr_said = 0;
+}
+
+static int setup(void **state)
+{
+	const struct ns_node first = { .number = A, .name = "a" };
+	static const uint8_t uuid[16] = "0123456789abcdef", ca[32] = { 1 };
+	struct ns_join j = { .secret_sha256 = { 7 } };
+	struct store_opts o = { .create = true };
+	const char *why;
+	uint32_t number;
+
+	(void)state;
+	memset(&sv, 0, sizeof(sv));
+	memset(sequence, 0, sizeof(sequence));
+	drops = fences = 0;
+	no_files = fencing = false;
+	peer_clock = test_clock;
+	clock_ms = 1000000;
+	strcpy(sv.name, "t");
+	strcpy(dir, "/tmp/session-test-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(work_queue_init(&sv.queue), 0);
+	assert_int_equal(store_open("memory", dir, &o, &sv.st, &why), 0);
+	assert_int_equal(ns_format(sv.st, "t", uuid), 0);
+	sv.recent = calloc(RECENT_MAX, sizeof(*sv.recent));
+	start();
+	assert_int_equal(ns_cluster_begin(sv.ns, ca, &first), 0);
+	for (unsigned int n = B; n <= C; n++) {
+		j.secret_sha256[1] = j.key_sha256[1] = (uint8_t)n;
+		snprintf(j.name, sizeof(j.name), "%c", 'a' + (int)n - 1);
+		assert_int_equal(ns_invite(sv.ns, j.secret_sha256, A, 0, 9),
+				 0);
+		assert_int_equal(ns_join(sv.ns, &j, &number), 0);
+	}
+	assert_int_equal(store_barrier(sv.st), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	stop();
+	store_close(sv.st);
+	free(sv.recent);
+	work_queue_destroy(&sv.queue);
+	rmdir(dir);
+	return 0;
+}
+
+/* What the sync thread and the loop do. */
+static void turn(void)
+{
+	assert_true(store_barrier(sv.st) >= 0);
+	sessions_durable(&sv);
+	answer_run(&sv);
+	work_run(&sv.queue);
+}
+
+/* The next daemon on the same store. */
+static void restart(void)
+{
+	stop();
+	start();
+}
+
+/* --- nodes --- */
+
+static void ask(uint32_t node, peer_frame *f, struct got *g)
+{
+	struct peer_request *r = calloc(1, sizeof(*r));
+	struct frame_in in = { .max = PEER_FRAME_MAX };
+	const uint8_t *p;
+	uint8_t *buf;
+	size_t len, size;
+
+	memset(g, 0, sizeof(*g));
+	buf = frame_pack(f, &len);
+	p = buf;
+	assert_int_equal(frame_feed(&in, &p, &len, &r->f, &size), 1);
+	frame_in_free(&in);
+	free(buf);
+	r->node = node;
+	r->link = links[node];
+	r->id = (uintptr_t)g;
+	sessions_handler.request(&sv, r);
+}
+
+static void link_up(uint32_t node)
+{
+	links[node] = ++next_link;
+	sessions_handler.up(&sv, node, links[node]);
+}
+
+static void link_down(uint32_t node)
+{
+	sessions_handler.down(&sv, node, links[node], "cut");
+	links[node] = 0;
+}
+
+/* @held: an inode that its kernel holds, 0: none */
+static void tell(uint32_t node, uint8_t boot, uint64_t held, struct got *g)
+{
+	Orchfs__Peer__Attach at = ORCHFS__PEER__ATTACH__INIT;
+	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
+	peer_frame f = PEER_FRAME_INIT(ATTACH);
+	peer_frame h = PEER_FRAME_INIT(HANDLES);
+	peer_frame ready = PEER_FRAME_INIT(READY);
+	const struct ns_handle handle = { .ino = held, .opens = 1 };
+	uint64_t session = node;
+	struct arena *a = arena_new();
+	uint8_t id[16] = { boot };
+
+	at.boot_id.data = id;
+	at.boot_id.len = 16;
+	at.session = &session;
+	at.n_session = 1;
+	f.attach = &at;
+	ask(node, &f, g);
+	assert_int_equal(g->body, PEER_BODY(DONE));
+	h.handles = op_wire_handles(a, &handle, held != 0);
+	ask(node, &h, g);
+	assert_int_equal(g->body, PEER_BODY(DONE));
+	ready.ready = &empty;
+	ask(node, &ready, g);
+	arena_free(a);
+}
+
+static void attach(uint32_t node)
+{
+	struct got g;
+
+	link_up(node);
+	tell(node, (uint8_t)node, 0, &g);
+	turn();
+	assert_int_equal(g.body, PEER_BODY(LEASE));
+	assert_int_equal(g.lease_ms, LEASE);
+}
+
+static void op(uint32_t node, struct op_req rq, struct got *g)
+{
+	peer_frame f = PEER_FRAME_INIT(OP);
+	struct arena *a = arena_new();
+
+	rq.id = 1;
+	rq.session = node;
+	rq.now.sec = 5;
+	if (rq.sequence) {
+		rq.sequence = ++sequence[node];
+		rq.slot = 0;
+	}
+	f.op = op_wire_op(a, &rq);
+	ask(node, &f, g);
+	arena_free(a);
+}
+
+static struct op_name nm(const char *s)
+{
+	return (struct op_name){ s, strlen(s) };
+}
+
+static void do_create(uint32_t node, const char *name, uint32_t flags,
+		      struct got *g)
+{
+	op(node, (struct op_req){ .kind = K(CREATE), .sequence = 1,
+				  .node = ROOT, .name = nm(name), .mode = REG,
+				  .flags = flags }, g);
+}
+
+static void do_lookup(uint32_t node, const char *name, struct got *g)
+{
+	op(node, (struct op_req){ .kind = K(LOOKUP), .node = ROOT,
+				  .name = nm(name) }, g);
+}
+
+static void do_getattr(uint32_t node, uint64_t ino, struct got *g)
+{
+	op(node, (struct op_req){ .kind = K(GETATTR), .node = ino }, g);
+}
+
+static void do_unlink(uint32_t node, const char *name, struct got *g)
+{
+	op(node, (struct op_req){ .kind = K(UNLINK), .sequence = 1,
+				  .node = ROOT, .name = nm(name) }, g);
+}
+
+static void do_chmod(uint32_t node, uint64_t ino, struct got *g)
+{
+	op(node, (struct op_req){ .kind = K(SETATTR), .sequence = 1,
+				  .node = ino, .valid = ORCHFS_SET_MODE,
+				  .attr = { .mode = 0600 } }, g);
+}
+
+static void do_open(uint32_t node, uint64_t ino, struct got *g)
+{
+	op(node, (struct op_req){ .kind = K(OPEN), .node = ino,
+				  .flags = F(WRITE) }, g);
+}
+
+static void note(uint32_t node, uint32_t kind, uint64_t ino, struct got *g)
+{
+	const struct ns_note n = { .kind = kind, .node = ino,
+				   .generation = UINT64_MAX / 2,
+				   .session = node };
+	peer_frame f = PEER_FRAME_INIT(NOTES);
+	struct arena *a = arena_new();
+
+	f.notes = op_wire_notes(a, &n, 1);
+	ask(node, &f, g);
+	assert_true(g->answered);
+	arena_free(a);
+}
+
+static void renew(uint32_t node, struct got *g)
+{
+	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
+	peer_frame f = PEER_FRAME_INIT(RENEW_LEASE);
+
+	f.renew_lease = &empty;
+	ask(node, &f, g);
+}
+
+/* Is there something to a node of that inode? It is looked at once. */
+static bool was_told(uint32_t node, uint64_t ino, bool nameless)
+{
+	for (size_t i = 0; i < nr_said; i++) {
+		for (size_t k = 0; k < said[i].nr; k++) {
+			if (said[i].node != node || said[i].ino[k] != ino ||
+			    said[i].nameless[k] != nameless)
+				continue;
+			said[i].ino[k] = UINT64_MAX;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A node's kernel has all that it was told. */
+static void ack(uint32_t node)
+{
+	for (size_t i = 0; i < nr_said; i++) {
+		struct peer_question *q = said[i].q;
+
+		if (said[i].node != node || !q)
+			continue;
+		said[i].q = NULL;
+		q->done(q, 0, "", NULL);
+	}
+	turn();
+}
+
+static uint64_t orphans(void)
+{
+	struct ns_counts c;
+
+	assert_int_equal(ns_counts(sv.ns, &c), 0);
+	return c.orphans;
+}
+
+/* --- tests --- */
+
+static void test_attach(void **state)
+{
+	struct session_info i[NODES];
+	struct got g, g2;
+
+	(void)state;
+	assert_int_equal(sessions_info(&sv, i, NODES), 0);
+	link_up(B);
+	do_lookup(B, "f", &g);
+	assert_int_equal(g.rc, -ENOTCONN);
+	/* the record of its lease is durable before it has it */
+	tell(B, B, 0, &g);
+	assert_false(g.answered);
+	do_lookup(B, "f", &g2);
+	assert_int_equal(g2.rc, -ENOTCONN);
+	turn();
+	assert_int_equal(g.body, PEER_BODY(LEASE));
+	do_lookup(B, "f", &g2);
+	assert_int_equal(g2.rep.status, -ENOENT);
+	assert_int_equal(sessions_info(&sv, i, NODES), 1);
+	assert_true(i[0].node == B && i[0].up && i[0].rows == 1);
+	assert_int_equal(i[0].lease_ms, LEASE + LEASE / 100 + 100);
+	/* not while the own kernel isn't known */
+	sv.attached = false;
+	link_up(C);
+	{
+		Orchfs__Peer__Attach at = ORCHFS__PEER__ATTACH__INIT;
+		peer_frame f = PEER_FRAME_INIT(ATTACH);
+
+		f.attach = &at;
+		ask(C, &f, &g);
+		assert_int_equal(g.rc, -EAGAIN);
+		sv.attached = true;
+		ask(C, &f, &g);
+		assert_int_equal(g.rc, -EPROTO);
+	}
+}
+
+static void test_change(void **state)
+{
+	struct got g, b, c;
+	uint64_t f;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	do_lookup(C, "f", &c);
+	assert_int_equal(c.rep.status, -ENOENT);
+	/* durable, and known to all, before it is answered */
+	do_create(B, "f", 0, &b);
+	assert_false(b.answered);
+	assert_true(was_told(0, ROOT, false));
+	assert_true(was_told(C, ROOT, false));
+	turn();
+	assert_false(b.answered);
+	/* whoever hears of it waits as well: executed at once */
+	do_lookup(C, "f", &c);
+	assert_false(c.answered);
+	do_getattr(B, ROOT, &g);
+	assert_false(g.answered);
+	ack(C);
+	assert_true(b.answered && g.answered);
+	f = b.rep.attr.ino;
+	/* and who has made it hears of it first */
+	assert_false(c.answered);
+	ack(B);
+	assert_true(c.answered);
+	assert_int_equal(c.rep.attr.ino, f);
+	/* what nobody was told of costs nothing */
+	do_chmod(C, f, &c);
+	assert_true(was_told(B, f, false) && was_told(0, f, false));
+	ack(B);
+	assert_true(c.answered);
+	do_chmod(C, f, &c);
+	assert_false(was_told(B, f, false));
+	turn();
+	assert_true(c.answered);
+	ack(C);
+	/* one that fails changes nothing */
+	do_create(B, "f", F(EXCL), &b);
+	assert_int_equal(b.rep.status, -EEXIST);
+	assert_false(was_told(C, ROOT, false));
+	/* sent again it is answered */
+	link_down(C);
+	do_lookup(B, "f", &g);
+	do_chmod(B, f, &b);
+	assert_false(b.answered || g.answered);
+	attach(C);
+	ack(C);
+	assert_true(b.answered && g.answered);
+}
+
+static void test_layouts(void **state)
+{
+	struct got b, c;
+	uint64_t f;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	do_create(B, "f", F(LAYOUT) | F(WRITE), &b);
+	turn();
+	assert_true(b.answered && b.rep.has_layout);
+	assert_int_equal(b.rep.layout.home, A);
+	f = b.rep.attr.ino;
+	assert_int_equal(b.rep.layout.token[0], (uint8_t)(B + f + 1));
+	assert_false(was_told(0, f, false));
+	ack(B);
+	do_getattr(C, f, &c);
+	assert_true(c.answered);
+	assert_true(c.rep.attr.flags & ORCHFS_ATTR_LIVE);
+	assert_int_equal(c.rep.attr.size, 7);
+	/* C writes, too: what B was told of size and times ends */
+	do_open(C, f, &c);
+	assert_true(was_told(B, f, false));
+	ack(B);
+	assert_true(c.answered && c.rep.has_layout);
+	note(B, K(NOTE_RETURN), f, &b);
+	assert_int_equal(b.body, PEER_BODY(DONE));
+	/* the last to write returns: the record changes, and is told */
+	do_getattr(B, f, &b);
+	assert_true(b.rep.attr.flags & ORCHFS_ATTR_LIVE);
+	note(C, K(NOTE_RETURN), f, &c);
+	assert_true(was_told(B, f, false));
+	ack(B);
+	do_getattr(B, f, &b);
+	assert_true(b.answered && !(b.rep.attr.flags & ORCHFS_ATTR_LIVE));
+}
+
+static void test_unlinked(void **state)
+{
+	struct got g, b, c;
+	uint64_t f;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	do_create(B, "f", 0, &b);
+	turn();
+	ack(B);
+	f = b.rep.attr.ino;
+	do_lookup(C, "f", &c);
+	ack(B);
+	assert_true(c.answered);
+	do_unlink(B, "f", &b);
+	assert_true(was_told(C, f, true) && was_told(0, f, true));
+	assert_true(was_told(C, ROOT, false));
+	ack(C);
+	assert_true(b.answered);
+	assert_int_equal(b.rep.attr2.nlink, 0);
+	note(B, K(NOTE_FORGET), f, &g);
+	assert_int_equal(orphans(), 1);
+	do_getattr(C, f, &c);
+	ack(B);
+	assert_int_equal(c.rep.status, 0);
+	/* the own kernel has unmounted it, and C's forgets it */
+	assert_int_equal(exec_notes(&sv, 0, &(struct ns_note){
+			 .kind = K(NOTE_UMOUNT), .session = 99 }, 1), 0);
+	assert_int_equal(orphans(), 1);
+	note(C, K(NOTE_FORGET), f, &g);
+	assert_int_equal(orphans(), 0);
+}
+
+static void test_deadline(void **state)
+{
+	struct got g, b, c;
+	uint64_t f;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	do_create(C, "f", F(LAYOUT) | F(WRITE), &c);
+	turn();
+	ack(C);
+	f = c.rep.attr.ino;
+	do_lookup(B, "f", &g);
+	ack(C);
+	assert_true(g.answered);
+	link_down(C);
+	do_unlink(B, "f", &b);
+	turn();
+	assert_false(b.answered);
+	clock_ms += LEASE / 2;
+	renew(B, &g);
+	assert_int_equal(g.body, PEER_BODY(LEASE));
+	clock_ms += LEASE / 2 + LEASE / 100 + 99;
+	sessions_tick(&sv);
+	turn();
+	assert_false(b.answered);
+	/* its writes may be under way: what it holds stays so long */
+	clock_ms++;
+	fencing = true;
+	sessions_tick(&sv);
+	turn();
+	assert_true(b.answered);
+	assert_int_equal(fences, 1);
+	note(B, K(NOTE_FORGET), f, &g);
+	assert_int_equal(exec_notes(&sv, 0, &(struct ns_note){
+			 .kind = K(NOTE_FORGET), .node = f }, 1), 0);
+	assert_int_equal(orphans(), 1);
+	fencing = false;
+	sessions_tick(&sv);
+	assert_int_equal(orphans(), 0);
+	/* it comes back as if nothing had been */
+	attach(C);
+	do_lookup(C, "f", &c);
+	ack(B);
+	assert_int_equal(c.rep.status, -ENOENT);
+	/* who renews without acknowledging ends as well */
+	do_create(B, "g", 0, &b);
+	for (int i = 0; i < 3; i++) {
+		clock_ms += LEASE / 2;
+		renew(B, &g);
+		assert_int_equal(g.rc, 0);
+		renew(C, &g);
+		assert_int_equal(g.rc, i < 2 ? 0 : -EBUSY);
+		sessions_tick(&sv);
+	}
+	assert_false(b.answered);
+	clock_ms += LEASE / 2 + LEASE / 100 + 100;
+	renew(B, &g);
+	sessions_tick(&sv);
+	turn();
+	assert_true(b.answered);
+	assert_int_equal(drops, 1);
+}
+
+static void test_restart(void **state)
+{
+	struct session_info i[NODES];
+	struct got g, b;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	do_create(B, "f", 0, &b);
+	turn();
+	assert_int_equal(b.rep.status, 0);
+	restart();
+	assert_int_equal(sessions_info(&sv, i, NODES), 2);
+	assert_true(i[0].awaited && i[1].awaited);
+	attach(B);
+	do_lookup(B, "f", &b);
+	turn();
+	assert_false(b.answered);
+	ack(B);
+	assert_false(b.answered);
+	/* C isn't heard of: its lease ends */
+	clock_ms += LEASE / 2;
+	renew(B, &g);
+	clock_ms += LEASE / 2 + LEASE / 100 + 99;
+	sessions_tick(&sv);
+	turn();
+	assert_false(b.answered);
+	clock_ms++;
+	sessions_tick(&sv);
+	turn();
+	assert_true(b.answered);
+	assert_int_equal(b.rep.status, 0);
+	/* once more: B alone is waited for, and it comes */
+	restart();
+	assert_int_equal(sessions_info(&sv, i, NODES), 1);
+	attach(C);
+	do_lookup(C, "f", &g);
+	assert_false(g.answered);
+	attach(B);
+	assert_false(g.answered);
+	ack(B);
+	assert_true(g.answered);
+}
+
+static void test_links(void **state)
+{
+	Orchfs__Peer__Op bad = ORCHFS__PEER__OP__INIT;
+	peer_frame f = PEER_FRAME_INIT(OP);
+	struct got g, b, b2;
+
+	(void)state;
+	attach(B);
+	/* parked: tried again, or dropped with its link */
+	no_files = true;
+	do_create(B, "f", 0, &b);
+	turn();
+	assert_false(b.answered);
+	exec_unpark(&sv);
+	turn();
+	assert_false(b.answered);
+	no_files = false;
+	exec_unpark(&sv);
+	turn();
+	turn();
+	assert_true(b.answered && !b.rep.status);
+	no_files = true;
+	do_create(B, "g", 0, &b);
+	no_files = false;
+	do_create(B, "h", 0, &b2);
+	link_down(B);
+	assert_int_equal(b.rc, -ENOTCONN);
+	assert_int_equal(b2.rc, -ENOTCONN);
+	attach(B);
+	do_lookup(B, "g", &g);
+	assert_int_equal(g.rep.status, -ENOENT);
+	do_lookup(B, "h", &g);
+	assert_int_equal(g.rep.status, 0);
+	/* nonsense is refused, and that is all */
+	bad.id = 1;
+	bad.kind = 999;
+	f.op = &bad;
+	ask(B, &f, &g);
+	assert_true(g.answered && g.rep.status < 0);
+	/* of a kernel that has it mounted no more nothing is held */
+	do_create(B, "i", F(LAYOUT) | F(WRITE), &b);
+	turn();
+	note(B, K(NOTE_UMOUNT), 0, &g);
+	{
+		struct session_info i[1];
+
+		assert_int_equal(sessions_info(&sv, i, 1), 1);
+		assert_int_equal(i[0].rows, 0);
+		assert_int_equal(i[0].held.nameless, 0);
+	}
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_attach), T(test_change), T(test_layouts),
+		T(test_unlinked), T(test_deadline), T(test_restart),
+		T(test_links),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
