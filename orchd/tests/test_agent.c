@@ -33,6 +33,7 @@
 #include "nl.h"
 #include "nl_gen.h"
 #include "op_wire.h"
+#include "store.h"
 
 #define WAIT_MS	20000
 #define FAMILY	0x25
@@ -85,7 +86,7 @@ int __wrap_channel_open(struct channel *ch)
 	ch->fd = -1;
 	ch->deferred_tail = &ch->deferred;
 	pthread_mutex_lock(&k.lock);
-	if (k.loaded) {
+	if (k.loaded && container_of(ch, struct served, ch)->agent) {
 		ch->fd = k.fd = eventfd(0, EFD_NONBLOCK);
 		ch->family = FAMILY;
 		rc = 0;
@@ -559,11 +560,10 @@ static void authority_start(void)
 	assert_int_equal(peer_start(cl, &cl->peer), 0);
 }
 
-static int setup(void **state)
+static int begin(void)
 {
-	(void)state;
-	log_init(LOG_CRIT);
 	alarm(WAIT_MS / 1000);	/* then what is waited for doesn't come */
+	log_init(LOG_CRIT);
 	memset(&w, 0, sizeof(w));
 	memset(&k, 0, sizeof(k));
 	pthread_mutex_init(&k.lock, NULL);
@@ -571,7 +571,13 @@ static int setup(void **state)
 	k.fd = -1;
 	told = eventfd(0, EFD_NONBLOCK);
 	strcpy(dir, "/var/tmp/orchd-agent-XXXXXX");
-	if (!mkdtemp(dir))
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	if (begin() < 0)
 		return -1;
 	w.lease_ms = WAIT_MS;
 	w.port = free_port();
@@ -1042,6 +1048,132 @@ static void test_stop(void **state)
 	peer_reply(r, NULL);
 }
 
+/* --- with a real authority, whose own module is not loaded --- */
+
+static struct served *authority;
+
+static void join(struct served *sv)
+{
+	Orchfs__Peer__Invite m = ORCHFS__PEER__INVITE__INIT;
+	peer_frame f = PEER_FRAME_INIT(INVITE), *out;
+	struct join_opts o = { .name = "b", .address = "", .dir = dir };
+	struct arena *a = arena_new();
+	char why[VOLUME_WHY] = "";
+	struct token t;
+
+	f.invite = &m;
+	assert_int_equal(cluster_ask(sv->cluster, a, &f, &out, why,
+				     sizeof(why)), 0);
+	assert_int_equal(token_parse(out->invited->token, &t), 0);
+	o.token = &t;
+	assert_int_equal(cluster_join(&o, why, sizeof(why)), 2);
+	arena_free(a);
+}
+
+static int setup_real(void **state)
+{
+	struct store_opts o = { .create = true };
+	char store[80], listen[32], why[VOLUME_WHY] = "";
+	struct store *st;
+
+	(void)state;
+	if (begin() < 0)
+		return -1;
+	w.sv.queue.efd = -1;	/* it has a thread of its own */
+	snprintf(store, sizeof(store), "%s/store", dir);
+	mkdir(store, 0700);
+	assert_int_equal(store_open("rocksdb", store, &o, &st, NULL), 0);
+	assert_int_equal(ns_format(st, "models", uuid), 0);
+	store_close(st);
+	authority = served_new(store);
+	assert_int_equal(served_start(authority), 0);
+	pthread_mutex_lock(&authority->lock);
+	while (authority->state == SERVED_STARTING)
+		pthread_cond_wait(&authority->changed, &authority->lock);
+	assert_int_equal(authority->state, SERVED_WAITING);
+	pthread_mutex_unlock(&authority->lock);
+	snprintf(listen, sizeof(listen), "127.0.0.1:%d", free_port());
+	assert_int_equal(cluster_init(authority, listen, "a", why,
+				      sizeof(why)), 0);
+	join(authority);
+	w.agent = served_new(dir);
+	assert_true(w.agent->agent);
+	assert_int_equal(served_start(w.agent), 0);
+	return 0;
+}
+
+static int teardown_real(void **state)
+{
+	(void)state;
+	agent_stop();
+	served_stop(authority);
+	served_join(authority);
+	served_free(authority);
+	close(told);
+	remove_tree(dir);
+	return 0;
+}
+
+#define SESSION	0x8000000000000001ULL
+
+static struct said change(uint64_t id, uint32_t kind, uint32_t flags,
+			  uint64_t sequence, uint64_t node, const char *name,
+			  uint32_t mode)
+{
+	struct orchfs_time t = { .sec = 1700000000 };
+	struct nl_msg *m = message(ORCHFS_CMD_REQUEST);
+	size_t n = nr_said(ORCHFS_CMD_REPLY);
+
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, id);
+	nla_put_u32(m, ORCHFS_A_MSG_KIND, kind);
+	nla_put_u32(m, ORCHFS_A_MSG_FLAGS, flags);
+	nla_put_u64(m, ORCHFS_A_MSG_SESSION, SESSION);
+	nla_put_u32(m, ORCHFS_A_MSG_SLOT, 3);
+	nla_put_u64(m, ORCHFS_A_MSG_SEQUENCE, sequence);
+	if (node)
+		nla_put_u64(m, ORCHFS_A_MSG_NODE, node);
+	if (name)
+		nla_put(m, ORCHFS_A_MSG_NAME, (int)strlen(name), name);
+	nla_put_u32(m, ORCHFS_A_MSG_MODE, mode);
+	nla_put(m, ORCHFS_A_MSG_NOW, sizeof(t), &t);
+	inject(m);
+	return said(ORCHFS_CMD_REPLY, n);
+}
+
+/* A mount makes a name, loses its link, and asks the same again. */
+static void test_real(void **state)
+{
+	struct said s, made;
+
+	(void)state;
+	said(ORCHFS_CMD_READY, 0);
+	s = change(1, ORCHFS_KIND_MOUNT, 0, 0, 0, NULL, 0);
+	assert_int_equal(s.status, 0);
+	assert_int_equal(s.ino, ORCHFS_ROOT_INO);
+	made = change(2, ORCHFS_KIND_CREATE, 0, 1, 1, "d", 040755);
+	assert_int_equal(made.status, 0);
+	assert_true(made.ino > ORCHFS_ROOT_INO);
+	assert_true(made.durable);
+	s = change(3, ORCHFS_KIND_LOOKUP, 0, 0, 1, "d", 0);
+	assert_int_equal(s.ino, made.ino);
+	k.nr_sessions = 1;
+	k.sessions[0] = SESSION;
+	agent_stop();
+	w.agent = served_new(dir);
+	assert_int_equal(served_start(w.agent), 0);
+	said(ORCHFS_CMD_READY, 1);
+	s = change(2, ORCHFS_KIND_CREATE, ORCHFS_REQ_FLAG_RESENT, 1, 1, "d",
+		   040755);
+	assert_int_equal(s.status, 0);
+	assert_int_equal(s.ino, made.ino);
+	s = change(4, ORCHFS_KIND_CREATE, 0, 2, 1, "d", 040755);
+	assert_int_equal(s.status, -EEXIST);
+	s = change(5, ORCHFS_KIND_UNLINK, ORCHFS_REQ_FLAG_DIR, 3, 1, "d", 0);
+	assert_int_equal(s.status, 0);
+	s = change(6, ORCHFS_KIND_LOOKUP, 0, 0, 1, "d", 0);
+	assert_int_equal(s.status, -ENOENT);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -1060,6 +1192,8 @@ int main(void)
 		TEST(test_dropped_notices),
 		TEST(test_no_lease),
 		TEST(test_stop),
+		cmocka_unit_test_setup_teardown(test_real, setup_real,
+						teardown_real),
 	};
 
 	return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
