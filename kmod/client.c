@@ -248,6 +248,17 @@ static void peer_retry_locked(struct orchfs_peer *peer,
 	}
 }
 
+/* A server that doesn't answer HELLO is in the way of others. */
+static void peer_hellos_locked(struct orchfs_peer *peer)
+{
+	struct orchfs_client_conn *conn;
+
+	list_for_each_entry(conn, &peer->conns, link)
+		if (!conn->usable && time_after(jiffies, conn->since +
+						ORCHFS_CLIENT_HELLO))
+			orchfs_client_end(conn, ORCHFS_REASON_STALLED);
+}
+
 /* Returns whether the daemon shall be asked for a connection. */
 static bool peer_tick_locked(struct orchfs_peer *peer, struct list_head *ended)
 {
@@ -259,6 +270,7 @@ static bool peer_tick_locked(struct orchfs_peer *peer, struct list_head *ended)
 	peer_retry_locked(peer, ended);
 	if (orchfs_peer_usable_locked(peer) || list_empty(&peer->waiting))
 		return false;
+	peer_hellos_locked(peer);
 	next = peer_expire_locked(peer, next, ended);
 	if (list_empty(&peer->waiting))
 		return false;

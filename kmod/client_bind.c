@@ -174,7 +174,7 @@ static void bind_release_locked(struct list_head *waiting, int err, bool newer,
 		else if (err == -EAGAIN || err == -ENFILE)
 			orchfs_rio_later_locked(rio, -EIO);
 		else if (err == -ENXIO)
-			orchfs_rio_later_locked(rio, err);
+			orchfs_rio_unserved_locked(rio, ended);
 		else
 			orchfs_rio_end_locked(rio, err, ended);
 	}

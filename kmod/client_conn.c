@@ -127,19 +127,23 @@ static void client_head_locked(struct orchfs_client_conn *conn,
 		.opcode = call->opcode,
 		.tag = conn->slots[call->slot].tag,
 	};
+	struct orchfs_bind *bind;
 	u32 len = 0;
 
 	lockdep_assert_held(&conn->peer->lock);
 	switch (call->opcode) {
 	case ORCHFS_OP_HELLO:
-		pdu.data_len = len = client_hello_data(small);
+		len = client_hello_data(small);
+		pdu.data_len = len;
 		break;
 	case ORCHFS_OP_BIND:
-		pdu.data_len = len = client_bind_data_locked(
-						orchfs_call_bind(call), small);
+		bind = orchfs_call_bind(call);
+		len = client_bind_data_locked(bind, small);
+		pdu.data_len = len;
 		break;
 	case ORCHFS_OP_UNBIND:
-		pdu.handle = orchfs_call_bind(call)->handle;
+		bind = orchfs_call_bind(call);
+		pdu.handle = bind->handle;
 		break;
 	default:
 		rio = orchfs_call_rio(call);
@@ -345,11 +349,11 @@ static int client_recv_data(struct orchfs_client_conn *conn,
 			if (client_ending(conn))
 				return ORCHFS_REASON_SOCKET;
 			orchfs_tcp_wait(conn->tcp.sock);
-		} else if (ret <= 0) {
-			return ORCHFS_REASON_SOCKET;
-		} else {
-			done += ret;
+			continue;
 		}
+		if (ret <= 0)
+			return ORCHFS_REASON_SOCKET;
+		done += ret;
 	}
 	return 0;
 }
@@ -607,6 +611,7 @@ static struct orchfs_client_conn *client_new(struct orchfs_peer *peer,
 	conn->tcp.writable = client_writable;
 	INIT_DELAYED_WORK(&conn->send_work, client_send_work);
 	INIT_WORK(&conn->end_work, client_end_work);
+	conn->since = jiffies;
 	conn->max_requests = 1;
 	conn->hello.opcode = ORCHFS_OP_HELLO;
 	INIT_LIST_HEAD(&conn->hello.link);

@@ -25,6 +25,7 @@
 #define ORCHFS_CLIENT_WANT		HZ	/* between two peer-want */
 #define ORCHFS_CLIENT_LATER		(HZ / 10)
 #define ORCHFS_CLIENT_STALL		(2 * HZ)
+#define ORCHFS_CLIENT_HELLO		(10 * HZ)
 
 /**
  * enum orchfs_call_state - where a call is
@@ -163,6 +164,7 @@ struct orchfs_slot {
  * @iter: what is still to be sent
  * @stage: 0 nothing was, 1 @head, 2 the data
  * @splice: pages of the data may be taken
+ * @since: jiffies of its beginning
  * @usable: HELLO was answered; this and what follows by the peer's lock
  * @stale: the daemon that brought it has gone
  * @leaving: takes nothing new
@@ -196,6 +198,7 @@ struct orchfs_client_conn {
 	struct iov_iter iter;
 	int stage;
 	bool splice;
+	unsigned long since;
 	bool usable;
 	bool stale;
 	bool leaving;
@@ -256,6 +259,8 @@ void orchfs_rio_place_locked(struct orchfs_rio *rio,
 void orchfs_rio_end_locked(struct orchfs_rio *rio, int err,
 			   struct list_head *ended);
 void orchfs_rio_later_locked(struct orchfs_rio *rio, int err);
+void orchfs_rio_unserved_locked(struct orchfs_rio *rio,
+				struct list_head *ended);
 void orchfs_rio_again_locked(struct orchfs_rio *rio, int err,
 			     struct list_head *ended);
 void orchfs_rio_lost_locked(struct orchfs_rio *rio, struct list_head *ended);

@@ -174,6 +174,22 @@ void orchfs_rio_later_locked(struct orchfs_rio *rio, int err)
 	orchfs_peer_arm_locked(peer, jiffies + ORCHFS_CLIENT_LATER);
 }
 
+/**
+ * orchfs_rio_unserved_locked() - the volume isn't served
+ * @rio: on no list and without a slot; the caller holds the peer's lock
+ * @ended: gets it when that goes on
+ *
+ * A daemon that has just begun may be about to serve it.
+ */
+void orchfs_rio_unserved_locked(struct orchfs_rio *rio,
+				struct list_head *ended)
+{
+	if (++rio->tries > ORCHFS_CLIENT_TRIES)
+		orchfs_rio_end_locked(rio, -ENXIO, ended);
+	else
+		orchfs_rio_later_locked(rio, -ENXIO);
+}
+
 static void rio_wait_locked(struct orchfs_rio *rio)
 {
 	struct orchfs_peer *peer = rio->remote->peer;
@@ -335,7 +351,7 @@ static void rio_refused_locked(struct orchfs_rio *rio,
 		orchfs_rio_later_locked(rio, -EIO);
 		return;
 	case -ENXIO:
-		orchfs_rio_later_locked(rio, err);
+		orchfs_rio_unserved_locked(rio, ended);
 		return;
 	case -EKEYEXPIRED:
 	case -ESTALE:

@@ -132,7 +132,7 @@ enum orchfs_mirror_kind {
  * one that isn't.
  * @ORCHFS_REASON_TOO_MANY: More requests in flight than the limit.
  * @ORCHFS_REASON_STALLED: A request that nobody waits for any more couldn't
- * be sent.
+ * be sent, or HELLO was not answered.
  * @ORCHFS_REASON_REPLACED: A daemon that came later has brought another
  * connection.
  */
