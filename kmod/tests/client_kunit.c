@@ -3,240 +3,64 @@
  * The client against a server that the test plays itself, so that each order
  * of requests, replies and ends is explicit.
  */
-#include <linux/file.h>
-#include <linux/kthread.h>
-#include <linux/sched/signal.h>
 #include <net/sock.h>
 
 #include "client_kunit.h"
-
-#define HANDLE	0x1234500000001ULL
-
-/* What came */
-struct got {
-	struct orchfs_pdu pdu;
-	u8 data[9000];
-};
-
-static u8 pattern(u64 pos)
-{
-	return pos * 7 + pos / 251;
-}
-
-static void fill(u8 *buf, u64 pos, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		buf[i] = pattern(pos + i);
-}
-
-static bool filled(const u8 *buf, u64 pos, size_t len)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (buf[i] != pattern(pos + i))
-			return false;
-	return true;
-}
-
-/* --- the server's side --- */
-
-static int take(struct socket *sock, void *buf, size_t len)
-{
-	struct kvec kv = { .iov_base = buf, .iov_len = len };
-	struct msghdr msg = {};
-
-	return kernel_recvmsg(sock, &msg, &kv, 1, len, MSG_WAITALL);
-}
-
-static void give(struct kunit *test, struct socket *sock, const void *buf,
-		 size_t len)
-{
-	struct kvec kv = { .iov_base = (void *)buf, .iov_len = len };
-	struct msghdr msg = {};
-
-	KUNIT_ASSERT_EQ(test, kernel_sendmsg(sock, &msg, &kv, 1, len),
-			(int)len);
-}
-
-static void hang_up(struct socket *sock)
-{
-	__fput_sync(sock->file);
-}
-
-/* The next request; it must be this one. */
-static struct got *request(struct kunit *test, struct socket *sock, u8 opcode)
-{
-	struct got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
-	u8 head[ORCHFS_PDU_LEN];
-
-	KUNIT_ASSERT_NOT_NULL(test, got);
-	KUNIT_ASSERT_EQ(test, take(sock, head, sizeof(head)),
-			(int)sizeof(head));
-	KUNIT_ASSERT_EQ(test, orchfs_pdu_decode_request(head, sizeof(head),
-							&got->pdu), 0);
-	KUNIT_ASSERT_EQ(test, got->pdu.opcode, opcode);
-	KUNIT_ASSERT_LE(test, got->pdu.data_len, sizeof(got->data));
-	if (got->pdu.data_len)
-		KUNIT_ASSERT_EQ(test, take(sock, got->data, got->pdu.data_len),
-				(int)got->pdu.data_len);
-	return got;
-}
-
-static void reply_head(struct kunit *test, struct socket *sock,
-		       const struct got *to, struct orchfs_pdu pdu)
-{
-	u8 head[ORCHFS_PDU_LEN];
-
-	pdu.opcode = pdu.opcode ?: to->pdu.opcode;
-	pdu.flags |= ORCHFS_PDU_REPLY;
-	pdu.tag = to->pdu.tag;
-	orchfs_pdu_encode(&pdu, head);
-	give(test, sock, head, sizeof(head));
-}
-
-#define reply(test, sock, to, ...) \
-	reply_head(test, sock, to, (struct orchfs_pdu){ __VA_ARGS__ })
-
-/* The data that a READ asked for, and no more than @len of them. */
-static void reply_read(struct kunit *test, struct socket *sock,
-		       const struct got *to, u32 len)
-{
-	u8 *buf = kunit_kzalloc(test, len + 1, GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, buf);
-	fill(buf, to->pdu.offset, len);
-	reply(test, sock, to, .data_len = len);
-	if (len)
-		give(test, sock, buf, len);
-}
-
-static void greet_limits(struct kunit *test, struct socket *sock,
-			 u32 max_requests, u32 max_handles)
-{
-	struct orchfs_hello hello = {
-		.version_min = 1, .version_max = 1,
-		.max_data = ORCHFS_PDU_DATA_MAX,
-		.max_requests = max_requests, .max_handles = max_handles,
-	};
-	u8 buf[sizeof(struct orchfs_wire_hello)];
-	struct got *got = request(test, sock, ORCHFS_OP_HELLO);
-
-	KUNIT_ASSERT_EQ(test, orchfs_hello_decode(got->data, got->pdu.data_len,
-						  &hello), 0);
-	KUNIT_EXPECT_EQ(test, hello.version_min, ORCHFS_PDU_VERSION);
-	hello = (struct orchfs_hello){
-		.version_min = 1, .version_max = 1,
-		.max_data = ORCHFS_PDU_DATA_MAX,
-		.max_requests = max_requests, .max_handles = max_handles,
-	};
-	orchfs_hello_encode(&hello, buf);
-	reply(test, sock, got, .data_len = sizeof(buf));
-	give(test, sock, buf, sizeof(buf));
-}
-
-static void greet(struct kunit *test, struct socket *sock)
-{
-	greet_limits(test, sock, 256, 1024);
-}
-
-/* A connection that is in use. */
-static struct socket *connected(struct kunit *test)
-{
-	struct socket *sock = ck_connect(test);
-
-	greet(test, sock);
-	return sock;
-}
-
-static void bind(struct kunit *test, struct socket *sock, u64 handle)
-{
-	reply(test, sock, request(test, sock, ORCHFS_OP_BIND),
-	      .handle = handle, .verifier = 5);
-}
-
-/* Bound already, by a request that found nothing. */
-static struct socket *bound(struct kunit *test)
-{
-	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_READ, 0, 1);
-	struct socket *sock = connected(test);
-	struct ck *ck = test->priv;
-
-	if (!ck->r->token_nr)
-		ck_token(test, ck->r, ORCHFS_RIGHTS_ALL, 1);
-	ck_submit(ck->r, ask);
-	bind(test, sock, HANDLE);
-	reply_read(test, sock, request(test, sock, ORCHFS_OP_READ), 0);
-	KUNIT_ASSERT_EQ(test, ck_end(test, ask), 0);
-	return sock;
-}
-
-/* The connection ends, for this. */
-static void gone(struct kunit *test, u32 reason)
-{
-	struct ck *ck = test->priv;
-
-	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&ck->told, CK_WAIT),
-			0);
-	KUNIT_EXPECT_EQ(test, ck->gone, reason);
-}
 
 /* --- what is asked and answered --- */
 
 static void test_read(struct kunit *test)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_READ, 4096, 5000);
-	struct socket *sock = connected(test);
+	struct socket *sock = ck_connected(test);
 	struct ck *ck = test->priv;
 	struct orchfs_token t;
-	struct got *got;
+	struct ck_got *got;
 
 	ck_token(test, ck->r, ORCHFS_RIGHT_READ, 4);
 	ck_submit(ck->r, ask);
-	got = request(test, sock, ORCHFS_OP_BIND);
+	got = ck_request(test, sock, ORCHFS_OP_BIND);
 	KUNIT_EXPECT_EQ(test, got->pdu.handle, 0);
 	KUNIT_ASSERT_EQ(test, orchfs_token_decode(got->data, got->pdu.data_len,
 						  &t), 0);
 	KUNIT_EXPECT_EQ(test, t.instance, ck_id.instance);
 	KUNIT_EXPECT_EQ(test, t.epoch, 4);
-	reply(test, sock, got, .handle = HANDLE);
-	got = request(test, sock, ORCHFS_OP_READ);
-	KUNIT_EXPECT_EQ(test, got->pdu.handle, HANDLE);
+	ck_reply(test, sock, got, .handle = CK_HANDLE);
+	got = ck_request(test, sock, ORCHFS_OP_READ);
+	KUNIT_EXPECT_EQ(test, got->pdu.handle, CK_HANDLE);
 	KUNIT_EXPECT_EQ(test, got->pdu.offset, 4096);
 	KUNIT_EXPECT_EQ(test, got->pdu.count, 5000);
 	KUNIT_EXPECT_EQ(test, got->pdu.flags, 0);
-	reply_read(test, sock, got, 5000);
+	ck_reply_read(test, sock, got, 5000);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	KUNIT_EXPECT_EQ(test, ask->rio.done_bytes, 5000);
-	KUNIT_EXPECT_TRUE(test, filled(ask->buf, 4096, 5000));
+	KUNIT_EXPECT_TRUE(test, ck_filled(ask->buf, 4096, 5000));
 
 	/* short, at the end of the file */
 	ask = ck_ask(test, ORCHFS_OP_READ, 9000, 5000);
 	ck_submit(ck->r, ask);
-	reply_read(test, sock, request(test, sock, ORCHFS_OP_READ), 96);
+	ck_reply_read(test, sock, ck_request(test, sock, ORCHFS_OP_READ), 96);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	KUNIT_EXPECT_EQ(test, ask->rio.done_bytes, 96);
-	KUNIT_EXPECT_TRUE(test, filled(ask->buf, 9000, 96));
+	KUNIT_EXPECT_TRUE(test, ck_filled(ask->buf, 9000, 96));
 	KUNIT_EXPECT_EQ(test, ask->buf[96], 0);
-	hang_up(sock);
+	ck_hang_up(sock);
 }
 
 static void write_one(struct kunit *test, struct socket *sock,
 		      struct ck_ask *ask, u32 done)
 {
 	struct ck *ck = test->priv;
-	struct got *got;
+	struct ck_got *got;
 
 	ask->rio.flags = ORCHFS_PDU_FUA;
 	ck_submit(ck->r, ask);
-	got = request(test, sock, ORCHFS_OP_WRITE);
+	got = ck_request(test, sock, ORCHFS_OP_WRITE);
 	KUNIT_EXPECT_EQ(test, got->pdu.flags, ORCHFS_PDU_FUA);
 	KUNIT_EXPECT_EQ(test, got->pdu.offset, 100);
 	KUNIT_EXPECT_EQ(test, got->pdu.data_len, 5000);
-	KUNIT_EXPECT_TRUE(test, filled(got->data, 100, 5000));
-	reply(test, sock, got, .count = done, .verifier = 77);
+	KUNIT_EXPECT_TRUE(test, ck_filled(got->data, 100, 5000));
+	ck_reply(test, sock, got, .count = done, .verifier = 77);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	KUNIT_EXPECT_EQ(test, ask->rio.done_bytes, done);
 	KUNIT_EXPECT_EQ(test, ask->rio.verifier, 77);
@@ -246,20 +70,20 @@ static void write_one(struct kunit *test, struct socket *sock,
 static void test_write(struct kunit *test)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 100, 5000);
-	struct socket *sock = bound(test);
+	struct socket *sock = ck_bound(test);
 	struct page *page = alloc_pages(GFP_KERNEL, 1);
 	struct bio_vec bv;
 
-	fill(ask->buf, 100, 5000);
+	ck_fill(ask->buf, 100, 5000);
 	write_one(test, sock, ask, 5000);
 
 	KUNIT_ASSERT_NOT_NULL(test, page);
-	fill((u8 *)page_address(page) + 9, 100, 5000);
+	ck_fill((u8 *)page_address(page) + 9, 100, 5000);
 	ask = ck_ask(test, ORCHFS_OP_WRITE, 100, 5000);
 	bvec_set_page(&bv, page, 5000, 9);
 	iov_iter_bvec(&ask->rio.iter, ITER_SOURCE, &bv, 1, 5000);
 	write_one(test, sock, ask, 1);
-	hang_up(sock);
+	ck_hang_up(sock);
 	ck_end_conns(test->priv);
 	KUNIT_EXPECT_EQ(test, page_count(page), 1);
 	__free_pages(page, 1);
@@ -270,34 +94,34 @@ static void test_others(struct kunit *test)
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_COMMIT, 0, 0);
 	struct orchfs_remote_attr attr = { .size = 123, .mtime_nsec = 5 };
 	u8 buf[sizeof(struct orchfs_wire_attr)];
-	struct socket *sock = bound(test);
+	struct socket *sock = ck_bound(test);
 	struct ck *ck = test->priv;
-	struct got *got;
+	struct ck_got *got;
 
 	ck_submit(ck->r, ask);
-	reply(test, sock, request(test, sock, ORCHFS_OP_COMMIT),
-	      .verifier = 6);
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_COMMIT),
+		 .verifier = 6);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	KUNIT_EXPECT_EQ(test, ask->rio.verifier, 6);
 
 	ask = ck_ask(test, ORCHFS_OP_TRUNCATE, 1ULL << 40, 0);
 	ck_submit(ck->r, ask);
-	got = request(test, sock, ORCHFS_OP_TRUNCATE);
+	got = ck_request(test, sock, ORCHFS_OP_TRUNCATE);
 	KUNIT_EXPECT_EQ(test, got->pdu.offset, 1ULL << 40);
-	reply(test, sock, got, .verifier = 7);
+	ck_reply(test, sock, got, .verifier = 7);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	KUNIT_EXPECT_EQ(test, ask->rio.verifier, 7);
 
 	ask = ck_ask(test, ORCHFS_OP_GETATTR, 0, 0);
 	ck_submit(ck->r, ask);
 	orchfs_remote_attr_encode(&attr, buf);
-	reply(test, sock, request(test, sock, ORCHFS_OP_GETATTR),
-	      .data_len = sizeof(buf));
-	give(test, sock, buf, sizeof(buf));
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_GETATTR),
+		 .data_len = sizeof(buf));
+	ck_give(test, sock, buf, sizeof(buf));
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	KUNIT_EXPECT_EQ(test, ask->rio.attr.size, 123);
 	KUNIT_EXPECT_EQ(test, ask->rio.attr.mtime_nsec, 5);
-	hang_up(sock);
+	ck_hang_up(sock);
 }
 
 /* What a status is for the caller; some are tried again first. */
@@ -314,7 +138,7 @@ static void test_statuses(struct kunit *test)
 	static const u32 again[] = {
 		ORCHFS_STATUS_UNHEARD, ORCHFS_STATUS_VOLUME,
 	};
-	struct socket *sock = bound(test);
+	struct socket *sock = ck_bound(test);
 	struct ck *ck = test->priv;
 	struct ck_ask *ask;
 	size_t i;
@@ -322,37 +146,37 @@ static void test_statuses(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 10);
 		ck_submit(ck->r, ask);
-		reply(test, sock, request(test, sock, ORCHFS_OP_WRITE),
-		      .status = rows[i].status);
+		ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
+			 .status = rows[i].status);
 		KUNIT_EXPECT_EQ(test, ck_end(test, ask), rows[i].err);
 		KUNIT_EXPECT_EQ(test, ask->rio.done_bytes, 0);
 	}
 	for (i = 0; i < ARRAY_SIZE(again); i++) {
 		ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 10);
 		ck_submit(ck->r, ask);
-		reply(test, sock, request(test, sock, ORCHFS_OP_WRITE),
-		      .status = again[i]);
-		reply(test, sock, request(test, sock, ORCHFS_OP_WRITE),
-		      .count = 10);
+		ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
+			 .status = again[i]);
+		ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
+			 .count = 10);
 		KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	}
 	/* but not for ever */
 	ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 10);
 	ask->rio.deadline = jiffies;
 	ck_submit(ck->r, ask);
-	reply(test, sock, request(test, sock, ORCHFS_OP_WRITE),
-	      .status = ORCHFS_STATUS_VOLUME);
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
+		 .status = ORCHFS_STATUS_VOLUME);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), -ENXIO);
-	hang_up(sock);
+	ck_hang_up(sock);
 }
 
 #define MANY	5
 
 static void test_out_of_order(struct kunit *test)
 {
-	struct socket *sock = bound(test);
+	struct socket *sock = ck_bound(test);
 	struct ck_ask *ask[MANY];
-	struct got *got[MANY];
+	struct ck_got *got[MANY];
 	struct ck *ck = test->priv;
 	int i;
 
@@ -361,16 +185,16 @@ static void test_out_of_order(struct kunit *test)
 		ck_submit(ck->r, ask[i]);
 	}
 	for (i = 0; i < MANY; i++) {
-		got[i] = request(test, sock, ORCHFS_OP_READ);
+		got[i] = ck_request(test, sock, ORCHFS_OP_READ);
 		KUNIT_EXPECT_EQ(test, got[i]->pdu.offset, i * 1000);
 	}
 	for (i = MANY - 1; i >= 0; i--)
-		reply_read(test, sock, got[i], 1000);
+		ck_reply_read(test, sock, got[i], 1000);
 	for (i = 0; i < MANY; i++) {
 		KUNIT_EXPECT_EQ(test, ck_end(test, ask[i]), 0);
-		KUNIT_EXPECT_TRUE(test, filled(ask[i]->buf, i * 1000, 1000));
+		KUNIT_EXPECT_TRUE(test, ck_filled(ask[i]->buf, i * 1000, 1000));
 	}
-	hang_up(sock);
+	ck_hang_up(sock);
 }
 
 /* The one with the least in flight gets the next. */
@@ -378,25 +202,25 @@ static void test_two_connections(struct kunit *test)
 {
 	struct ck_ask *first = ck_ask(test, ORCHFS_OP_READ, 0, 1000);
 	struct ck_ask *second = ck_ask(test, ORCHFS_OP_READ, 1000, 1000);
-	struct socket *a = bound(test), *b = connected(test);
-	struct got *got_a, *got_b;
+	struct socket *a = ck_bound(test), *b = ck_connected(test);
+	struct ck_got *got_a, *got_b;
 	struct ck *ck = test->priv;
 
 	ck_submit(ck->r, first);
-	got_a = request(test, a, ORCHFS_OP_READ);
+	got_a = ck_request(test, a, ORCHFS_OP_READ);
 	ck_submit(ck->r, second);
-	bind(test, b, HANDLE + 1);
-	got_b = request(test, b, ORCHFS_OP_READ);
-	KUNIT_EXPECT_EQ(test, got_b->pdu.handle, HANDLE + 1);
+	ck_bind(test, b, CK_HANDLE + 1);
+	got_b = ck_request(test, b, ORCHFS_OP_READ);
+	KUNIT_EXPECT_EQ(test, got_b->pdu.handle, CK_HANDLE + 1);
 	KUNIT_EXPECT_EQ(test, got_b->pdu.offset, 1000);
-	reply_read(test, b, got_b, 1000);
+	ck_reply_read(test, b, got_b, 1000);
 	KUNIT_EXPECT_EQ(test, ck_end(test, second), 0);
-	reply_read(test, a, got_a, 1000);
+	ck_reply_read(test, a, got_a, 1000);
 	KUNIT_EXPECT_EQ(test, ck_end(test, first), 0);
-	KUNIT_EXPECT_TRUE(test, filled(first->buf, 0, 1000));
-	KUNIT_EXPECT_TRUE(test, filled(second->buf, 1000, 1000));
-	hang_up(a);
-	hang_up(b);
+	KUNIT_EXPECT_TRUE(test, ck_filled(first->buf, 0, 1000));
+	KUNIT_EXPECT_TRUE(test, ck_filled(second->buf, 1000, 1000));
+	ck_hang_up(a);
+	ck_hang_up(b);
 }
 
 /* --- connections end --- */
@@ -406,60 +230,60 @@ static void test_lost(struct kunit *test)
 {
 	struct ck_ask *rd = ck_ask(test, ORCHFS_OP_READ, 500, 1000);
 	struct ck_ask *wr = ck_ask(test, ORCHFS_OP_WRITE, 700, 1000);
-	struct socket *sock = bound(test);
+	struct socket *sock = ck_bound(test);
 	struct ck *ck = test->priv;
-	struct got *got;
+	struct ck_got *got;
 	u8 half[500];
 
-	fill(wr->buf, 700, 1000);
+	ck_fill(wr->buf, 700, 1000);
 	memset(half, 0xff, sizeof(half));
 	ck_submit(ck->r, rd);
 	ck_submit(ck->r, wr);
-	got = request(test, sock, ORCHFS_OP_READ);
-	request(test, sock, ORCHFS_OP_WRITE);
-	reply(test, sock, got, .data_len = 1000);
-	give(test, sock, half, sizeof(half));
-	hang_up(sock);
-	gone(test, ORCHFS_REASON_SOCKET);
+	got = ck_request(test, sock, ORCHFS_OP_READ);
+	ck_request(test, sock, ORCHFS_OP_WRITE);
+	ck_reply(test, sock, got, .data_len = 1000);
+	ck_give(test, sock, half, sizeof(half));
+	ck_hang_up(sock);
+	ck_gone(test, ORCHFS_REASON_SOCKET);
 	KUNIT_EXPECT_FALSE(test, completion_done(&rd->done));
 
-	sock = connected(test);
-	bind(test, sock, HANDLE + 9);
-	got = request(test, sock, ORCHFS_OP_READ);
-	KUNIT_EXPECT_EQ(test, got->pdu.handle, HANDLE + 9);
+	sock = ck_connected(test);
+	ck_bind(test, sock, CK_HANDLE + 9);
+	got = ck_request(test, sock, ORCHFS_OP_READ);
+	KUNIT_EXPECT_EQ(test, got->pdu.handle, CK_HANDLE + 9);
 	KUNIT_EXPECT_EQ(test, got->pdu.offset, 500);
-	reply_read(test, sock, got, 1000);
-	got = request(test, sock, ORCHFS_OP_WRITE);
-	KUNIT_EXPECT_TRUE(test, filled(got->data, 700, 1000));
-	reply(test, sock, got, .count = 1000);
+	ck_reply_read(test, sock, got, 1000);
+	got = ck_request(test, sock, ORCHFS_OP_WRITE);
+	KUNIT_EXPECT_TRUE(test, ck_filled(got->data, 700, 1000));
+	ck_reply(test, sock, got, .count = 1000);
 	KUNIT_EXPECT_EQ(test, ck_end(test, rd), 0);
-	KUNIT_EXPECT_TRUE(test, filled(rd->buf, 500, 1000));
+	KUNIT_EXPECT_TRUE(test, ck_filled(rd->buf, 500, 1000));
 	KUNIT_EXPECT_EQ(test, ck_end(test, wr), 0);
-	hang_up(sock);
+	ck_hang_up(sock);
 }
 
 /* An append may have been carried out, if all of it was sent. */
 static void test_append(struct kunit *test)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 1000);
-	struct socket *sock = bound(test);
+	struct socket *sock = ck_bound(test);
 	struct ck *ck = test->priv;
-	struct got *got;
+	struct ck_got *got;
 
 	ask->rio.flags = ORCHFS_PDU_APPEND;
 	ck_submit(ck->r, ask);
-	got = request(test, sock, ORCHFS_OP_WRITE);
+	got = ck_request(test, sock, ORCHFS_OP_WRITE);
 	KUNIT_EXPECT_EQ(test, got->pdu.flags, ORCHFS_PDU_APPEND);
-	reply(test, sock, got, .count = 1000, .offset = 333,
-	      .flags = ORCHFS_PDU_APPEND);
+	ck_reply(test, sock, got, .count = 1000, .offset = 333,
+		 .flags = ORCHFS_PDU_APPEND);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	KUNIT_EXPECT_EQ(test, ask->rio.reply_offset, 333);
 
 	ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 1000);
 	ask->rio.flags = ORCHFS_PDU_APPEND;
 	ck_submit(ck->r, ask);
-	request(test, sock, ORCHFS_OP_WRITE);
-	hang_up(sock);
+	ck_request(test, sock, ORCHFS_OP_WRITE);
+	ck_hang_up(sock);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), -EIO);
 }
 
@@ -468,11 +292,11 @@ static void test_append_part(struct kunit *test)
 {
 	const u32 len = 512 << 10;
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 0, len);
-	struct socket *sock = bound(test);
+	struct socket *sock = ck_bound(test);
 	struct ck *ck = test->priv;
 	u8 head[ORCHFS_PDU_LEN], *buf;
 	struct orchfs_client_conn *conn;
-	struct got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
+	struct ck_got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, got);
 	conn = list_first_entry(&ck->peer->conns, struct orchfs_client_conn,
@@ -482,25 +306,25 @@ static void test_append_part(struct kunit *test)
 	conn->tcp.sock->sk->sk_sndbuf = 32 << 10;
 	buf = kunit_kzalloc(test, len, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, buf);
-	fill(ask->buf, 0, len);
+	ck_fill(ask->buf, 0, len);
 	ask->rio.flags = ORCHFS_PDU_APPEND;
 	ck_submit(ck->r, ask);
-	KUNIT_ASSERT_EQ(test, take(sock, head, sizeof(head)),
+	KUNIT_ASSERT_EQ(test, ck_take(sock, head, sizeof(head)),
 			(int)sizeof(head));
-	hang_up(sock);
+	ck_hang_up(sock);
 	KUNIT_EXPECT_FALSE(test, completion_done(&ask->done));
 
-	sock = connected(test);
-	bind(test, sock, HANDLE);
-	KUNIT_ASSERT_EQ(test, take(sock, head, sizeof(head)),
+	sock = ck_connected(test);
+	ck_bind(test, sock, CK_HANDLE);
+	KUNIT_ASSERT_EQ(test, ck_take(sock, head, sizeof(head)),
 			(int)sizeof(head));
 	KUNIT_ASSERT_EQ(test, orchfs_pdu_decode_request(head, sizeof(head),
 							&got->pdu), 0);
-	KUNIT_ASSERT_EQ(test, take(sock, buf, len), (int)len);
-	KUNIT_EXPECT_TRUE(test, filled(buf, 0, len));
-	reply(test, sock, got, .count = len, .flags = ORCHFS_PDU_APPEND);
+	KUNIT_ASSERT_EQ(test, ck_take(sock, buf, len), (int)len);
+	KUNIT_EXPECT_TRUE(test, ck_filled(buf, 0, len));
+	ck_reply(test, sock, got, .count = len, .flags = ORCHFS_PDU_APPEND);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
-	hang_up(sock);
+	ck_hang_up(sock);
 }
 
 /* Nobody connects: the daemon is asked, until the deadline. */
@@ -530,25 +354,25 @@ static void test_no_connection(struct kunit *test)
 static void test_replaced(struct kunit *test)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_READ, 0, 1000);
-	struct socket *old = bound(test), *sock;
+	struct socket *old = ck_bound(test), *sock;
 	struct ck *ck = test->priv;
-	struct got *got;
+	struct ck_got *got;
 
 	ck_submit(ck->r, ask);
-	got = request(test, old, ORCHFS_OP_READ);
+	got = ck_request(test, old, ORCHFS_OP_READ);
 	orchfs_client_detached(ck->ch);
-	sock = connected(test);
+	sock = ck_connected(test);
 	/* what is under way goes on */
-	reply_read(test, old, got, 1000);
+	ck_reply_read(test, old, got, 1000);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
-	gone(test, ORCHFS_REASON_REPLACED);
+	ck_gone(test, ORCHFS_REASON_REPLACED);
 	ask = ck_ask(test, ORCHFS_OP_READ, 0, 1000);
 	ck_submit(ck->r, ask);
-	bind(test, sock, HANDLE);
-	reply_read(test, sock, request(test, sock, ORCHFS_OP_READ), 1000);
+	ck_bind(test, sock, CK_HANDLE);
+	ck_reply_read(test, sock, ck_request(test, sock, ORCHFS_OP_READ), 1000);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
-	hang_up(old);
-	hang_up(sock);
+	ck_hang_up(old);
+	ck_hang_up(sock);
 }
 
 static struct kunit_case client_cases[] = {

@@ -11,6 +11,7 @@
 #define CK_NODE		7		/* the peer */
 #define CK_SELF		2		/* whom tokens are for */
 #define CK_WAIT		(20 * HZ)
+#define CK_HANDLE	0x1234500000001ULL
 
 extern const u8 ck_uuid[16];
 extern const struct orchfs_remote_id ck_id;
@@ -33,6 +34,12 @@ struct ck_ask {
 	u8 *buf;
 };
 
+/* What came */
+struct ck_got {
+	struct orchfs_pdu pdu;
+	u8 data[9000];
+};
+
 int ck_init(struct kunit *test);
 void ck_exit(struct kunit *test);
 void ck_token_of(struct orchfs_token *t, const struct orchfs_remote_id *id,
@@ -47,5 +54,30 @@ void ck_submit(struct orchfs_remote *r, struct ck_ask *ask);
 int ck_end(struct kunit *test, struct ck_ask *ask);
 int ck_do(struct kunit *test, struct orchfs_remote *r, struct ck_ask *ask);
 void ck_end_conns(struct ck *ck);
+
+/* contents that tell where they are from */
+void ck_fill(u8 *buf, u64 pos, size_t len);
+bool ck_filled(const u8 *buf, u64 pos, size_t len);
+
+/* the server's side, by the test */
+int ck_take(struct socket *sock, void *buf, size_t len);
+void ck_give(struct kunit *test, struct socket *sock, const void *buf,
+	     size_t len);
+void ck_hang_up(struct socket *sock);
+struct ck_got *ck_request(struct kunit *test, struct socket *sock, u8 opcode);
+void ck_reply_head(struct kunit *test, struct socket *sock,
+		   const struct ck_got *to, struct orchfs_pdu pdu);
+void ck_reply_read(struct kunit *test, struct socket *sock,
+		   const struct ck_got *to, u32 len);
+void ck_greet_limits(struct kunit *test, struct socket *sock,
+		     u32 max_requests, u32 max_handles);
+void ck_greet(struct kunit *test, struct socket *sock);
+struct socket *ck_connected(struct kunit *test);
+void ck_bind(struct kunit *test, struct socket *sock, u64 handle);
+struct socket *ck_bound(struct kunit *test);
+void ck_gone(struct kunit *test, u32 reason);
+
+#define ck_reply(test, sock, to, ...) \
+	ck_reply_head(test, sock, to, (struct orchfs_pdu){ __VA_ARGS__ })
 
 #endif

@@ -226,3 +226,165 @@ int ck_do(struct kunit *test, struct orchfs_remote *r, struct ck_ask *ask)
 	ck_submit(r, ask);
 	return ck_end(test, ask);
 }
+
+static u8 ck_pattern(u64 pos)
+{
+	return pos * 7 + pos / 251;
+}
+
+void ck_fill(u8 *buf, u64 pos, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		buf[i] = ck_pattern(pos + i);
+}
+
+bool ck_filled(const u8 *buf, u64 pos, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (buf[i] != ck_pattern(pos + i))
+			return false;
+	return true;
+}
+
+/* --- the server's side --- */
+
+int ck_take(struct socket *sock, void *buf, size_t len)
+{
+	struct kvec kv = { .iov_base = buf, .iov_len = len };
+	struct msghdr msg = {};
+
+	return kernel_recvmsg(sock, &msg, &kv, 1, len, MSG_WAITALL);
+}
+
+void ck_give(struct kunit *test, struct socket *sock, const void *buf,
+		 size_t len)
+{
+	struct kvec kv = { .iov_base = (void *)buf, .iov_len = len };
+	struct msghdr msg = {};
+
+	KUNIT_ASSERT_EQ(test, kernel_sendmsg(sock, &msg, &kv, 1, len),
+			(int)len);
+}
+
+void ck_hang_up(struct socket *sock)
+{
+	__fput_sync(sock->file);
+}
+
+/* The next request; it must be this one. */
+struct ck_got *ck_request(struct kunit *test, struct socket *sock, u8 opcode)
+{
+	struct ck_got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
+	u8 head[ORCHFS_PDU_LEN];
+
+	KUNIT_ASSERT_NOT_NULL(test, got);
+	KUNIT_ASSERT_EQ(test, ck_take(sock, head, sizeof(head)),
+			(int)sizeof(head));
+	KUNIT_ASSERT_EQ(test, orchfs_pdu_decode_request(head, sizeof(head),
+							&got->pdu), 0);
+	KUNIT_ASSERT_EQ(test, got->pdu.opcode, opcode);
+	KUNIT_ASSERT_LE(test, got->pdu.data_len, sizeof(got->data));
+	if (got->pdu.data_len)
+		KUNIT_ASSERT_EQ(test, ck_take(sock, got->data, got->pdu.data_len),
+				(int)got->pdu.data_len);
+	return got;
+}
+
+void ck_reply_head(struct kunit *test, struct socket *sock,
+		       const struct ck_got *to, struct orchfs_pdu pdu)
+{
+	u8 head[ORCHFS_PDU_LEN];
+
+	pdu.opcode = pdu.opcode ?: to->pdu.opcode;
+	pdu.flags |= ORCHFS_PDU_REPLY;
+	pdu.tag = to->pdu.tag;
+	orchfs_pdu_encode(&pdu, head);
+	ck_give(test, sock, head, sizeof(head));
+}
+
+/* The data that a READ asked for, and no more than @len of them. */
+void ck_reply_read(struct kunit *test, struct socket *sock,
+		       const struct ck_got *to, u32 len)
+{
+	u8 *buf = kunit_kzalloc(test, len + 1, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	ck_fill(buf, to->pdu.offset, len);
+	ck_reply(test, sock, to, .data_len = len);
+	if (len)
+		ck_give(test, sock, buf, len);
+}
+
+void ck_greet_limits(struct kunit *test, struct socket *sock,
+			 u32 max_requests, u32 max_handles)
+{
+	struct orchfs_hello hello = {
+		.version_min = 1, .version_max = 1,
+		.max_data = ORCHFS_PDU_DATA_MAX,
+		.max_requests = max_requests, .max_handles = max_handles,
+	};
+	u8 buf[sizeof(struct orchfs_wire_hello)];
+	struct ck_got *got = ck_request(test, sock, ORCHFS_OP_HELLO);
+
+	KUNIT_ASSERT_EQ(test, orchfs_hello_decode(got->data, got->pdu.data_len,
+						  &hello), 0);
+	KUNIT_EXPECT_EQ(test, hello.version_min, ORCHFS_PDU_VERSION);
+	hello = (struct orchfs_hello){
+		.version_min = 1, .version_max = 1,
+		.max_data = ORCHFS_PDU_DATA_MAX,
+		.max_requests = max_requests, .max_handles = max_handles,
+	};
+	orchfs_hello_encode(&hello, buf);
+	ck_reply(test, sock, got, .data_len = sizeof(buf));
+	ck_give(test, sock, buf, sizeof(buf));
+}
+
+void ck_greet(struct kunit *test, struct socket *sock)
+{
+	ck_greet_limits(test, sock, 256, 1024);
+}
+
+/* A connection that is in use. */
+struct socket *ck_connected(struct kunit *test)
+{
+	struct socket *sock = ck_connect(test);
+
+	ck_greet(test, sock);
+	return sock;
+}
+
+void ck_bind(struct kunit *test, struct socket *sock, u64 handle)
+{
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_BIND),
+	      .handle = handle, .verifier = 5);
+}
+
+/* Bound already, by a request that found nothing. */
+struct socket *ck_bound(struct kunit *test)
+{
+	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_READ, 0, 1);
+	struct socket *sock = ck_connected(test);
+	struct ck *ck = test->priv;
+
+	if (!ck->r->token_nr)
+		ck_token(test, ck->r, ORCHFS_RIGHTS_ALL, 1);
+	ck_submit(ck->r, ask);
+	ck_bind(test, sock, CK_HANDLE);
+	ck_reply_read(test, sock, ck_request(test, sock, ORCHFS_OP_READ), 0);
+	KUNIT_ASSERT_EQ(test, ck_end(test, ask), 0);
+	return sock;
+}
+
+/* The connection ends, for this. */
+void ck_gone(struct kunit *test, u32 reason)
+{
+	struct ck *ck = test->priv;
+
+	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&ck->told, CK_WAIT),
+			0);
+	KUNIT_EXPECT_EQ(test, ck->gone, reason);
+}
