@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Random operations on a namespace against a model that is as simple as can
- * be: arrays of inodes and of names, searched from end to end. In between
- * commits fail, requests are sent twice and the daemon is killed.
+ * be: arrays of inodes and of names, searched from end to end. One to three
+ * nodes ask in turn. In between commits fail, requests are sent twice and the
+ * daemon is killed.
  *
  * ORCHFS_TEST_SEED=N and ORCHFS_TEST_OPS=N replay and prolong a run.
  */
@@ -10,10 +11,13 @@
 
 #include <time.h>
 
+#include "ns_cluster.h"
+
 #define NODES	1500
 #define NAMES	3000
 #define CROWDED	500		/* then nothing is made, only removed */
 #define XATTRS	3
+#define KERNELS	3
 
 /* Indexes into nodes; 0 is the root. */
 struct node {
@@ -22,8 +26,10 @@ struct node {
 	uint64_t size;
 	int64_t mtime;
 	int xattr[XATTRS];	/* -1: none */
-	uint64_t layout;	/* generation held for writing, 0: none */
-	bool known;		/* the kernel has it */
+	/* of each kernel: generation held for writing, 0: none */
+	uint64_t layout[KERNELS];
+	bool uses[KERNELS];	/* though it has no name */
+	bool known;		/* a kernel has it */
 	int parent;		/* of a directory */
 };
 
@@ -37,6 +43,44 @@ static struct node nodes[NODES];
 static struct name names[NAMES];
 static int nr_nodes, nr_names;
 static unsigned int done[32], failed;
+
+/* Those that there are, and whose turn it is. */
+static const uint32_t origin[KERNELS] = { 0, 2, 3 };
+static int nr_kernels, at_kernel;
+
+static void turn(int k)
+{
+	at_kernel = k;
+	e.origin = origin[k];
+}
+
+/* One without names that it hears of it will have to forget. */
+static void use(int n)
+{
+	if (nodes[n].nlink || nodes[n].uses[at_kernel])
+		return;
+	assert_int_equal(do_getattr(&e, nodes[n].ino), 0);
+	nodes[n].uses[at_kernel] = true;
+}
+
+static bool used(int n)
+{
+	for (int k = 0; k < KERNELS; k++) {
+		if (nodes[n].uses[k])
+			return true;
+	}
+	return false;
+}
+
+/* May another kernel write it? */
+static bool is_live(int n)
+{
+	for (int k = 0; k < KERNELS; k++) {
+		if (nodes[n].layout[k] && k != at_kernel)
+			return true;
+	}
+	return false;
+}
 
 static int rnd(int n)
 {
@@ -145,6 +189,7 @@ static void check_attr(const struct orchfs_attr *a, int n)
 	for (int i = 0; i < XATTRS; i++)
 		any |= x->xattr[i] >= 0;
 	assert_int_equal(!(a->flags & ORCHFS_ATTR_NO_XATTR), any);
+	assert_int_equal(!!(a->flags & ORCHFS_ATTR_LIVE), is_live(n));
 }
 
 static int dir_error(int dir)
@@ -198,7 +243,7 @@ static void op_create(void)
 	}
 	check_attr(&e.rep.attr, n);
 	if (e.rep.has_layout && e.rep.layout.writable)
-		nodes[n].layout = e.rep.layout.generation;
+		nodes[n].layout[at_kernel] = e.rep.layout.generation;
 }
 
 static void op_tmpfile(void)
@@ -211,6 +256,7 @@ static void op_tmpfile(void)
 		return;
 	n = new_node(e.rep.attr.ino, S_IFREG | 0600, 0);
 	nodes[n].nlink = 0;
+	use(n);
 	check_attr(&e.rep.attr, n);
 }
 
@@ -238,6 +284,7 @@ static void op_link(void)
 	char buf[4];
 
 	random_name(buf);
+	use(n);
 	want = is_dir(n) ? -EPERM : dir_error(dir);
 	if (!want && find_name(dir, buf) >= 0)
 		want = -EEXIST;
@@ -245,6 +292,7 @@ static void op_link(void)
 		   want))
 		return;
 	nodes[n].nlink++;
+	memset(nodes[n].uses, 0, sizeof(nodes[n].uses));
 	add_name(dir, buf, n);
 	check_attr(&e.rep.attr, n);
 }
@@ -257,6 +305,9 @@ static void drop(int dir, int n)
 	} else {
 		nodes[n].nlink--;
 	}
+	/* each kernel may have it */
+	for (int k = 0; k < nr_kernels; k++)
+		nodes[n].uses[k] = !nodes[n].nlink;
 }
 
 static void op_unlink(void)
@@ -370,6 +421,7 @@ static void op_setattr(void)
 	struct op_req rq = env_req(&e, K(SETATTR), 6);
 	struct node *x = &nodes[n];
 
+	use(n);
 	rq.node = x->ino;
 	rq.valid = (uint32_t)rnd(8);
 	rq.valid = (rq.valid & 3) | (rq.valid & 4 ? ORCHFS_SET_MTIME : 0);
@@ -400,6 +452,7 @@ static void op_xattr(void)
 	bool there = nodes[n].xattr[k] >= 0;
 	int want = 0;
 
+	use(n);
 	assert_int_equal(do_getxattr(&e, nodes[n].ino, key[k]),
 			 there ? 0 : -ENODATA);
 	if (there)
@@ -426,6 +479,7 @@ static void op_look(void)
 		  at < 0 ? -ENOENT : 0))
 		check_attr(&e.rep.attr, names[at].node);
 	at = random_node();
+	use(at);
 	if (agree("getattr", do_getattr(&e, nodes[at].ino), 0))
 		check_attr(&e.rep.attr, at);
 }
@@ -460,30 +514,36 @@ static void op_write(void)
 
 	if (!S_ISREG(x->mode))
 		return;
-	if (!x->layout) {
+	use(n);
+	if (!x->layout[at_kernel]) {
 		if (!agree("open", do_open(&e, x->ino, true), 0))
 			return;
-		x->layout = e.rep.layout.generation;
+		check_attr(&e.rep.attr, n);
+		x->layout[at_kernel] = e.rep.layout.generation;
 	}
 	if (rnd(3)) {
 		x->size = (uint64_t)rnd(100000);
 		fake_write(&e, x->ino, x->size);
 		x->mtime = e.fake.clock - 1;
 	}
-	if (rnd(2) && !do_return(&e, x->ino, x->layout))
-		x->layout = 0;
+	if (rnd(2) && !do_return(&e, x->ino, x->layout[at_kernel]))
+		x->layout[at_kernel] = 0;
 }
 
-/* The kernel lets go of an inode without names. */
+/* A kernel lets go of an inode without names; with the last one it goes. */
 static void op_forget(void)
 {
 	int n = random_node();
 
-	if (nodes[n].nlink || !n)
+	if (nodes[n].nlink || !n || !nodes[n].uses[at_kernel])
 		return;
 	if (!agree("forget", do_forget(&e, nodes[n].ino), 0))
 		return;
-	nodes[n].known = false;
+	nodes[n].uses[at_kernel] = false;
+	nodes[n].layout[at_kernel] = 0;
+	nodes[n].known = used(n);
+	if (nodes[n].known)
+		return;
 	assert_int_equal(do_getattr(&e, nodes[n].ino), -ESTALE);
 }
 
@@ -514,26 +574,61 @@ static void op_resend(void)
 	assert_int_equal(ns_txn(e.ns), txn);
 }
 
-static void op_restart(void)
+/* What a kernel holds; some were closed while there was no daemon. */
+static void attach(int k)
 {
+	const uint64_t session = e.session + origin[k];
 	static struct ns_handle h[NODES];
 	size_t nr = 0;
+
+	for (int i = 0; i < nr_nodes; i++) {
+		struct node *x = &nodes[i];
+
+		if (!x->known || (!x->uses[k] && !x->layout[k]))
+			continue;
+		if (x->layout[k] && rnd(2))
+			x->layout[k] = 0;
+		h[nr].ino = x->ino;
+		h[nr++].generation = x->layout[k];
+	}
+	assert_int_equal(ns_reconcile(e.ns, origin[k], &session, 1, h, nr), 0);
+	env_check(&e);
+}
+
+static void op_restart(void)
+{
+	const int first = rnd(2);
 
 	env_heal(&e);
 	env_check(&e);
 	env_restart(&e, rnd(2));
 	fake_refill(&e);
-	for (int i = 0; i < nr_nodes; i++) {
-		if (!nodes[i].known || (nodes[i].nlink && !nodes[i].layout))
-			continue;
-		/* some were closed while there was no daemon */
-		if (nodes[i].layout && rnd(2))
-			nodes[i].layout = 0;
-		h[nr].ino = nodes[i].ino;
-		h[nr++].generation = nodes[i].layout;
+	/* the own kernel is before all others */
+	attach(0);
+	for (int k = 1; k < nr_kernels; k++)
+		attach(first ? k : nr_kernels - k);
+}
+
+/* One node is a cluster's authority, with others that may have leases. */
+static void join(void)
+{
+	const struct ns_node first = { .number = 1, .name = "a" };
+	static const uint8_t ca[32] = { 1 };
+	struct ns_join j = { .secret_sha256 = { 7 } };
+	uint32_t number;
+	uint64_t txn;
+
+	assert_int_equal(ns_cluster_begin(e.ns, ca, &first), 0);
+	for (int k = 1; k < nr_kernels; k++) {
+		j.secret_sha256[1] = j.key_sha256[1] = (uint8_t)k;
+		snprintf(j.name, sizeof(j.name), "%c", 'a' + k);
+		assert_int_equal(ns_invite(e.ns, j.secret_sha256, 1, 0, 9), 0);
+		assert_int_equal(ns_join(e.ns, &j, &number), 0);
+		assert_int_equal(number, origin[k]);
+		assert_int_equal(ns_node_leases(e.ns, number, 1, &txn), 0);
 	}
-	assert_int_equal(ns_reconcile(e.ns, 0, &e.session, 1, h, nr), 0);
-	env_check(&e);
+	for (int k = 0; k < nr_kernels; k++)
+		e.fake.holders[e.fake.nr_holders++] = origin[k];
 }
 
 #define UNLINK	4
@@ -572,6 +667,7 @@ static void one(void)
 		i = UNLINK;
 	if (rnd(25) == 0)
 		env_fail(&e, (unsigned int)rnd(2), -EIO);
+	turn(rnd(nr_kernels));
 	ops[i].run();
 	done[i]++;
 	env_heal(&e);
@@ -598,7 +694,7 @@ static void compact(void)
 	assert_int_equal(find_node(ROOT), 0);
 }
 
-static void run(const char *engine, unsigned long nr)
+static void run(const char *engine, int kernels, unsigned long nr)
 {
 	const char *s = getenv("ORCHFS_TEST_SEED"), *n;
 	unsigned int seed = (unsigned int)(s ? atol(s) : time(NULL));
@@ -609,6 +705,10 @@ static void run(const char *engine, unsigned long nr)
 	print_message("ORCHFS_TEST_SEED=%u ORCHFS_TEST_OPS=%lu\n", seed, nr);
 	srand(seed);
 	env_open(&e, engine);
+	nr_kernels = kernels;
+	turn(0);
+	if (kernels > 1)
+		join();
 	memset(done, 0, sizeof(done));
 	failed = 0;
 	nr_nodes = nr_names = 0;
@@ -630,13 +730,15 @@ static void run(const char *engine, unsigned long nr)
 static void test_memory(void **state)
 {
 	(void)state;
-	run("memory", 40000);
+	for (int k = 1; k <= KERNELS; k++)
+		run("memory", k, 40000);
 }
 
 static void test_rocksdb(void **state)
 {
 	(void)state;
-	run("rocksdb", 10000);
+	run("rocksdb", 1, 10000);
+	run("rocksdb", 3, 10000);
 }
 
 int main(void)
