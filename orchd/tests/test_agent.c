@@ -899,7 +899,7 @@ static void test_lease(void **state)
 		now = peer_now();
 		assert_in_range(s.lease_until, last + 100, now + 300);
 		last = s.lease_until;
-		assert_in_range(w.renewals, i + 1, i + 2);
+		assert_true(w.renewals > i);
 	}
 	assert_int_equal(w.downs, 0);
 }
