@@ -272,7 +272,9 @@ static void req_work(struct work_struct *work)
 	u64 verifier;
 	int ret;
 
-	ret = orchfs_volume_recheck(req);
+	/* Sent again by now, on another: it must not come after that. */
+	ret = orchfs_conn_ending(req->conn) ? -ESTALE :
+		orchfs_volume_recheck(req);
 	if (!ret) {
 		/* Of before: what is lost meanwhile shows in the next reply. */
 		verifier = atomic64_read(&vol->verifier);
