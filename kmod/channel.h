@@ -72,6 +72,9 @@ enum orchfs_request_state {
  * @sequence: of the slot
  * @msg: the message; deliveries are clones of it
  * @flags_at: where in @msg the flags are, to add "resent"
+ * @leaves: goes with the daemon, whose next one reads what it tells
+ * @locks: of a lock or test: those of its inode, while a caller waits
+ * @lock: of a request of kind lock
  * @done: completed once, by whoever moved it to done
  * @status: of the answer; valid when done
  * @res: of the answer; valid when done and @status is 0
@@ -90,6 +93,9 @@ struct orchfs_request {
 	u64 sequence;
 	struct sk_buff *msg;
 	unsigned int flags_at;
+	bool leaves;
+	struct orchfs_locks *locks;
+	struct orchfs_lock lock;
 	struct completion done;
 	int status;
 	struct orchfs_result res;
@@ -143,6 +149,11 @@ bool orchfs_request_complete(struct orchfs_channel *ch,
 			     struct orchfs_result *res);
 bool orchfs_request_give_up(struct orchfs_channel *ch,
 			    struct orchfs_request *req);
+bool orchfs_request_withdraw(struct orchfs_channel *ch,
+			     struct orchfs_request *req);
+struct orchfs_request *orchfs_upcall_enter(struct super_block *sb,
+					   const struct orchfs_args *args,
+					   unsigned long deadline);
 void orchfs_request_detach_locked(struct orchfs_channel *ch,
 				  struct list_head *dropped);
 void orchfs_request_drop_list(struct orchfs_channel *ch,
@@ -162,6 +173,9 @@ struct sk_buff *orchfs_message_notes(struct list_head *notes);
 struct sk_buff *orchfs_message_layout_done(u64 request_id, u64 node,
 					   u64 generation, int status,
 					   u32 writers);
+struct sk_buff *orchfs_message_held(u64 request_id, u64 node,
+				    const struct orchfs_lock *locks,
+				    unsigned int nr, bool eof);
 
 /* note.c */
 int orchfs_note_init(void);
@@ -181,6 +195,12 @@ void orchfs_unlinked_init(struct orchfs_channel *ch);
 void orchfs_unlinked(struct orchfs_channel *ch, struct super_block *sb,
 		     const struct orchfs_attr *attr);
 void orchfs_unlinked_flush(struct orchfs_net *on);
+
+/* lock_ask.c */
+void orchfs_lock_answered(struct orchfs_request *req);
+void orchfs_lock_late(struct orchfs_channel *ch,
+		      const struct orchfs_request *req,
+		      const struct orchfs_result *res);
 
 /* serve.c: the data servers of a network namespace */
 void orchfs_serve_detached(struct orchfs_channel *ch);

@@ -276,4 +276,6 @@ const struct file_operations orchfs_dir_fops = {
 	.iterate_shared	= orchfs_readdir,
 	.release	= orchfs_dir_release,
 	.fsync		= orchfs_dir_fsync,
+	.lock		= orchfs_lock,
+	.flock		= orchfs_flock,
 };

@@ -89,6 +89,7 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->note_attr = NULL;
 	oi->note_forget = NULL;
 	oi->lru_used = false;
+	oi->locks = NULL;
 	oi->attr_dirty = false;
 	return &oi->vfs_inode;
 }
@@ -183,6 +184,7 @@ void orchfs_evict_inode(struct inode *inode)
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	orchfs_listing_drop(inode);
+	orchfs_locks_evict(inode);
 	if (!bad && S_ISREG(inode->i_mode)) {
 		orchfs_unmapped(inode);
 		/* may mark it */

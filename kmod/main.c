@@ -14,6 +14,7 @@ static int __init orchfs_init(void)
 {
 	int ret;
 
+	orchfs_lock_init();
 	ret = orchfs_inode_init();
 	if (ret)
 		return ret;

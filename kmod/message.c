@@ -73,6 +73,8 @@ static size_t orchfs_request_size(const struct orchfs_args *args)
 		size += nla_total_size(sizeof(args->now));
 	if (args->xattr_name)
 		size += nla_total_size(strlen(args->xattr_name));
+	if (args->lock)
+		size += nla_total_size(sizeof(*args->lock));
 	if (args->kind == ORCHFS_KIND_SETXATTR)
 		size += orchfs_value_size(args->xattr_len);
 	return size + orchfs_xattrs_size(args);
@@ -219,6 +221,9 @@ static int orchfs_put_body(struct sk_buff *skb, const struct orchfs_args *args)
 	case ORCHFS_KIND_GETXATTR:
 	case ORCHFS_KIND_SETXATTR:
 		return orchfs_put_xattr(skb, args);
+	case ORCHFS_KIND_LOCK:
+		return nla_put(skb, ORCHFS_A_MSG_LOCK, sizeof(*args->lock),
+			       args->lock);
 	default:
 		return 0;
 	}
@@ -362,6 +367,27 @@ static int orchfs_get_name(struct genl_info *info, char **name)
 	return *name ? 0 : -ENOMEM;
 }
 
+static bool orchfs_lock_valid(const struct orchfs_lock *l)
+{
+	return l->type <= ORCHFS_LOCK_WRITE && l->start <= l->end &&
+	       l->end <= OFFSET_MAX && !(l->flags & ~ORCHFS_LOCK_ALL);
+}
+
+static int orchfs_get_lock(struct genl_info *info, struct orchfs_result *res)
+{
+	const struct nlattr *a = info->attrs[ORCHFS_A_MSG_LOCK];
+
+	if (!a)
+		return 0;
+	nla_memcpy(&res->lock, a, sizeof(res->lock));
+	if (!orchfs_lock_valid(&res->lock)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, a, "impossible lock");
+		return -EPROTO;
+	}
+	res->has_lock = true;
+	return 0;
+}
+
 /* What a reply of status 0 must carry. */
 static int orchfs_reply_complete(struct genl_info *info,
 				 const struct orchfs_request *req,
@@ -390,6 +416,10 @@ static int orchfs_reply_complete(struct genl_info *info,
 		break;
 	case ORCHFS_KIND_READDIR:
 		ok = res->eof || info->attrs[ORCHFS_A_MSG_ENTRY];
+		break;
+	case ORCHFS_KIND_LOCK:
+		ok = res->has_lock || !(req->lock.flags & ORCHFS_LOCK_TEST) ||
+		     res->flags & ORCHFS_REQ_FLAG_LEASE;
 		break;
 	case ORCHFS_KIND_STATFS:
 		ok = info->attrs[ORCHFS_A_MSG_STATFS] && res->statfs.bsize;
@@ -446,6 +476,9 @@ static int orchfs_parse_reply(struct sk_buff *skb, struct genl_info *info,
 	if (ret)
 		return ret;
 	ret = orchfs_get_name(info, &res->name);
+	if (ret)
+		return ret;
+	ret = orchfs_get_lock(info, res);
 	if (ret)
 		return ret;
 	if (attrs[ORCHFS_A_MSG_LAYOUT]) {
@@ -659,6 +692,41 @@ struct sk_buff *orchfs_message_layout_done(u64 request_id, u64 node,
 	    orchfs_put_u64(skb, ORCHFS_A_MSG_GENERATION, generation) ||
 	    nla_put_s32(skb, ORCHFS_A_MSG_STATUS, status) ||
 	    nla_put_u32(skb, ORCHFS_A_MSG_OPENS, writers)) {
+		kfree_skb(skb);
+		return NULL;
+	}
+	genlmsg_end(skb, head);
+	return skb;
+}
+
+/**
+ * orchfs_message_held() - make a message of locks that are held
+ * @request_id: of the recall
+ * @node: inode number
+ * @locks: as many as one attribute has room for
+ * @nr: of them
+ * @eof: no more follow
+ *
+ * Return: the message or NULL.
+ */
+struct sk_buff *orchfs_message_held(u64 request_id, u64 node,
+				    const struct orchfs_lock *locks,
+				    unsigned int nr, bool eof)
+{
+	struct sk_buff *skb;
+	void *head;
+
+	skb = genlmsg_new(2 * nla_total_size(sizeof(u64)) + nla_total_size(0) +
+			  nla_total_size(nr * sizeof(*locks)), GFP_KERNEL);
+	if (!skb)
+		return NULL;
+	head = genlmsg_put(skb, 0, 0, &orchfs_nl_family, 0,
+			   ORCHFS_CMD_LOCK_HELD);
+	if (!head || orchfs_put_u64(skb, ORCHFS_A_MSG_REQUEST_ID, request_id) ||
+	    orchfs_put_u64(skb, ORCHFS_A_MSG_NODE, node) ||
+	    (nr && nla_put(skb, ORCHFS_A_MSG_LOCKS, nr * sizeof(*locks),
+			   locks)) ||
+	    (eof && nla_put_flag(skb, ORCHFS_A_MSG_EOF))) {
 		kfree_skb(skb);
 		return NULL;
 	}

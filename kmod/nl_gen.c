@@ -177,6 +177,13 @@ static const struct nla_policy orchfs_peer_add_nl_policy[ORCHFS_A_MSG_PEER + 1] 
 	[ORCHFS_A_MSG_PEER] = { .type = NLA_U32, },
 };
 
+/* ORCHFS_CMD_LOCK_RECALL */
+static const struct nla_policy orchfs_lock_recall_nl_policy[ORCHFS_A_MSG_LOST + 1] = {
+	[ORCHFS_A_MSG_REQUEST_ID] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_NODE] = { .type = NLA_U64, },
+	[ORCHFS_A_MSG_LOST] = { .type = NLA_FLAG, },
+};
+
 static const struct genl_split_ops orchfs_nl_ops[] = {
 	{
 		.cmd		= ORCHFS_CMD_ATTACH,
@@ -324,6 +331,22 @@ static const struct genl_split_ops orchfs_nl_ops[] = {
 		.policy		= orchfs_peer_add_nl_policy,
 		.maxattr	= ORCHFS_A_MSG_PEER,
 		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_LOCK_RECALL,
+		.pre_doit	= orchfs_nl_pre_doit,
+		.doit		= orchfs_nl_lock_recall_doit,
+		.post_doit	= orchfs_nl_post_doit,
+		.policy		= orchfs_lock_recall_nl_policy,
+		.maxattr	= ORCHFS_A_MSG_LOST,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= ORCHFS_CMD_LOCKS,
+		.start		= orchfs_nl_locks_start,
+		.dumpit		= orchfs_nl_locks_dumpit,
+		.done		= orchfs_nl_locks_done,
+		.flags		= GENL_CMD_CAP_DUMP,
 	},
 };
 

@@ -44,6 +44,10 @@ int orchfs_nl_serve_list_start(struct netlink_callback *cb);
 int orchfs_nl_serve_list_done(struct netlink_callback *cb);
 int orchfs_nl_serve_list_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int orchfs_nl_peer_add_doit(struct sk_buff *skb, struct genl_info *info);
+int orchfs_nl_lock_recall_doit(struct sk_buff *skb, struct genl_info *info);
+int orchfs_nl_locks_start(struct netlink_callback *cb);
+int orchfs_nl_locks_done(struct netlink_callback *cb);
+int orchfs_nl_locks_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 
 extern struct genl_family orchfs_nl_family;
 

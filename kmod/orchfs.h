@@ -32,6 +32,7 @@ struct netlink_ext_ack;
 struct nlattr;
 struct orchfs_layout;
 struct orchfs_listing;
+struct orchfs_locks;
 struct orchfs_open_inode;
 struct orchfs_stamp;
 struct posix_acl;
@@ -114,6 +115,8 @@ struct orchfs_channel {
 	struct delayed_work notes_work;
 	struct rcu_head gone_rcu;
 	struct work_struct gone_work;
+	bool locks_ask;			/* other nodes may have some; once set
+					 * it stays */
 	u64 session;			/* 0 before the first mount */
 	atomic64_t next_id;
 	atomic64_t epoch;		/* names and attributes older than this
@@ -173,6 +176,9 @@ struct orchfs_sb {
 	unsigned long nr_lru;
 	struct shrinker *shrinker;
 	struct list_head vm_ops;	/* mmap.c; lock to add */
+	struct xarray locks;		/* ino -> struct orchfs_locks */
+	struct list_head recalls;	/* of leases of locks; lock */
+	struct work_struct recall_work;
 	struct rcu_head rcu;
 };
 
@@ -223,6 +229,7 @@ enum orchfs_seen {
  * @notes: memory for the last notices: attr+return, forget
  * @lru: on orchfs_sb.lru when a layout is cached
  * @lru_used: opened since it came to the end of that list
+ * @locks: who decides about its locks; NULL before the first
  * @mapped: on orchfs_sb.mapped when it may be mapped, shared and writable
  */
 struct orchfs_inode {
@@ -262,6 +269,7 @@ struct orchfs_inode {
 	struct orchfs_note *note_forget;
 	struct list_head lru;
 	bool lru_used;
+	struct orchfs_locks *locks;
 	struct list_head mapped;
 	bool attr_dirty;		/* size or times not told to the daemon */
 };
@@ -322,6 +330,9 @@ struct orchfs_args {
 	size_t xattr_len;
 	const struct orchfs_xattr *xattrs;	/* create, setattr */
 	unsigned int nr_xattrs;
+	const struct orchfs_lock *lock;
+	struct orchfs_locks *locks;	/* counts the answer */
+	bool leaves;			/* with the daemon */
 };
 
 /**
@@ -335,7 +346,7 @@ struct orchfs_args {
  */
 struct orchfs_result {
 	u32 flags;
-	bool answered, has_attr, has_attr2, eof;
+	bool answered, has_attr, has_attr2, has_lock, eof;
 	u64 txn;
 	struct orchfs_attr attr;
 	struct orchfs_attr attr2;
@@ -343,6 +354,7 @@ struct orchfs_result {
 	char *name;			/* likewise; of a lookup of ".." */
 	struct orchfs_layout *layout;
 	struct orchfs_statfs statfs;
+	struct orchfs_lock lock;	/* of a test */
 	struct sk_buff *skb;
 	const struct nlattr *attrs;	/* in skb, attrs_len bytes */
 	int attrs_len;
@@ -472,6 +484,14 @@ extern const struct export_operations orchfs_export_ops;
 int orchfs_fileattr_get(struct dentry *dentry, struct fileattr *fa);
 int orchfs_fileattr_set(struct mnt_idmap *idmap, struct dentry *dentry,
 			struct fileattr *fa);
+
+/* lock.c, lock_nl.c */
+void orchfs_lock_init(void);
+int orchfs_lock(struct file *file, int cmd, struct file_lock *fl);
+int orchfs_flock(struct file *file, int cmd, struct file_lock *fl);
+void orchfs_locks_evict(struct inode *inode);
+void orchfs_locks_sb_init(struct orchfs_sb *sbi);
+void orchfs_locks_sb_end(struct orchfs_sb *sbi);
 
 /* layout.c: layouts, anchors, swap and drain. layout.h has the details. */
 int orchfs_layout_init(void);

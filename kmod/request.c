@@ -205,14 +205,15 @@ void orchfs_request_discard(struct orchfs_channel *ch,
 	orchfs_request_put(req);
 }
 
-/* An umount's last sync doesn't wait for the next daemon. */
+/* An umount's last sync doesn't wait for the next daemon, nor does an unlock. */
 static bool orchfs_request_leaves_locked(const struct orchfs_channel *ch,
 					 const struct orchfs_request *req)
 {
 	lockdep_assert_held(&ch->lock);
-	return req->kind == ORCHFS_KIND_BARRIER && ch->sb &&
-	       READ_ONCE(ORCHFS_SB(ch->sb)->dying) &&
-	       req->state != ORCHFS_REQ_GIVEN_UP;
+	if (req->state == ORCHFS_REQ_GIVEN_UP)
+		return false;
+	return req->leaves || (req->kind == ORCHFS_KIND_BARRIER && ch->sb &&
+			       READ_ONCE(ORCHFS_SB(ch->sb)->dying));
 }
 
 /**
@@ -220,8 +221,8 @@ static bool orchfs_request_leaves_locked(const struct orchfs_channel *ch,
  * @ch: the channel
  * @req: its message is complete; the table takes a reference of its own
  *
- * Return: 0, or -ENOMEM, -EIO, or -ENOTCONN for the sync of an umount without
- * a daemon; then the caller discards it.
+ * Return: 0, or -ENOMEM, -EIO, or without a daemon -ENOTCONN for what doesn't
+ * wait for the next one; then the caller discards it.
  */
 int orchfs_request_enter(struct orchfs_channel *ch, struct orchfs_request *req)
 {
@@ -397,13 +398,15 @@ static void orchfs_late_orphan(struct orchfs_channel *ch,
  * so it is marked again.
  */
 static void orchfs_request_late(struct orchfs_channel *ch,
-				const struct orchfs_request *req,
+				const struct orchfs_request *req, int status,
 				const struct orchfs_result *res)
 {
 	struct super_block *sb = NULL;
 
 	if (res->layout)
 		orchfs_note_stray(ch);
+	if (req->locks && !status)
+		orchfs_lock_late(ch, req, res);
 	if (!orchfs_kind_mutates(req->kind))
 		return;
 	if (req->nodes[0])
@@ -452,6 +455,7 @@ bool orchfs_request_complete(struct orchfs_channel *ch,
 		req->status = status;
 		req->res = *res;
 		memset(res, 0, sizeof(*res));
+		orchfs_lock_answered(req);
 		won = true;
 	}
 	if (won || req->state == ORCHFS_REQ_GIVEN_UP) {
@@ -465,7 +469,7 @@ bool orchfs_request_complete(struct orchfs_channel *ch,
 	if (won)
 		complete(&req->done);
 	else
-		orchfs_request_late(ch, req, res);
+		orchfs_request_late(ch, req, status, res);
 	orchfs_wake_waiters(ch);
 	orchfs_request_put(req);
 	return won;
@@ -510,6 +514,30 @@ bool orchfs_request_give_up(struct orchfs_channel *ch,
 		orchfs_request_put(req);
 	}
 	return true;
+}
+
+/**
+ * orchfs_request_withdraw() - take a request back that no daemon has now
+ * @ch: the channel
+ * @req: a reference is held by the caller
+ *
+ * Return: false when it was sent or answered.
+ */
+bool orchfs_request_withdraw(struct orchfs_channel *ch,
+			     struct orchfs_request *req)
+{
+	bool removed;
+
+	spin_lock(&ch->lock);
+	removed = req->state == ORCHFS_REQ_WAITING;
+	if (removed)
+		orchfs_remove_locked(ch, req);
+	spin_unlock(&ch->lock);
+	if (removed) {
+		orchfs_wake_waiters(ch);
+		orchfs_request_put(req);
+	}
+	return removed;
 }
 
 /* The daemon that got it has gone. */
@@ -600,35 +628,61 @@ static int orchfs_upcall_wait(struct super_block *sb,
 	return req->status;
 }
 
-static int orchfs_upcall_run(struct super_block *sb,
-			     const struct orchfs_args *args,
-			     struct orchfs_result *res, u64 *id)
+/**
+ * orchfs_upcall_enter() - make a request and put it in the table
+ * @sb: whose errno counts
+ * @args: what is asked; used only until the message is built
+ * @deadline: for room in the table, in jiffies; one that has passed: don't wait
+ *
+ * Return: the request with a reference for the caller, to be delivered; else
+ * an error as of orchfs_upcall(), or -ENOTCONN for one that leaves with the
+ * daemon when there is none.
+ */
+struct orchfs_request *orchfs_upcall_enter(struct super_block *sb,
+					   const struct orchfs_args *args,
+					   unsigned long deadline)
 {
 	struct orchfs_sb *sbi = ORCHFS_SB(sb);
 	struct orchfs_channel *ch = sbi->channel;
-	unsigned long deadline = jiffies + sbi->upcall_timeout * HZ;
 	struct orchfs_request *req;
 	int ret;
 
 	req = orchfs_request_new(ch, args->kind, args->flags, deadline);
-	if (IS_ERR(req)) {
-		ret = PTR_ERR(req);
-		return ret == -ETIME ? sbi->upcall_errno : ret;
-	}
+	if (IS_ERR(req))
+		return PTR_ERR(req) == -ETIME ? ERR_PTR(sbi->upcall_errno) :
+						req;
 	req->nodes[0] = args->node;
 	req->nodes[1] = args->node2;
 	req->nodes[2] = args->changed[0];
 	req->nodes[3] = args->changed[1];
+	req->leaves = args->leaves;
+	req->locks = args->locks;
+	if (args->lock)
+		req->lock = *args->lock;
 	ret = orchfs_message_request(ch, args, req);
 	if (!ret)
 		ret = orchfs_request_enter(ch, req);
 	if (ret) {
 		orchfs_request_discard(ch, req);
-		return ret;
+		return ERR_PTR(ret);
 	}
-	*id = req->id;
 	trace_orchfs_upcall_submit(ch->name, req->id, args->kind, args->flags,
 				   args->node);
+	return req;
+}
+
+static int orchfs_upcall_run(struct super_block *sb,
+			     const struct orchfs_args *args,
+			     struct orchfs_result *res, u64 *id)
+{
+	unsigned long deadline = jiffies + ORCHFS_SB(sb)->upcall_timeout * HZ;
+	struct orchfs_request *req;
+	int ret;
+
+	req = orchfs_upcall_enter(sb, args, deadline);
+	if (IS_ERR(req))
+		return PTR_ERR(req);
+	*id = req->id;
 	ret = orchfs_upcall_wait(sb, req, deadline, res);
 	orchfs_request_put(req);
 	return ret;

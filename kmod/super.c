@@ -360,6 +360,7 @@ static int orchfs_fill_super(struct super_block *sb, struct fs_context *fc)
 
 err_session_end:
 	orchfs_channel_sb_end(sbi->channel, sb);
+	orchfs_locks_sb_end(sbi);
 	orchfs_session_end(sbi);
 err_layout_exit:
 	orchfs_layout_sb_exit(sb);
@@ -402,6 +403,7 @@ static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
 	INIT_LIST_HEAD(&sbi->mapped);
 	xa_init(&sbi->prune);
 	INIT_WORK(&sbi->prune_work, orchfs_prune_work);
+	orchfs_locks_sb_init(sbi);
 	return sbi;
 
 err_free_sbi:

@@ -233,6 +233,9 @@ const char *orchfs_cmd_name(uint32_t value)
 		[ORCHFS_CMD_PEER_ADD] = "peer-add",
 		[ORCHFS_CMD_PEER_GONE] = "peer-gone",
 		[ORCHFS_CMD_PEER_WANT] = "peer-want",
+		[ORCHFS_CMD_LOCK_RECALL] = "lock-recall",
+		[ORCHFS_CMD_LOCK_HELD] = "lock-held",
+		[ORCHFS_CMD_LOCKS] = "locks",
 	};
 
 	if (value >= sizeof(names) / sizeof(names[0]))

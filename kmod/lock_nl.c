@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The daemon's side of locks: it recalls the lease of an inode's locks, and
+ * reads what there is of locks when it attaches. A recall is recorded by the
+ * command's handler and carried out by a work item, which tells what is held.
+ */
+#include <linux/slab.h>
+#include <linux/xarray.h>
+#include <net/sock.h>
+
+#include "lock.h"
+#include "nl_gen.h"
+
+#define ORCHFS_HELD_BATCH	512
+#define ORCHFS_DUMP_BATCH	64
+#define ORCHFS_LAND_TIMEOUT	HZ
+
+/**
+ * struct orchfs_recall - the daemon wants a lease back
+ * @link: on orchfs_sb.recalls
+ * @id: of the recall
+ * @node: inode number
+ * @lost: what is held is not held any more
+ */
+struct orchfs_recall {
+	struct list_head link;
+	u64 id;
+	u64 node;
+	bool lost;
+};
+
+/* Locks of one inode. */
+struct orchfs_held {
+	struct orchfs_lock *locks;
+	unsigned int nr;
+	unsigned int room;
+};
+
+/* --- what is held --- */
+
+static void orchfs_held_add(struct orchfs_held *held,
+			    const struct list_head *list)
+{
+	struct file_lock *fl;
+
+	list_for_each_entry(fl, list, c.flc_list) {
+		if (held->nr < held->room)
+			orchfs_lock_describe(fl, &held->locks[held->nr]);
+		held->nr++;
+	}
+}
+
+static void orchfs_held_fill(struct file_lock_context *ctx,
+			     struct orchfs_held *held)
+{
+	held->nr = 0;
+	spin_lock(&ctx->flc_lock);
+	orchfs_held_add(held, &ctx->flc_posix);
+	orchfs_held_add(held, &ctx->flc_flock);
+	spin_unlock(&ctx->flc_lock);
+}
+
+/* The caller frees held->locks. */
+static int orchfs_held_get(struct inode *inode, struct orchfs_held *held)
+{
+	struct file_lock_context *ctx = locks_inode_context(inode);
+
+	*held = (struct orchfs_held){};
+	if (!ctx)
+		return 0;
+	for (;;) {
+		orchfs_held_fill(ctx, held);
+		if (held->nr <= held->room)
+			return 0;
+		kvfree(held->locks);
+		held->room = held->nr + 16;
+		held->locks = kvmalloc_array(held->room, sizeof(*held->locks),
+					     GFP_KERNEL);
+		if (!held->locks)
+			return -ENOMEM;
+	}
+}
+
+/* One lock that is in a list, to be taken out; false when there is none. */
+static bool orchfs_lost_one(struct file_lock_context *ctx, struct file_lock *un)
+{
+	struct file_lock *fl;
+
+	spin_lock(&ctx->flc_lock);
+	fl = list_first_entry_or_null(&ctx->flc_posix, struct file_lock,
+				      c.flc_list);
+	if (!fl)
+		fl = list_first_entry_or_null(&ctx->flc_flock,
+					      struct file_lock, c.flc_list);
+	if (fl) {
+		locks_init_lock(un);
+		un->c.flc_file = fl->c.flc_file;
+		un->c.flc_owner = fl->c.flc_owner;
+		un->c.flc_pid = fl->c.flc_pid;
+		un->c.flc_flags = fl->c.flc_flags &
+				  (FL_POSIX | FL_OFDLCK | FL_FLOCK);
+		un->c.flc_type = F_UNLCK;
+		un->fl_end = OFFSET_MAX;
+	}
+	spin_unlock(&ctx->flc_lock);
+	return fl;
+}
+
+/* The file is only compared with; it may be on its way out. */
+static void orchfs_held_lose(struct inode *inode)
+{
+	struct file_lock_context *ctx = locks_inode_context(inode);
+	struct file_lock un;
+	unsigned int n = 0;
+
+	if (!ctx)
+		return;
+	while (orchfs_lost_one(ctx, &un)) {
+		if (locks_lock_inode_wait(inode, &un))
+			break;
+		n++;
+		cond_resched();
+	}
+	if (n)
+		pr_warn_ratelimited("orchfs: inode %lu: locks of %u owners are lost, as this node was cut off for too long\n",
+				    inode->i_ino, n);
+}
+
+/* --- recalls --- */
+
+static struct orchfs_locks *orchfs_locks_find(struct orchfs_sb *sbi, u64 node)
+{
+	struct orchfs_locks *li;
+
+	xa_lock(&sbi->locks);
+	li = xa_load(&sbi->locks, node);
+	if (li && !igrab(li->inode))
+		li = NULL;	/* nothing is held of one that goes */
+	xa_unlock(&sbi->locks);
+	return li;
+}
+
+/* Answers that came before the recall are in the lists. */
+static bool orchfs_locks_settled(struct orchfs_locks *li)
+{
+	return wait_event_timeout(li->wq, !atomic_read(&li->granted) &&
+				  !atomic_read(&li->leased),
+				  ORCHFS_LAND_TIMEOUT);
+}
+
+/* Without an answer the daemon asks again. */
+static int orchfs_recall_one(struct orchfs_locks *li, bool lost,
+			     struct orchfs_held *held)
+{
+	int ret;
+
+	*held = (struct orchfs_held){};
+	if (!orchfs_locks_settled(li))
+		return -EAGAIN;
+	down_write(&li->sem);
+	WRITE_ONCE(li->lease, false);
+	if (lost)
+		orchfs_held_lose(li->inode);
+	ret = orchfs_held_get(li->inode, held);
+	up_write(&li->sem);
+	orchfs_locks_wake(li);
+	return ret;
+}
+
+static void orchfs_recall_answer(struct orchfs_channel *ch, u64 id, u64 node,
+				 const struct orchfs_held *held)
+{
+	unsigned int n, done = 0;
+
+	do {
+		n = min(held->nr - done, ORCHFS_HELD_BATCH);
+		orchfs_event_queue(ch, orchfs_message_held(id, node,
+							   held->locks + done,
+							   n,
+							   done + n == held->nr));
+		done += n;
+		cond_resched();
+	} while (done < held->nr);
+}
+
+static void orchfs_recall_run(struct orchfs_sb *sbi,
+			      const struct orchfs_recall *r)
+{
+	struct orchfs_locks *li = orchfs_locks_find(sbi, r->node);
+	struct orchfs_held held = {};
+	int ret = 0;
+
+	if (li)
+		ret = orchfs_recall_one(li, r->lost, &held);
+	if (!ret && !r->lost)
+		orchfs_recall_answer(sbi->channel, r->id, r->node, &held);
+	kvfree(held.locks);
+	if (li)
+		iput(li->inode);
+}
+
+static void orchfs_recall_work(struct work_struct *work)
+{
+	struct orchfs_sb *sbi = container_of(work, struct orchfs_sb,
+					     recall_work);
+	struct orchfs_recall *r;
+
+	for (;;) {
+		spin_lock(&sbi->lock);
+		r = list_first_entry_or_null(&sbi->recalls,
+					     struct orchfs_recall, link);
+		if (r)
+			list_del(&r->link);
+		spin_unlock(&sbi->lock);
+		if (!r)
+			return;
+		orchfs_recall_run(sbi, r);
+		kfree(r);
+		cond_resched();
+	}
+}
+
+/**
+ * orchfs_locks_sb_init() - a superblock without locks
+ * @sbi: of it
+ */
+void orchfs_locks_sb_init(struct orchfs_sb *sbi)
+{
+	xa_init(&sbi->locks);
+	INIT_LIST_HEAD(&sbi->recalls);
+	INIT_WORK(&sbi->recall_work, orchfs_recall_work);
+}
+
+/**
+ * orchfs_locks_sb_end() - the superblock is about to end
+ * @sbi: of it, after orchfs_channel_sb_end()
+ *
+ * No file is open, and no recall comes any more.
+ */
+void orchfs_locks_sb_end(struct orchfs_sb *sbi)
+{
+	flush_work(&sbi->recall_work);
+}
+
+int orchfs_nl_lock_recall_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *node = info->attrs[ORCHFS_A_MSG_NODE];
+	const struct nlattr *id = info->attrs[ORCHFS_A_MSG_REQUEST_ID];
+	struct orchfs_channel *ch = info->user_ptr[0];
+	struct orchfs_held none = {};
+	struct orchfs_recall *r;
+	struct super_block *sb;
+
+	/* before who decides about any lock is looked at */
+	WRITE_ONCE(ch->locks_ask, true);
+	if (!node)
+		return 0;
+	r = kzalloc(sizeof(*r), GFP_KERNEL);
+	if (!r)
+		return -ENOMEM;
+	r->node = nla_get_u64(node);
+	r->id = id ? nla_get_u64(id) : 0;
+	r->lost = nla_get_flag(info->attrs[ORCHFS_A_MSG_LOST]);
+	sb = orchfs_channel_sb_get(ch);
+	if (!sb) {
+		if (!r->lost)
+			orchfs_recall_answer(ch, r->id, r->node, &none);
+		kfree(r);
+		return 0;
+	}
+	spin_lock(&ORCHFS_SB(sb)->lock);
+	list_add_tail(&r->link, &ORCHFS_SB(sb)->recalls);
+	spin_unlock(&ORCHFS_SB(sb)->lock);
+	queue_work(orchfs_channel_wq, &ORCHFS_SB(sb)->recall_work);
+	orchfs_channel_sb_put(ch, sb);
+	return 0;
+}
+
+/* --- the dump --- */
+
+/**
+ * struct orchfs_locks_dump - state of a dump
+ * @ch: a reference
+ * @node: the next inode to be told, or the one that is
+ * @held: of it, when @part
+ * @told: of @held
+ * @part: there are more of that inode
+ */
+struct orchfs_locks_dump {
+	struct orchfs_channel *ch;
+	unsigned long node;
+	struct orchfs_held held;
+	unsigned int told;
+	bool part;
+};
+
+int orchfs_nl_locks_start(struct netlink_callback *cb)
+{
+	struct orchfs_locks_dump *d;
+
+	if (!orchfs_nl_permitted(cb->skb, cb->extack))
+		return -EPERM;
+	d = kzalloc(sizeof(*d), GFP_KERNEL);
+	if (!d)
+		return -ENOMEM;
+	d->ch = orchfs_channel_by_port(sock_net(cb->skb->sk),
+				       NETLINK_CB(cb->skb).portid);
+	if (!d->ch) {
+		NL_SET_ERR_MSG(cb->extack,
+			       "this socket is no daemon: attach first");
+		kfree(d);
+		return -ENOTCONN;
+	}
+	cb->args[0] = (long)d;
+	return 0;
+}
+
+int orchfs_nl_locks_done(struct netlink_callback *cb)
+{
+	struct orchfs_locks_dump *d = (struct orchfs_locks_dump *)cb->args[0];
+
+	if (!d)
+		return 0;
+	orchfs_channel_put(d->ch);
+	kvfree(d->held.locks);
+	kfree(d);
+	return 0;
+}
+
+static int orchfs_put_locks(struct sk_buff *skb, struct netlink_callback *cb,
+			    struct orchfs_locks_dump *d, bool lease)
+{
+	unsigned int n = min(d->held.nr - d->told, ORCHFS_DUMP_BATCH);
+	u64 node = d->node;
+	void *head;
+
+	head = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+			   &orchfs_nl_family, NLM_F_MULTI, ORCHFS_CMD_LOCKS);
+	if (!head)
+		return -EMSGSIZE;
+	if (nla_put(skb, ORCHFS_A_MSG_NODE, sizeof(node), &node) ||
+	    (lease && nla_put_u32(skb, ORCHFS_A_MSG_FLAGS,
+				  ORCHFS_REQ_FLAG_LEASE)) ||
+	    (n && nla_put(skb, ORCHFS_A_MSG_LOCKS,
+			  n * sizeof(*d->held.locks),
+			  d->held.locks + d->told))) {
+		genlmsg_cancel(skb, head);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, head);
+	d->told += n;
+	return 0;
+}
+
+/* All of one inode that has anything, or as much as there is room for. */
+static int orchfs_dump_inode(struct sk_buff *skb, struct netlink_callback *cb,
+			     struct orchfs_locks_dump *d,
+			     struct orchfs_locks *li)
+{
+	bool lease;
+	int ret = 0;
+
+	if (!d->part) {
+		kvfree(d->held.locks);
+		d->held = (struct orchfs_held){};
+		d->told = 0;
+		/* an answer of the last daemon may be on its way to the lists */
+		orchfs_locks_settled(li);
+		down_read(&li->sem);
+		lease = li->lease;
+		if (!lease)
+			ret = orchfs_held_get(li->inode, &d->held);
+		up_read(&li->sem);
+		if (ret)
+			return ret;
+		if (lease)
+			return orchfs_put_locks(skb, cb, d, true);
+	}
+	d->part = true;
+	while (d->told < d->held.nr) {
+		ret = orchfs_put_locks(skb, cb, d, false);
+		if (ret)
+			return ret;
+	}
+	d->part = false;
+	return 0;
+}
+
+int orchfs_nl_locks_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	struct orchfs_locks_dump *d = (struct orchfs_locks_dump *)cb->args[0];
+	struct super_block *sb = orchfs_channel_sb_get(d->ch);
+	struct orchfs_locks *li;
+	int ret = 0;
+
+	if (!sb)
+		return skb->len;
+	/* who never had to ask tells nothing: the daemon asks as it needs */
+	while (READ_ONCE(d->ch->locks_ask) &&
+	       xa_find(&ORCHFS_SB(sb)->locks, &d->node, ULONG_MAX,
+		       XA_PRESENT)) {
+		li = orchfs_locks_find(ORCHFS_SB(sb), d->node);
+		if (li) {
+			ret = orchfs_dump_inode(skb, cb, d, li);
+			iput(li->inode);
+		} else {
+			d->part = false;
+		}
+		if (ret)
+			break;
+		d->node++;
+	}
+	orchfs_channel_sb_put(d->ch, sb);
+	return skb->len ?: ret;
+}
