@@ -86,6 +86,7 @@ static void detach(struct served *sv)
 	agent_drop_queue(sv);
 	ag->under_way = 0;
 	ag->bytes = 0;
+	ag->lock_waits = 0;
 	ag->renewing = false;
 	ag->state = AGENT_AWAY;
 	sv->need_detach = false;
@@ -237,6 +238,31 @@ static int tell_handles(struct served *sv, const struct held *held)
 	return rc;
 }
 
+/* From now on the kernel asks for locks; before, it has none. */
+static int tell_locks(struct served *sv)
+{
+	struct arena *a = sv->agency->arena;
+	struct held_locks held = { .nr = 0 };
+	size_t n;
+	int rc;
+
+	rc = channel_send(&sv->ch, nl_encode_lock_recall(sv->ch.family, 0, 0,
+							 false), NULL);
+	if (!rc)
+		rc = attach_locks(sv, &held);
+	for (size_t at = 0; at < held.nr && !rc; at += n) {
+		peer_frame f = PEER_FRAME_INIT(LOCKS);
+
+		n = held.nr - at < OP_WIRE_LOCKS_MAX ? held.nr - at :
+		    OP_WIRE_LOCKS_MAX;
+		arena_reset(a);
+		f.locks = op_wire_locks(a, held.v + at, n);
+		rc = f.locks ? ask(sv, &f, TELL_MS, told) : -ENOMEM;
+	}
+	held_locks_free(&held);
+	return rc;
+}
+
 static int tell_ready(struct served *sv)
 {
 	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
@@ -279,6 +305,8 @@ static int tell(struct served *sv, const struct nl_attached *a)
 		rc = tell_attach(sv, &held, a);
 	if (!rc)
 		rc = tell_handles(sv, &held);
+	if (!rc)
+		rc = tell_locks(sv);
 	if (!rc)
 		rc = tell_ready(sv);
 	free(held.handles);

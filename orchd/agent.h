@@ -10,6 +10,7 @@
 #include "served.h"
 
 #define AGENT_OPS_MAX	960		/* under way; some room is left */
+#define AGENT_LOCK_WAITS_MAX 512	/* of them */
 #define AGENT_BYTES_MAX	(12U << 20)	/* of them */
 #define AGENT_QUEUE_MAX	8192		/* those that wait; a kernel has 4096 */
 #define AGENT_RECENT	1024
@@ -43,6 +44,7 @@ struct agent {
 	struct arena *arena;
 	unsigned int under_way;
 	size_t bytes;
+	unsigned int lock_waits;	/* of those under way */
 	struct agent_op *queue, **queue_tail;
 	unsigned int queued;
 	/* inodes that the kernel may not have made yet, a ring */

@@ -17,6 +17,7 @@
 
 #define OP_MS		600000		/* then the link is of no use */
 #define NOTES_MS	60000
+#define LOCK_WAIT_MS	INT32_MAX	/* it may take as long as it likes */
 
 /* A request of the kernel: under way, or in the queue. */
 struct agent_op {
@@ -24,6 +25,7 @@ struct agent_op {
 	struct agent_op *next;
 	uint64_t id;
 	uint32_t kind;
+	bool lock_wait;
 	struct nlmsghdr nlh;		/* and what belongs to it */
 };
 
@@ -140,6 +142,7 @@ static bool op_done(struct served *sv, struct agent_call *c, int rc,
 
 	ag->under_way--;
 	ag->bytes -= op->nlh.nlmsg_len;
+	ag->lock_waits -= op->lock_wait;
 	if (rc == -EBUSY) {	/* not now: at the next tick */
 		queue_push(ag, op);
 		return true;
@@ -182,17 +185,23 @@ static int op_send(struct served *sv, struct agent_op *op)
 		atomic_fetch_add(&sv->resent, 1);
 	op->id = r.op.id;
 	op->kind = r.op.kind;
+	op->lock_wait = op->kind == ORCHFS_KIND_LOCK &&
+			r.op.lock.flags & ORCHFS_LOCK_WAIT;
+	if (!rc && op->lock_wait && ag->lock_waits >= AGENT_LOCK_WAITS_MAX)
+		rc = -ENOLCK;
 	if (!rc) {
 		arena_reset(ag->arena);
 		f.op = op_wire_op(ag->arena, &r.op);
 		op->c.done = op_done;
-		rc = f.op ? agent_ask(sv, &op->c, &f, OP_MS) : -ENOMEM;
+		rc = f.op ? agent_ask(sv, &op->c, &f, op->lock_wait ?
+				      LOCK_WAIT_MS : OP_MS) : -ENOMEM;
 	}
 	nl_request_release(&r);
 	if (rc < 0)
 		return rc;
 	ag->under_way++;
 	ag->bytes += op->nlh.nlmsg_len;
+	ag->lock_waits += op->lock_wait;
 	return 0;
 }
 
@@ -268,6 +277,31 @@ static int do_notes(void *ctx, const struct ns_note *notes, size_t nr)
 	return rc;
 }
 
+static int do_held(struct served *sv, struct nlmsghdr *nlh)
+{
+	struct agent_call *c = calloc(1, sizeof(*c));
+	peer_frame f = PEER_FRAME_INIT(LOCK_HELD);
+	struct op_locks v = { .nr = 0 };
+	uint64_t number;
+	bool eof;
+	int rc;
+
+	rc = nl_decode_held(nlh, &v, &number, &eof);
+	arena_reset(sv->agency->arena);
+	f.lock_held = rc ? NULL : op_wire_held(sv->agency->arena, &v, number,
+					       eof);
+	if (!rc && (!c || !f.lock_held))
+		rc = -ENOMEM;
+	if (!rc) {
+		c->done = notes_done;
+		rc = agent_ask(sv, c, &f, NOTES_MS);
+	}
+	if (rc < 0)
+		free(c);
+	free(v.l);
+	return rc;
+}
+
 static void do_error(struct served *sv, struct nlmsghdr *nlh)
 {
 	int error = channel_error(&sv->ch, nlh);
@@ -307,6 +341,9 @@ void agent_event(void *ctx, struct nlmsghdr *nlh)
 	case ORCHFS_CMD_NOTICE:
 		rc = nl_decode_notices(nlh, do_notes, sv);
 		break;
+	case ORCHFS_CMD_LOCK_HELD:
+		rc = do_held(sv, nlh);
+		break;
 	}
 	if (rc < 0) {
 		log_err(sv->name, "notices of the kernel: %s", strerror(-rc));
@@ -334,6 +371,15 @@ static int invalidate(struct served *sv, const Orchfs__Peer__Invalidate *m)
 	return rc;
 }
 
+static int lock_recall(struct served *sv, const Orchfs__Peer__LockRecall *m)
+{
+	if (!m->ino)
+		return -EPROTO;
+	return channel_send(&sv->ch, nl_encode_lock_recall(sv->ch.family,
+							   m->number, m->ino,
+							   m->lost), NULL);
+}
+
 void agent_request(struct served *sv, struct peer_request *r)
 {
 	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
@@ -348,9 +394,13 @@ void agent_request(struct served *sv, struct peer_request *r)
 		peer_fail(r, -ENOTCONN, "the node's kernel is not attached");
 		return;
 	}
-	rc = invalidate(sv, r->f->invalidate);
+	if (r->f->body_case == PEER_BODY(LOCK_RECALL))
+		rc = lock_recall(sv, r->f->lock_recall);
+	else
+		rc = invalidate(sv, r->f->invalidate);
 	if (rc < 0) {
-		log_err(sv->name, "an invalidation: %s", strerror(-rc));
+		log_err(sv->name, "telling the kernel what the authority "
+			"wants: %s", strerror(-rc));
 		peer_reply(r, NULL);
 		sv->need_detach = true;
 		return;

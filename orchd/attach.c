@@ -131,6 +131,62 @@ int attach_held(struct served *sv, struct held *held)
 	return rc;
 }
 
+static void dump_lock(void *ctx, struct nlmsghdr *nlh)
+{
+	struct held_locks *h = ctx;
+	struct op_locks v;
+	int rc;
+
+	rc = nl_decode_locks(nlh, &v);
+	if (!rc && h->nr == h->max) {
+		size_t max = h->max * 2 + 256;
+		void *p = realloc(h->v, max * sizeof(*h->v));
+
+		if (p) {
+			h->v = p;
+			h->max = max;
+		} else {
+			free(v.l);
+			rc = -ENOMEM;
+		}
+	}
+	if (!rc)
+		h->v[h->nr++] = v;
+	else
+		h->rc = rc;
+}
+
+static void held_locks_clear(struct held_locks *h)
+{
+	while (h->nr)
+		free(h->v[--h->nr].l);
+	h->rc = 0;
+}
+
+void held_locks_free(struct held_locks *h)
+{
+	held_locks_clear(h);
+	free(h->v);
+	h->v = NULL;
+	h->max = 0;
+}
+
+int attach_locks(struct served *sv, struct held_locks *h)
+{
+	struct channel *ch = &sv->ch;
+	int rc = -EINTR;
+
+	for (int i = 0; rc == -EINTR && i < DUMP_TRIES; i++) {
+		held_locks_clear(h);
+		rc = channel_call(ch, nl_encode_dump(ch->family,
+						     ORCHFS_CMD_LOCKS),
+				  dump_lock, h);
+		if (!rc)
+			rc = h->rc;
+	}
+	return rc;
+}
+
 /*
  * While a namespace is served, a reply may be on its way to a task that has
  * not made its inode yet: those count as held. Their own forget or return
@@ -268,6 +324,8 @@ static int attach_serve(struct served *sv)
 	}
 	if (!rc)
 		rc = reconcile(sv, false);
+	if (!rc)
+		rc = lock_own(sv);
 	if (!rc)
 		rc = data_attached(sv);
 	if (rc)

@@ -358,6 +358,10 @@ static void do_request(struct served *sv, const struct asker *who,
 	case ORCHFS_KIND_STATFS:
 		do_statfs(sv, who);
 		break;
+	case ORCHFS_KIND_LOCK:
+		if (!lock_request(sv, who, op))
+			park(sv, who, nlh, since ? since : now_ms());
+		break;
 	case ORCHFS_KIND_MOUNT:
 		*sessions_mount(sv, op->origin) = op->session;
 		/* fallthrough */
@@ -442,6 +446,7 @@ static int unmounted(struct served *sv, uint32_t origin, uint64_t session)
 	if (*mount != session)
 		return 0;
 	*mount = 0;
+	lock_gone(sv, origin);
 	if (lease_none(sv->lease))
 		return 0;
 	lease_unmounted(sv->lease, origin);

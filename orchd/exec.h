@@ -74,7 +74,32 @@ void answer_drop(struct served *sv, uint32_t origin, uint64_t link);
 void exec_drop(struct served *sv, uint32_t origin, uint64_t link);
 bool asker_gone(const struct asker *who, uint32_t origin, uint64_t link);
 
+/* lock_ops.c: requests for locks, and what kernels tell of theirs */
+
+int lock_start(struct served *sv);
+void lock_stop(struct served *sv);
+void lock_tick(struct served *sv);	/* each second */
+/** lock_request() - Return: false: not now, to be tried again. */
+bool lock_request(struct served *sv, const struct asker *who,
+		  const struct op_req *op);
+/** lock_own() - the own kernel attaches: what it has */
+int lock_own(struct served *sv);
+/** lock_event() - of the own kernel: "lock-held" */
+void lock_event(struct served *sv, struct nlmsghdr *nlh);
+/** lock_drop() - nobody waits by that channel or link any more */
+void lock_drop(struct served *sv, uint32_t origin);
+/** lock_gone() - a kernel has no locks any more */
+void lock_gone(struct served *sv, uint32_t origin);
+
 /* node_session.c */
+
+/**
+ * sessions_send() - ask another node something, without waiting
+ * @telling: also before it is up
+ * Return: 0 or -errno. @f is packed at once.
+ */
+int sessions_send(struct served *sv, uint32_t node, peer_frame *f,
+		  bool telling);
 
 /** sessions_attached() - the own kernel is: what others did meanwhile */
 int sessions_attached(struct served *sv);

@@ -507,6 +507,16 @@ int lease_renew(struct lease *l, uint32_t node, uint64_t since,
 	return 0;
 }
 
+bool lease_awaits(const struct lease *l)
+{
+	const struct node *n;
+
+	for (n = l ? l->nodes : NULL; n; n = n->next)
+		if (n->awaited)
+			return true;
+	return false;
+}
+
 void lease_end(struct lease *l, uint32_t node)
 {
 	struct node *n = node_find(l, node);

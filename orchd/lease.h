@@ -62,6 +62,8 @@ bool lease_none(const struct lease *l);
  * answers wait until it has attached, or for that long
  */
 int lease_await(struct lease *l, uint32_t node, uint64_t deadline);
+/** lease_awaits() - there is one that hasn't attached yet */
+bool lease_awaits(const struct lease *l);
 /**
  * lease_attach() - a node has told what it holds: from now on what changes is
  * recorded, and told once it is up

@@ -707,6 +707,15 @@ static void drop_waits(struct locks *t, struct inode_locks *in, uint32_t node)
 	for ((i) = 0; (i) < (t)->size; (i)++) \
 		for ((in) = (t)->buckets[i]; (in); (in) = (in)->next)
 
+void locks_forget_waits(struct locks *t, uint32_t node)
+{
+	struct inode_locks *in;
+	size_t i;
+
+	for_each_inode(t, i, in)
+		drop_waits(t, in, node);
+}
+
 void locks_reclaim_begin(struct locks *t, uint32_t node)
 {
 	struct inode_locks *in;

@@ -76,6 +76,9 @@ void locks_reclaim(struct locks *t, uint32_t node, uint64_t ino, bool lease,
 		   const struct orchfs_lock *l, size_t nr, bool lost);
 void locks_reclaim_end(struct locks *t, uint32_t node, uint64_t now);
 
+/** locks_forget_waits() - what a node waits for it will ask for anew */
+void locks_forget_waits(struct locks *t, uint32_t node);
+
 /** locks_node_gone() - its session has ended, or it has unmounted. */
 void locks_node_gone(struct locks *t, uint32_t node, uint64_t now);
 

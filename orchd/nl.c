@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "nl.h"
 #include "nl_gen.h"
+#include "op_wire.h"
 
 #define NL_ATTR(len)	(NLA_ALIGN((len)) + NLA_HDRLEN)
 #define LAYOUT_END	((1ULL << 63) - 1)
@@ -192,6 +193,11 @@ int nl_decode_request(struct nlmsghdr *nlh, struct nl_request *r)
 		rc = get_attr(tb[ORCHFS_A_MSG_ATTR], &op->attr);
 	if (!rc && tb[ORCHFS_A_MSG_NOW])
 		rc = get_time(tb[ORCHFS_A_MSG_NOW], &op->now);
+	if (op->kind == ORCHFS_KIND_LOCK && !tb[ORCHFS_A_MSG_LOCK])
+		rc = -EPROTO;
+	else if (op->kind == ORCHFS_KIND_LOCK)
+		memcpy(&op->lock, nla_data(tb[ORCHFS_A_MSG_LOCK]),
+		       sizeof(op->lock));
 	if (!rc)
 		rc = op_check(op, tb[ORCHFS_A_MSG_ATTR],
 			      tb[ORCHFS_A_MSG_NOW]);
@@ -301,6 +307,48 @@ int nl_decode_mount(struct nlmsghdr *nlh, struct nl_mount *m)
 	m->waiting = get32(tb, ORCHFS_A_MSG_WAITING);
 	m->opens = get32(tb, ORCHFS_A_MSG_OPENS);
 	return 0;
+}
+
+static int get_locks(struct nlmsghdr *nlh, struct op_locks *v)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+	const struct nlattr *a;
+	size_t len;
+
+	if (parse(nlh, tb) < 0)
+		return -EPROTO;
+	a = tb[ORCHFS_A_MSG_LOCKS];
+	len = a ? (size_t)nla_len(a) : 0;
+	*v = (struct op_locks){
+		.ino = get64(tb, ORCHFS_A_MSG_NODE),
+		.lease = get32(tb, ORCHFS_A_MSG_FLAGS) & ORCHFS_REQ_FLAG_LEASE,
+		.nr = len / ORCHFS_LOCK_LEN,
+	};
+	if (!v->ino || len > ORCHFS_CHUNK_MAX || len % ORCHFS_LOCK_LEN)
+		return -EPROTO;
+	v->l = malloc(len + 1);
+	if (!v->l)
+		return -ENOMEM;
+	if (a)
+		memcpy(v->l, nla_data(a), len);
+	return 0;
+}
+
+int nl_decode_locks(struct nlmsghdr *nlh, struct op_locks *v)
+{
+	return get_locks(nlh, v);
+}
+
+int nl_decode_held(struct nlmsghdr *nlh, struct op_locks *v, uint64_t *number,
+		   bool *eof)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	if (parse(nlh, tb) < 0)
+		return -EPROTO;
+	*number = get64(tb, ORCHFS_A_MSG_REQUEST_ID);
+	*eof = tb[ORCHFS_A_MSG_EOF];
+	return get_locks(nlh, v);
 }
 
 int nl_decode_handle(struct nlmsghdr *nlh, struct ns_handle *h)
@@ -494,6 +542,9 @@ static int put_reply(struct nl_msg *m, const struct op_reply *rep, int fd,
 		return -EMSGSIZE;
 	if (rep->value && put_value(m, rep->value, rep->value_len))
 		return -EMSGSIZE;
+	if (rep->has_lock && nla_put(m, ORCHFS_A_MSG_LOCK, sizeof(rep->lock),
+				     &rep->lock))
+		return -EMSGSIZE;
 	if (rep->has_statfs && nla_put(m, ORCHFS_A_MSG_STATFS,
 				       sizeof(rep->statfs), &rep->statfs))
 		return -EMSGSIZE;
@@ -546,6 +597,20 @@ struct nl_msg *nl_encode_layout_set(uint16_t family, uint64_t id,
 	     nla_put_u64(m, ORCHFS_A_MSG_NODE, node) ||
 	     nla_put_u32(m, ORCHFS_A_MSG_TIMEOUT_MS, timeout_ms) ||
 	     put_layout(m, node, layout, fd);
+	return msg_end(m, rc);
+}
+
+struct nl_msg *nl_encode_lock_recall(uint16_t family, uint64_t number,
+				     uint64_t node, bool lost)
+{
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_LOCK_RECALL, 0, 64);
+	int rc;
+
+	if (!m)
+		return NULL;
+	rc = nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, number) ||
+	     (node && nla_put_u64(m, ORCHFS_A_MSG_NODE, node)) ||
+	     (lost && nla_put_flag(m, ORCHFS_A_MSG_LOST));
 	return msg_end(m, rc);
 }
 

@@ -54,6 +54,12 @@ struct nl_mount {
 };
 int nl_decode_mount(struct nlmsghdr *nlh, struct nl_mount *m);
 int nl_decode_handle(struct nlmsghdr *nlh, struct ns_handle *h);
+struct op_locks;
+/** nl_decode_locks() - the caller frees v->l */
+int nl_decode_locks(struct nlmsghdr *nlh, struct op_locks *v);
+/** nl_decode_held() - likewise */
+int nl_decode_held(struct nlmsghdr *nlh, struct op_locks *v, uint64_t *number,
+		   bool *eof);
 
 /* Encoders return NULL without memory. */
 struct nl_msg *nl_encode_attach(uint16_t family, const uint8_t uuid[16],
@@ -75,6 +81,12 @@ struct nl_msg *nl_encode_layout_set(uint16_t family, uint64_t id,
 				    uint64_t node,
 				    const struct op_layout *layout, int fd,
 				    uint32_t timeout_ms);
+/**
+ * nl_encode_lock_recall() - @node: 0: from now on the locks of each are to be
+ * asked for
+ */
+struct nl_msg *nl_encode_lock_recall(uint16_t family, uint64_t number,
+				     uint64_t node, bool lost);
 struct nl_msg *nl_encode_layout_drop(uint16_t family, uint32_t volume);
 /**
  * nl_encode_invalidate() - @node: 0 for the whole namespace; @attr: NULL, or

@@ -21,6 +21,7 @@ void nl_ops_lost(struct served *sv)
 	flush_drop(sv, 0, 0);
 	answer_drop(sv, 0, 0);
 	exec_drop(sv, 0, 0);
+	lock_drop(sv, 0);
 	lose_swaps(sv);
 }
 
@@ -248,6 +249,9 @@ void nl_ops_event(void *ctx, struct nlmsghdr *nlh)
 		break;
 	case ORCHFS_CMD_NOTICE:
 		do_notice(sv, nlh);
+		break;
+	case ORCHFS_CMD_LOCK_HELD:
+		lock_event(sv, nlh);
 		break;
 	case ORCHFS_CMD_LAYOUT_DONE:
 		do_layout_done(sv, nlh);

@@ -13,6 +13,7 @@
 #include "data.h"
 #include "exec.h"
 #include "fault.h"
+#include "locks.h"
 #include "log.h"
 #include "nl.h"
 #include "ns_cluster.h"
@@ -38,6 +39,7 @@ struct session_node {
 	uint8_t boot_id[16];		/* of the kernel of its session */
 	bool known;			/* it is of this run */
 	bool ending;			/* its writes may be under way */
+	bool locks_lost;		/* what it had before */
 	uint8_t boot_new[16];
 	uint64_t sessions[OP_WIRE_SESSIONS_MAX];
 	size_t nr_sessions;
@@ -194,6 +196,39 @@ static int ops_send(void *ctx, uint32_t node, uint64_t seq,
 	return rc;
 }
 
+struct sent {
+	struct peer_question q;
+};
+
+static void sent_done(struct peer_question *q, int rc, const char *why,
+		      peer_frame *f)
+{
+	(void)rc;
+	(void)why;
+	frame_free(f);
+	free(container_of(q, struct sent, q));
+}
+
+int sessions_send(struct served *sv, uint32_t node, peer_frame *f,
+		  bool telling)
+{
+	struct peer *p = sv->cluster ? sv->cluster->peer : NULL;
+	struct session_node *s = session_find(sv, node);
+	struct sent *t;
+	int rc;
+
+	if (!p || !s || !s->link || (s->state != SESSION_UP && !telling))
+		return -ENOTCONN;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->q.done = sent_done;
+	rc = peer_send(p, s->link, f, TELL_MS, &t->q);
+	if (rc)
+		free(t);
+	return rc;
+}
+
 /* No write of it can come any more: what it held is free. */
 static void session_over(struct served *sv, uint32_t node)
 {
@@ -221,6 +256,7 @@ static void ops_ended(void *ctx, uint32_t node)
 	if (s && s->link && sv->cluster && sv->cluster->peer)
 		peer_drop(sv->cluster->peer, s->link, -ETIMEDOUT,
 			  "its lease has ended: attach again");
+	lock_gone(sv, node);
 	if (data_fence_node(sv, node) < 0)
 		log_err(sv->name, "node %u: cannot fence it: out of memory",
 			node);
@@ -232,6 +268,7 @@ static void ops_ended(void *ctx, uint32_t node)
 	s->known = false;
 	s->mount = 0;
 	s->ending = true;
+	s->locks_lost = true;
 }
 
 static void end_fenced(struct served *sv)
@@ -276,6 +313,7 @@ static void do_attach(struct served *sv, struct session_node *s,
 	memcpy(s->sessions, m->session, m->n_session * sizeof(*m->session));
 	s->nr_sessions = m->n_session;
 	s->state = SESSION_TELLING;
+	locks_reclaim_begin(sv->locks, s->node);
 	reply_done(r);
 }
 
@@ -312,6 +350,39 @@ static void do_handles(struct session_node *s, struct peer_request *r)
 	if (rc)
 		peer_fail(r, rc, "handles: not expected, malformed or too "
 			  "many");
+	else
+		reply_done(r);
+}
+
+static int reclaim_locks(struct served *sv, struct session_node *s,
+			 const Orchfs__Peer__Locks *m)
+{
+	struct arena *a = arena_new();
+	struct op_locks v;
+	int rc = a ? 0 : -ENOMEM;
+
+	if (m->n_inode > OP_WIRE_LOCKS_MAX)
+		rc = -E2BIG;
+	for (size_t i = 0; i < m->n_inode && !rc; i++) {
+		arena_reset(a);
+		rc = op_wire_get_locks(a, m->inode[i], &v);
+		if (!rc)
+			locks_reclaim(sv->locks, s->node, v.ino, v.lease, v.l,
+				      v.nr, s->locks_lost);
+	}
+	arena_free(a);
+	return rc;
+}
+
+static void do_locks(struct served *sv, struct session_node *s,
+		     struct peer_request *r)
+{
+	int rc = -EPROTO;
+
+	if (s->state == SESSION_TELLING)
+		rc = reclaim_locks(sv, s, r->f->locks);
+	if (rc)
+		peer_fail(r, rc, "locks: not expected, malformed or too many");
 	else
 		reply_done(r);
 }
@@ -362,6 +433,8 @@ static int take_over(struct served *sv, struct session_node *s)
 	s->known = true;
 	s->ending = false;
 	s->mount = s->nr_sessions ? s->sessions[0] : 0;
+	locks_reclaim_end(sv->locks, s->node, now_ms());
+	s->locks_lost = false;
 	for (size_t i = 0; i < s->nr_handles; i++)
 		lease_told(sv->lease, s->node, s->handles[i].ino);
 	drop_handles(s);
@@ -451,6 +524,24 @@ static void do_notes(struct served *sv, struct session_node *s,
 	peer_reply(r, NULL);
 }
 
+static void do_lock_held(struct served *sv, struct session_node *s,
+			 struct peer_request *r)
+{
+	const Orchfs__Peer__LockHeld *m = r->f->lock_held;
+	struct arena *a = arena_new();
+	struct op_locks v;
+	int rc = a ? op_wire_get_held(a, m, &v) : -ENOMEM;
+
+	if (!rc)
+		locks_held(sv->locks, s->node, v.ino, m->number, v.l, v.nr,
+			   m->eof, now_ms());
+	arena_free(a);
+	if (rc)
+		peer_fail(r, rc, "locks that are held: malformed");
+	else
+		reply_done(r);
+}
+
 static void on_request(struct served *sv, struct peer_request *r)
 {
 	struct session_node *s = session_find(sv, r->node);
@@ -465,6 +556,9 @@ static void on_request(struct served *sv, struct peer_request *r)
 		return;
 	case PEER_BODY(HANDLES):
 		do_handles(s, r);
+		return;
+	case PEER_BODY(LOCKS):
+		do_locks(sv, s, r);
 		return;
 	case PEER_BODY(READY):
 		do_ready(sv, s, r);
@@ -481,6 +575,9 @@ static void on_request(struct served *sv, struct peer_request *r)
 		break;
 	case PEER_BODY(NOTES):
 		do_notes(sv, s, r);
+		break;
+	case PEER_BODY(LOCK_HELD):
+		do_lock_held(sv, s, r);
 		break;
 	case PEER_BODY(RENEW_LEASE):
 		do_renew(sv, s, r);
@@ -507,6 +604,7 @@ static void link_gone(struct served *sv, struct session_node *s)
 	exec_drop(sv, s->node, link);
 	flush_drop(sv, s->node, link);
 	answer_drop(sv, s->node, link);
+	lock_drop(sv, s->node);
 }
 
 static void on_up(struct served *sv, uint32_t node, uint64_t link)
@@ -548,6 +646,9 @@ int sessions_start(struct served *sv)
 
 	if (sv->lease)
 		return 0;
+	rc = lock_start(sv);
+	if (rc)
+		return rc;
 	sv->lease = lease_new(&lease_ops, sv);
 	if (!sv->lease)
 		return -ENOMEM;
@@ -570,12 +671,14 @@ void sessions_stop(struct served *sv)
 	}
 	lease_free(sv->lease);
 	sv->lease = NULL;
+	lock_stop(sv);
 }
 
 void sessions_tick(struct served *sv)
 {
 	lease_tick(sv->lease, peer_now());
 	end_fenced(sv);
+	lock_tick(sv);
 }
 
 size_t sessions_info(struct served *sv, struct session_info *out, size_t max)

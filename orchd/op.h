@@ -54,6 +54,7 @@ struct op_req {
 	/* create: it begins with these; setattr: they change with it */
 	struct op_xattr xattrs[OP_XATTRS_MAX];
 	size_t nr_xattrs;
+	struct orchfs_lock lock;	/* of kind lock */
 };
 
 /* One entry of a listing. name and target live in op_reply.arena. */
@@ -85,7 +86,7 @@ struct op_layout {
 
 struct op_reply {
 	int status;		/* 0 or -errno */
-	uint32_t flags;		/* ORCHFS_REQ_FLAG_EXISTING */
+	uint32_t flags;		/* ORCHFS_REQ_FLAG_EXISTING, LEASE */
 	uint64_t txn;		/* 0: nothing was written */
 	bool has_attr, has_attr2, has_layout, has_statfs, eof;
 	struct orchfs_attr attr, attr2;
@@ -93,6 +94,8 @@ struct op_reply {
 	struct op_name name;	/* of a lookup of ".." */
 	struct op_layout layout;
 	struct orchfs_statfs statfs;
+	bool has_lock;			/* of a test */
+	struct orchfs_lock lock;
 	struct op_entry *entries;
 	size_t nr_entries;
 	void *value;		/* xattr value or list */

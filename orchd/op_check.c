@@ -56,13 +56,20 @@ static const uint8_t needs[] = {
 	[ORCHFS_KIND_LISTXATTR] = NEED_NODE,
 	[ORCHFS_KIND_BARRIER] = 0,
 	[ORCHFS_KIND_STATFS] = 0,
+	[ORCHFS_KIND_LOCK] = NEED_NODE,
 };
+
+static bool is_notice(uint32_t kind)
+{
+	return kind >= ORCHFS_KIND_NOTE_FORGET &&
+	       kind <= ORCHFS_KIND_NOTE_UMOUNT;
+}
 
 int op_check(const struct op_req *op, bool has_attr, bool has_now)
 {
 	uint32_t n;
 
-	if (!op->kind || op->kind >= sizeof(needs))
+	if (!op->kind || op->kind >= sizeof(needs) || is_notice(op->kind))
 		return -EPROTO;
 	n = needs[op->kind];
 	if (op->kind == ORCHFS_KIND_CREATE &&

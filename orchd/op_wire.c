@@ -7,7 +7,7 @@
 
 #include "arena.h"
 
-#define FLAGS_REPLY	ORCHFS_REQ_FLAG_EXISTING
+#define FLAGS_REPLY	(ORCHFS_REQ_FLAG_EXISTING | ORCHFS_REQ_FLAG_LEASE)
 #define FLAGS_ALL	(2U * ORCHFS_REQ_FLAG_UNSEEN - 1)
 #define SLOTS		64
 #define DEV_MAX		0xfffff		/* major and minor */
@@ -79,6 +79,23 @@ static int get_attr(const ProtobufCBinaryData *b, struct orchfs_attr *attr)
 	return op_attr_ok(attr) && !(attr->flags & ~ORCHFS_ATTR_ALL) &&
 	       attr->mode <= 0177777 && attr->rdev_major <= DEV_MAX &&
 	       attr->rdev_minor <= DEV_MAX ? 0 : -EPROTO;
+}
+
+static ProtobufCBinaryData put_lock(struct arena *a,
+				    const struct orchfs_lock *l)
+{
+	return put_struct(a, l, 4, 4);
+}
+
+static int get_lock(const ProtobufCBinaryData *b, struct orchfs_lock *l)
+{
+	int rc = get_struct(b, l, 4, 4);
+
+	if (rc)
+		return rc;
+	return l->type <= ORCHFS_LOCK_WRITE && l->start <= l->end &&
+	       l->end <= INT64_MAX && !(l->flags & ~ORCHFS_LOCK_ALL) ?
+	       0 : -EPROTO;
 }
 
 /* Of an inode, not what one is to be given. */
@@ -167,12 +184,15 @@ Orchfs__Peer__Op *op_wire_op(struct arena *a, const struct op_req *op)
 	if (carries_attr(op))
 		m->attr = put_attr(a, &op->attr);
 	m->now = put_struct(a, &op->now, 1, 2);
+	if (op->kind == ORCHFS_KIND_LOCK)
+		m->lock = put_lock(a, &op->lock);
 	m->cookie = op->cookie;
 	m->max_entries = op->max_entries;
 	m->xattr_name = put_name(&op->xattr_name);
 	m->xattr_value = put_bytes(op->xattr_value, op->xattr_len);
 	if (put_xattrs(a, op, m) < 0 || !m->now.data ||
-	    (carries_attr(op) && !m->attr.data))
+	    (carries_attr(op) && !m->attr.data) ||
+	    (op->kind == ORCHFS_KIND_LOCK && !m->lock.data))
 		return NULL;
 	return m;
 }
@@ -241,6 +261,8 @@ int op_wire_get_op(const Orchfs__Peer__Op *m, struct op_req *op)
 		return -EPROTO;
 	if (m->now.len && (get_struct(&m->now, &op->now, 1, 2) ||
 			   !op_time_ok(&op->now)))
+		return -EPROTO;
+	if (op->kind == ORCHFS_KIND_LOCK && get_lock(&m->lock, &op->lock))
 		return -EPROTO;
 	rc = op_check(op, m->attr.len, m->now.len);
 	return rc ? rc : get_xattrs(m, op);
@@ -335,6 +357,11 @@ static int put_structs(struct arena *a, const struct op_reply *rep,
 		if (!m->statfs)
 			return -ENOMEM;
 	}
+	if (rep->has_lock) {
+		m->lock = put_lock(a, &rep->lock);
+		if (!m->lock.data)
+			return -ENOMEM;
+	}
 	if (rep->has_layout) {
 		m->layout = put_layout(a, &rep->layout);
 		if (!m->layout)
@@ -419,8 +446,10 @@ static int get_structs(const Orchfs__Peer__OpReply *m, struct op_reply *rep)
 	rep->has_attr2 = m->attr2.len;
 	rep->has_layout = m->layout;
 	rep->has_statfs = m->statfs;
+	rep->has_lock = m->lock.len;
 	if ((rep->has_attr && get_inode(&m->attr, &rep->attr)) ||
 	    (rep->has_attr2 && get_inode(&m->attr2, &rep->attr2)) ||
+	    (rep->has_lock && get_lock(&m->lock, &rep->lock)) ||
 	    (rep->has_layout && get_layout(m->layout, &rep->layout)))
 		return -EPROTO;
 	/* it is the layout of that inode */
@@ -495,6 +524,95 @@ int op_wire_get_handles(const Orchfs__Peer__Handles *m, struct ns_handle *h,
 			return -EPROTO;
 	}
 	return 0;
+}
+
+static ProtobufCBinaryData put_all(struct arena *a,
+				   const struct orchfs_lock *l, size_t nr)
+{
+	ProtobufCBinaryData out = { .len = nr * ORCHFS_LOCK_LEN };
+
+	out.data = arena_alloc(a, out.len ? out.len : 1);
+	for (size_t i = 0; out.data && i < nr; i++) {
+		ProtobufCBinaryData one = put_lock(a, &l[i]);
+
+		if (!one.data)
+			return one;
+		memcpy(out.data + i * ORCHFS_LOCK_LEN, one.data, one.len);
+	}
+	return out;
+}
+
+static int get_all(struct arena *a, const ProtobufCBinaryData *b,
+		   struct op_locks *v)
+{
+	if (b->len > ORCHFS_CHUNK_MAX || b->len % ORCHFS_LOCK_LEN)
+		return -EPROTO;
+	v->l = arena_alloc(a, b->len + 1);
+	if (!v->l)
+		return -ENOMEM;
+	for (v->nr = 0; v->nr < b->len / ORCHFS_LOCK_LEN; v->nr++) {
+		const ProtobufCBinaryData one = {
+			.len = ORCHFS_LOCK_LEN,
+			.data = b->data + v->nr * ORCHFS_LOCK_LEN,
+		};
+
+		if (get_lock(&one, &v->l[v->nr]))
+			return -EPROTO;
+	}
+	return 0;
+}
+
+Orchfs__Peer__Locks *op_wire_locks(struct arena *a, const struct op_locks *v,
+				   size_t nr)
+{
+	Orchfs__Peer__Locks *m = arena_alloc(a, sizeof(*m));
+	Orchfs__Peer__InodeLocks *to = arena_alloc(a, nr * sizeof(*to));
+
+	if (!m || !to)
+		return NULL;
+	orchfs__peer__locks__init(m);
+	m->inode = arena_alloc(a, nr * sizeof(*m->inode));
+	if (!m->inode)
+		return NULL;
+	for (; m->n_inode < nr; m->n_inode++, v++, to++) {
+		orchfs__peer__inode_locks__init(to);
+		to->ino = v->ino;
+		to->lease = v->lease;
+		to->locks = put_all(a, v->l, v->nr);
+		if (!to->locks.data)
+			return NULL;
+		m->inode[m->n_inode] = to;
+	}
+	return m;
+}
+
+int op_wire_get_locks(struct arena *a, const Orchfs__Peer__InodeLocks *m,
+		      struct op_locks *v)
+{
+	*v = (struct op_locks){ .ino = m->ino, .lease = m->lease };
+	return v->ino ? get_all(a, &m->locks, v) : -EPROTO;
+}
+
+Orchfs__Peer__LockHeld *op_wire_held(struct arena *a, const struct op_locks *v,
+				     uint64_t number, bool eof)
+{
+	Orchfs__Peer__LockHeld *m = arena_alloc(a, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	orchfs__peer__lock_held__init(m);
+	m->ino = v->ino;
+	m->number = number;
+	m->eof = eof;
+	m->locks = put_all(a, v->l, v->nr);
+	return m->locks.data ? m : NULL;
+}
+
+int op_wire_get_held(struct arena *a, const Orchfs__Peer__LockHeld *m,
+		     struct op_locks *v)
+{
+	*v = (struct op_locks){ .ino = m->ino };
+	return v->ino ? get_all(a, &m->locks, v) : -EPROTO;
 }
 
 Orchfs__Peer__Notes *op_wire_notes(struct arena *a, const struct ns_note *n,

@@ -15,6 +15,8 @@
 #define OP_WIRE_HANDLES_MAX	4096	/* of one message */
 #define OP_WIRE_NOTES_MAX	1024
 #define OP_WIRE_STALE_MAX	4096
+#define OP_WIRE_LOCKS_MAX	256
+#define OP_LOCKS_MAX		(ORCHFS_CHUNK_MAX / ORCHFS_LOCK_LEN)
 #define OP_WIRE_LISTING_MAX	(512 * 1024)	/* a listing is cut there */
 
 /* An inode that other nodes have changed. */
@@ -39,6 +41,27 @@ Orchfs__Peer__Handles *op_wire_handles(struct arena *a,
 /** op_wire_get_handles() - @h: room for OP_WIRE_HANDLES_MAX */
 int op_wire_get_handles(const Orchfs__Peer__Handles *m, struct ns_handle *h,
 			size_t *nr);
+
+/* What a kernel has of the locks of an inode. */
+struct op_locks {
+	uint64_t ino;
+	bool lease;			/* else: */
+	size_t nr;			/* at most OP_LOCKS_MAX */
+	struct orchfs_lock *l;
+};
+
+Orchfs__Peer__Locks *op_wire_locks(struct arena *a, const struct op_locks *v,
+				   size_t nr);
+/**
+ * op_wire_get_locks() - one of m->inode, which are OP_WIRE_LOCKS_MAX at most
+ * Return: 0, -EPROTO, -ENOMEM. The locks are in @a.
+ */
+int op_wire_get_locks(struct arena *a, const Orchfs__Peer__InodeLocks *m,
+		      struct op_locks *v);
+Orchfs__Peer__LockHeld *op_wire_held(struct arena *a, const struct op_locks *v,
+				     uint64_t number, bool eof);
+int op_wire_get_held(struct arena *a, const Orchfs__Peer__LockHeld *m,
+		     struct op_locks *v);
 
 Orchfs__Peer__Notes *op_wire_notes(struct arena *a, const struct ns_note *n,
 				   size_t nr);

@@ -119,8 +119,10 @@ static bool is_ns(const struct peer *p, const struct peer_conn *c, int body)
 	if (!p->handler || !c->node)
 		return false;
 	if (p->cl->agent)
-		return body == PEER_BODY(INVALIDATE);
-	return body >= PEER_BODY(OP) && body <= PEER_BODY(NOTES);
+		return body == PEER_BODY(INVALIDATE) ||
+		       body == PEER_BODY(LOCK_RECALL);
+	return (body >= PEER_BODY(OP) && body <= PEER_BODY(NOTES)) ||
+	       body == PEER_BODY(LOCKS) || body == PEER_BODY(LOCK_HELD);
 }
 
 bool peer_ns_takes(struct peer *p, struct peer_conn *c, peer_frame *f,

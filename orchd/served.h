@@ -31,6 +31,9 @@ struct served;
 /* exec.h */
 struct asker;
 struct lease;
+struct lock_ask;
+struct locks;
+struct op_locks;
 struct session_node;
 struct waiter;
 
@@ -153,6 +156,10 @@ struct served {
 	bool answers_due;		/* answer_run() */
 	struct lease *lease;		/* NULL: no other node can come */
 	struct session_node *sessions;
+	struct locks *locks;		/* with lease */
+	struct lock_ask *lock_asks;	/* lock_ops.c */
+	bool lock_parked;
+	uint32_t lock_self;		/* node of the own kernel */
 	uint64_t own_mount;		/* session of the own kernel's mount */
 	uint32_t telling;		/* node whose notices are applied */
 	uint64_t missed;		/* times the own kernel wasn't told */
@@ -318,6 +325,14 @@ struct held {
 int held_push(struct held *held, const struct ns_handle *h);
 /** attach_held() - ask the kernel, which was told hello */
 int attach_held(struct served *sv, struct held *held);
+/* And what it has of locks; zero at first. */
+struct held_locks {
+	struct op_locks *v;
+	size_t nr, max;
+	int rc;
+};
+int attach_locks(struct served *sv, struct held_locks *h);
+void held_locks_free(struct held_locks *h);
 struct nl_attached;
 /**
  * attach_hello() - be the namespace's daemon

@@ -122,6 +122,73 @@ static void assert_op(const struct op_req *a, const struct op_req *b)
 	assert_memory_equal(&x, &y, sizeof(x));
 }
 
+static struct orchfs_lock some_lock(uint64_t owner)
+{
+	return (struct orchfs_lock){
+		.owner = owner, .start = 1ULL << 40, .end = INT64_MAX,
+		.id = 9, .type = ORCHFS_LOCK_WRITE, .flags = ORCHFS_LOCK_WAIT,
+		.pid = -1, .node = 3,
+	};
+}
+
+static void test_locks(void **state)
+{
+	struct orchfs_lock list[3] = { some_lock(1), some_lock(~0ULL),
+				       some_lock(1ULL << 63) };
+	const struct op_locks v[2] = {
+		{ .ino = 5, .nr = 3, .l = list }, { .ino = 6, .lease = true },
+	};
+	struct op_req op = full_op(ORCHFS_KIND_LOCK), back;
+	struct op_reply rep = { .has_lock = true, .lock = some_lock(2),
+				.flags = ORCHFS_REQ_FLAG_LEASE };
+	struct op_reply rep_back = { .arena = arena };
+	peer_frame f = PEER_FRAME_INIT(LOCKS), *got;
+	struct op_locks one;
+
+	(void)state;
+	f.locks = op_wire_locks(arena, v, 2);
+	assert_non_null(f.locks);
+	got = cross(&f);
+	assert_int_equal(got->locks->n_inode, 2);
+	assert_int_equal(op_wire_get_locks(arena, got->locks->inode[0], &one),
+			 0);
+	assert_int_equal(one.ino, 5);
+	assert_false(one.lease);
+	assert_int_equal(one.nr, 3);
+	assert_memory_equal(one.l, list, sizeof(list));
+	assert_int_equal(op_wire_get_locks(arena, got->locks->inode[1], &one),
+			 0);
+	assert_true(one.lease);
+	assert_int_equal(one.nr, 0);
+	/* neither a part of one, nor one that can't be */
+	got->locks->inode[0]->locks.len--;
+	assert_int_equal(op_wire_get_locks(arena, got->locks->inode[0], &one),
+			 -EPROTO);
+	got->locks->inode[0]->locks.len++;
+	got->locks->inode[0]->locks.data[32] = 3;
+	assert_int_equal(op_wire_get_locks(arena, got->locks->inode[0], &one),
+			 -EPROTO);
+	frame_free(got);
+
+	op.lock = some_lock(7);
+	f = (peer_frame)PEER_FRAME_INIT(OP);
+	f.op = op_wire_op(arena, &op);
+	got = cross(&f);
+	assert_int_equal(op_wire_get_op(got->op, &back), 0);
+	assert_op(&op, &back);
+	got->op->lock.len = 0;
+	assert_int_equal(op_wire_get_op(got->op, &back), -EPROTO);
+	frame_free(got);
+
+	f = (peer_frame)PEER_FRAME_INIT(OP_REPLY);
+	f.op_reply = op_wire_reply(arena, &rep);
+	got = cross(&f);
+	assert_int_equal(op_wire_get_reply(got->op_reply, &rep_back), 0);
+	assert_int_equal(rep_back.flags, ORCHFS_REQ_FLAG_LEASE);
+	assert_memory_equal(&rep_back.lock, &rep.lock, sizeof(rep.lock));
+	frame_free(got);
+}
+
 static void test_op(void **state)
 {
 	(void)state;
@@ -587,6 +654,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(test_op),
+		TEST(test_locks),
 		TEST(test_op_small),
 		TEST(test_byte_order),
 		TEST(test_op_refused),
