@@ -220,7 +220,7 @@ static int see_orphan(struct ns *ns, uint64_t ino, struct store_key v,
 	struct hold *h;
 
 	(void)v;
-	if (has(o->held, ino) || has(o->named, ino)) {
+	if (has(o->held, ino)) {
 		l = live_get(ns, ino);
 		h = l ? hold_get(l, ns->origin) : NULL;
 		if (!h)
@@ -228,7 +228,8 @@ static int see_orphan(struct ns *ns, uint64_t ino, struct store_key v,
 		h->nameless = true;
 		return 0;
 	}
-	if (l && held_by_others(l, ns->origin))
+	/* who asks for that answer again hears of it then */
+	if (has(o->named, ino) || (l && held_by_others(l, ns->origin)))
 		return 0;
 	return add(&o->gone, ino);
 }
