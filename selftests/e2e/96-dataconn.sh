@@ -135,7 +135,7 @@ is "$(data node)" 2 "node that is served"
 is "$(data requests)" 2 "requests of it"
 orchctl node show n2 | grep -q "from it: 2 requests, 0 refused" ||
 	fail "node show: $(orchctl node show n2)"
-nobody_served n3 || fail "node 3 is served"
+nobody_served 3 || fail "node 3 is served"
 
 note "strangers"
 out=$(on 3 python3 -I /tmp/peer.py "$(dir_of 3)" stranger </dev/null)
@@ -178,7 +178,7 @@ peer_end
 out=$(on 2 python3 -I /tmp/peer.py "$(dir_of 2)" </dev/null)
 [[ $out == refused*"was removed from the cluster"* ]] ||
 	fail "a node that was removed got '$out'"
-wait_until 30 "node 2 to be gone" nobody_served n2
+wait_until 30 "node 2 to be gone" nobody_served 2
 
 note "a volume goes, and comes, with another key"
 peer_begin 3
@@ -191,4 +191,4 @@ is "$(data volumes)" 1 "volumes that are served"
 ping
 peer_end
 grep -q "tried again" "$(log_of 1)" && fail "$(grep "tried again" "$(log_of 1)")"
-wait_until 30 "the end of its connection" nobody_served n3
+wait_until 30 "the end of its connection" nobody_served 3
