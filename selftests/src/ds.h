@@ -36,9 +36,27 @@ struct conn_stats {
 	u32 in_flight, handles, held, held_most;
 };
 
+struct msg;
+struct nlmsghdr;
+
+struct attrs {
+	const void *at[ORCHFS_A_MSG_MAX + 1];
+};
+
+/* Gets the messages that are none of a data server's. */
+extern void (*daemon_other)(const struct nlmsghdr *h);
 extern u8 ds_uuid[16];
 extern u8 ds_key[ORCHFS_KEY_LEN];
 
+u64 get64(const void *p);
+u32 get32(const void *p);
+void parse(const void *from, size_t len, const void **at, int max);
+int parse_msg(const struct nlmsghdr *h, struct attrs *attrs);
+struct msg *command(int cmd);
+void more_events(const char *what);
+int daemon_fd(void);
+void daemon_send(struct msg *m);
+int daemon_call(struct msg *m);
 void daemon_attach(void);
 void daemon_leave(void);
 int daemon_serve_volume(u32 volume, int dir_fd, u32 key_id);

@@ -11,6 +11,7 @@ u8 ds_uuid[16];
 u8 ds_key[ORCHFS_KEY_LEN];
 
 static int nl_fd = -1, family;
+void (*daemon_other)(const struct nlmsghdr *h);
 static struct {
 	u64 request_id;
 	int status;
@@ -21,11 +22,7 @@ static struct {
 } gones[EVENTS_MAX];
 static unsigned int nr_dones, nr_gones;
 
-struct attrs {
-	const void *at[ORCHFS_A_MSG_MAX + 1];
-};
-
-static void parse(const void *from, size_t len, const void **at, int max)
+void parse(const void *from, size_t len, const void **at, int max)
 {
 	const struct nlattr *a;
 
@@ -42,7 +39,7 @@ static void parse(const void *from, size_t len, const void **at, int max)
 	}
 }
 
-static u64 get64(const void *p)
+u64 get64(const void *p)
 {
 	u64 v = 0;
 
@@ -51,7 +48,7 @@ static u64 get64(const void *p)
 	return v;
 }
 
-static u32 get32(const void *p)
+u32 get32(const void *p)
 {
 	u32 v = 0;
 
@@ -60,7 +57,7 @@ static u32 get32(const void *p)
 	return v;
 }
 
-static int parse_msg(const struct nlmsghdr *h, struct attrs *attrs)
+int parse_msg(const struct nlmsghdr *h, struct attrs *attrs)
 {
 	const struct genlmsghdr *g = NLMSG_DATA(h);
 
@@ -90,10 +87,13 @@ static void on_event(const struct nlmsghdr *h)
 			get64(a.at[ORCHFS_A_MSG_CONNECTION]);
 		gones[nr_gones++].reason = get32(a.at[ORCHFS_A_MSG_REASON]);
 		break;
+	default:
+		if (daemon_other)
+			daemon_other(h);
 	}
 }
 
-static struct msg *command(int cmd)
+struct msg *command(int cmd)
 {
 	static struct msg m;
 
@@ -128,6 +128,21 @@ void daemon_attach(void)
 	must(!ret, "attach: %s", strerror(-ret));
 	ret = call(nl_fd, command(ORCHFS_CMD_READY));
 	must(!ret, "ready: %s", strerror(-ret));
+}
+
+int daemon_fd(void)
+{
+	return nl_fd;
+}
+
+void daemon_send(struct msg *m)
+{
+	must(nl_send(nl_fd, m, m->h.nlmsg_len) == NO_ANSWER, "send: %m");
+}
+
+int daemon_call(struct msg *m)
+{
+	return call(nl_fd, m);
 }
 
 void daemon_leave(void)
@@ -236,7 +251,7 @@ void daemon_clock(u64 authority_ms)
 }
 
 /* One more message, or the test has failed. */
-static void more_events(const char *what)
+void more_events(const char *what)
 {
 	static struct msg m;
 	struct nlmsghdr *h = &m.h;

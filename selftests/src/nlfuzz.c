@@ -436,6 +436,24 @@ static struct orchfs_attr some_attr(uint64_t ino)
 	return a;
 }
 
+/* What it never says is the whole truth: the token is none. */
+static void put_remote(struct msg *m)
+{
+	uint64_t token[ORCHFS_MIRROR_TOKEN_LEN / 8];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(token); i++)
+		token[i] = rnd(&rng);
+	if (!one_in(&rng, 5))
+		put32(m, ORCHFS_A_MIRROR_PEER, rnd(&rng));
+	if (!one_in(&rng, 5))
+		put64(m, ORCHFS_A_MIRROR_NODE, rnd(&rng));
+	if (!one_in(&rng, 5))
+		put64(m, ORCHFS_A_MIRROR_VERSION, rnd(&rng));
+	put(m, ORCHFS_A_MIRROR_TOKEN, token,
+	    one_in(&rng, 5) ? below(&rng, sizeof(token)) : sizeof(token));
+}
+
 static void put_segment(struct msg *m, uint64_t offset, uint64_t length,
 			unsigned int mirrors, uint32_t kind, int fd)
 {
@@ -448,7 +466,10 @@ static void put_segment(struct msg *m, uint64_t offset, uint64_t length,
 		put32(m, ORCHFS_A_MIRROR_KIND, kind);
 		put32(m, ORCHFS_A_MIRROR_VOLUME, 1);
 		put64(m, ORCHFS_A_MIRROR_INSTANCE, 1);
-		put32(m, ORCHFS_A_MIRROR_FD, fd);
+		if (kind == ORCHFS_MIRROR_KIND_REMOTE)
+			put_remote(m);
+		else
+			put32(m, ORCHFS_A_MIRROR_FD, fd);
 		nest_end(m, mirror);
 	}
 	nest_end(m, seg);
@@ -506,6 +527,9 @@ static void put_layout(struct msg *m, unsigned int how)
 		break;
 	case 15:
 		put_segment(m, 0, all, 1, 1, -1);
+		break;
+	case 16:
+		put_segment(m, 0, all, 1, ORCHFS_MIRROR_KIND_REMOTE, -1);
 		break;
 	default:
 		put_segment(m, 0, all, 1, 1, data_fd);
