@@ -150,15 +150,16 @@ static void attr_ctime_locked(struct inode *inode, struct timespec64 ctime)
 		inode_set_ctime_to_ts(inode, ctime);
 }
 
-/* The times are the peer's, who will be asked. */
+/*
+ * The times are the peer's, who will be asked. Records that were asked for
+ * before the write don't have them.
+ */
 static void attr_written_remote(struct inode *inode, struct inode *backing)
 {
 	struct orchfs_inode *ii = ORCHFS_I(inode);
 
-	if (READ_ONCE(ii->seen) == ORCHFS_SEEN_WRITTEN &&
-	    i_size_read(inode) == i_size_read(backing))
-		return;
 	spin_lock(&inode->i_lock);
+	ii->touched = atomic64_inc_return(&orchfs_channel_of(inode)->marks);
 	if (layout_of_backing_locked(inode, backing)) {
 		i_size_write(inode, i_size_read(backing));
 		WRITE_ONCE(ii->seen, ORCHFS_SEEN_WRITTEN);

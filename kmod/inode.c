@@ -412,6 +412,28 @@ static bool orchfs_overtaken_locked(const struct inode *inode,
 }
 
 /*
+ * The record's mtime, if it may be later than what the kernel knows. A record
+ * that was changed since, by another node, is right also where it goes back.
+ */
+static void orchfs_apply_mtime_locked(struct inode *inode,
+				      const struct orchfs_attr *attr,
+				      bool explicit, bool forward)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	struct timespec64 mtime = { attr->mtime, attr->mtime_nsec };
+	struct timespec64 ctime = { attr->ctime, attr->ctime_nsec };
+
+	lockdep_assert_held(&inode->i_lock);
+
+	if (!forward || orchfs_time_after(mtime, inode_get_mtime(inode)) ||
+	    (!explicit && orchfs_time_after(ctime, inode_get_ctime(inode))))
+		inode_set_mtime_to_ts(inode, mtime);
+	/* it comes from who knows of all writes before it was asked for */
+	if (oi->seen == ORCHFS_SEEN_WRITTEN)
+		WRITE_ONCE(oi->seen, ORCHFS_SEEN_NONE);
+}
+
+/*
  * mtime and ctime follow the record unless the kernel knows better: a layout
  * is held (the backing file's times go ahead of the record's) or a notice with
  * later times is under way. Then they only go forward. atime is kept here and
@@ -438,10 +460,10 @@ static void orchfs_apply_times_locked(struct inode *inode,
 	if ((explicit & ORCHFS_SET_ATIME) ||
 	    orchfs_time_after(atime, inode_get_atime(inode)))
 		inode_set_atime_to_ts(inode, atime);
-	if ((explicit & ORCHFS_SET_MTIME) ||
-	    (!orchfs_before_touch_locked(inode, stamp) &&
-	     (!forward || orchfs_time_after(mtime, inode_get_mtime(inode)))))
+	if (explicit & ORCHFS_SET_MTIME)
 		inode_set_mtime_to_ts(inode, mtime);
+	else if (!orchfs_before_touch_locked(inode, stamp))
+		orchfs_apply_mtime_locked(inode, attr, explicit, forward);
 	if ((explicit & ORCHFS_SET_CTIME) || !forward ||
 	    orchfs_time_after(ctime, inode_get_ctime(inode)))
 		inode_set_ctime_to_ts(inode, ctime);

@@ -322,6 +322,14 @@ static void test_times(void)
 	must(!ftruncate(fd, 3), "truncate: %m");
 	must(ts_cmp(stat_of(1).st_mtim, before) >= 0,
 	     "mtime of a truncate to the same size");
+	/* another node's utimes, of what was written here and not looked at */
+	must(pwrite(fd, "w", 1, 0) == 1, "write: %m");
+	tell('u');
+	close(open_file(1, O_RDONLY));
+	must(stat_of(1).st_mtim.tv_sec == 2000, "another node's utimes");
+	before = next_tick();
+	must(pwrite(fd, "w", 1, 0) == 1, "write: %m");
+	must(ts_cmp(stat_of(1).st_mtim, before) >= 0, "a write after it");
 	close(fd);
 	/* somebody may write between the record's answer and the first look */
 	rf->live = true;

@@ -28,7 +28,7 @@ static int gone_since;
 
 /* What utimes has set, and what the backing file's mtime was then. */
 static struct {
-	struct timespec mtime, base;
+	struct timespec mtime, base, ctime;
 	bool set;
 } times[FILES];
 
@@ -82,6 +82,10 @@ static struct orchfs_attr attr_of(u64 ino)
 	a.mtime_nsec = st.st_mtim.tv_nsec;
 	a.ctime = st.st_ctim.tv_sec;
 	a.ctime_nsec = st.st_ctim.tv_nsec;
+	if (ts_cmp(times[i].ctime, st.st_ctim) > 0) {
+		a.ctime = times[i].ctime.tv_sec;
+		a.ctime_nsec = times[i].ctime.tv_nsec;
+	}
 	if (times[i].set && !ts_cmp(times[i].base, st.st_mtim)) {
 		a.mtime = times[i].mtime.tv_sec;
 		a.mtime_nsec = times[i].mtime.tv_nsec;
@@ -128,19 +132,40 @@ static u64 look_up(const struct question *q)
 	return FIRST + i;
 }
 
-static void set_attr(const struct question *q)
+static void set_mtime(unsigned int i, s64 sec, u32 nsec)
 {
-	unsigned int i = q->node - FIRST;
 	struct stat st;
 
-	change++;
-	if (!(q->valid & ORCHFS_SET_MTIME))
-		return;
 	must(!fstat(rf->backing[i], &st), "fstat: %m");
 	times[i].set = true;
 	times[i].base = st.st_mtim;
-	times[i].mtime.tv_sec = q->attr.mtime;
-	times[i].mtime.tv_nsec = q->attr.mtime_nsec;
+	times[i].mtime.tv_sec = sec;
+	times[i].mtime.tv_nsec = nsec;
+}
+
+static void set_attr(const struct question *q)
+{
+	change++;
+	if (q->valid & ORCHFS_SET_MTIME)
+		set_mtime(q->node - FIRST, q->attr.mtime, q->attr.mtime_nsec);
+	if (q->valid & ORCHFS_SET_CTIME) {
+		times[q->node - FIRST].ctime.tv_sec = q->attr.ctime;
+		times[q->node - FIRST].ctime.tv_nsec = q->attr.ctime_nsec;
+	}
+}
+
+/* utimes of another node */
+static void touch_f1(void)
+{
+	struct msg *m = command(ORCHFS_CMD_INVALIDATE);
+	int ret;
+
+	change++;
+	set_mtime(1, 2000, 2);
+	clock_gettime(CLOCK_REALTIME, &times[1].ctime);
+	put64(m, ORCHFS_A_MSG_NODE, FIRST + 1);
+	ret = daemon_call(m);
+	must(!ret, "invalidate: %s", strerror(-ret));
 }
 
 static void answer(const struct question *q)
@@ -264,6 +289,9 @@ static u64 obey(char what)
 		must(!daemon_unvolume(VOLUME, ++request), "serve-unvolume");
 		must(!daemon_wait_done(request), "serve-done");
 		serve_volume();
+		return 0;
+	case 'u':
+		touch_f1();
 		return 0;
 	case 'f':
 		must(!daemon_fence(++request, FIRST, 0, rf->epoch), "fence");
