@@ -498,13 +498,19 @@ static void recall_some(struct locks *t, uint64_t now)
 
 /* --- requests --- */
 
+/* The first one of the file that is in the way. */
 static void run_test(struct locks *t, struct inode_locks *in, struct wait *w)
 {
-	const struct held *h = in_the_way(in, &w->l);
+	const struct held *h, *first = NULL;
 	struct orchfs_lock none = w->l;
 
 	none.type = ORCHFS_LOCK_NONE;
-	t->ops->answer(t->ctx, w->l.node, w->id, 0, 0, h ? &h->l : &none);
+	for (h = in->held; h; h = h->next)
+		if (conflict(&h->l, &w->l) &&
+		    (!first || h->l.start < first->l.start))
+			first = h;
+	t->ops->answer(t->ctx, w->l.node, w->id, 0, 0,
+		       first ? &first->l : &none);
 	free(w);
 }
 

@@ -148,6 +148,7 @@ static void test_ranges(void **state)
 	assert_int_equal(ask(t, 3, 3, 1,
 			     range(1, R, ORCHFS_LOCK_TEST, 0, END), 1), 0);
 	assert_int_equal(answers[3].lock.type, W);
+	assert_int_equal(answers[3].lock.start, 0);
 	assert_int_equal(answers[3].lock.node, 2);
 	assert_int_equal(answers[3].lock.pid, 1);
 	/* an upgrade is refused while another reads, and nothing is lost */
