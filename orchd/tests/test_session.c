@@ -300,7 +300,6 @@ static void start(void)
 	sv.cluster = &cl;
 	sv.attached = true;
 	sv.own_mount = 99;
-	assert_int_equal(sessions_start(&sv), 0);
 }
 
 static void stop(void)
@@ -353,7 +352,7 @@ static int setup(void **state)
 		assert_int_equal(ns_join(sv.ns, &j, &number), 0);
 	}
 	assert_int_equal(store_barrier(sv.st), 0);
-	return 0;
+	return sessions_start(&sv);
 }
 
 static int teardown(void **state)
@@ -381,6 +380,7 @@ static void restart(void)
 {
 	stop();
 	start();
+	assert_int_equal(sessions_start(&sv), 0);
 }
 
 /* --- nodes --- */
