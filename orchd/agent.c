@@ -19,6 +19,7 @@
 
 #define TICK_MS		1000
 #define TELL_MS		120000		/* the authority may have a grace */
+#define PATIENCE_MS	2000
 #define RECENT_MS	10000
 #define LEASE_MIN_MS	50
 #define LEASE_MAX_MS	86400000
@@ -352,6 +353,7 @@ static int attach(struct served *sv, const char **remedy)
 		return rc;
 	sv->attached = true;
 	sv->agency->state = AGENT_TELLING;
+	sv->agency->telling_at = peer_now();
 	return tell(sv, &a);
 }
 
@@ -432,6 +434,16 @@ static void agent_turn(struct served *sv)
 	}
 }
 
+static void still_telling(struct served *sv)
+{
+	struct agent *ag = sv->agency;
+
+	if (ag->state == AGENT_TELLING &&
+	    peer_now() >= ag->telling_at + PATIENCE_MS)
+		set_text(sv, "the authority has not let this node in yet: "
+			 "after a restart it waits for leases of other nodes");
+}
+
 static void queue_event(struct loop_source *s, uint32_t events)
 {
 	(void)events;
@@ -446,6 +458,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	loop_timer_read(s->fd);
 	drop_link(sv, "it begins anew");
 	attach_now(sv);
+	still_telling(sv);
 	renew(sv);
 	agent_go(sv);
 }

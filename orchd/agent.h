@@ -37,6 +37,7 @@ struct agent {
 	enum agent_state state;
 	uint64_t link;			/* 0: down */
 	uint64_t dropping;		/* link to be closed */
+	uint64_t telling_at;
 	uint64_t lease_from, lease_ms, lease_until;
 	bool renewing;
 	uint64_t durable;		/* transaction of the authority */

@@ -1001,6 +1001,26 @@ static void test_no_module(void **state)
 	assert_string_equal(problem, "");
 }
 
+/* While the authority has its grace, status tells that. */
+static void test_grace(void **state)
+{
+	char problem[VOLUME_WHY];
+	struct peer_request *r;
+
+	(void)state;
+	assert_int_equal(served_start(w.agent), 0);
+	reply_done(next(PEER_BODY(ATTACH)));
+	r = next(PEER_BODY(READY));
+	pthread_mutex_lock(&w.agent->lock);
+	while (!strstr(w.agent->problem, "not let this node in"))
+		pthread_cond_wait(&w.agent->changed, &w.agent->lock);
+	pthread_mutex_unlock(&w.agent->lock);
+	reply_lease(r);
+	said(ORCHFS_CMD_READY, 0);
+	served_get_state(w.agent, problem, sizeof(problem));
+	assert_string_equal(problem, "");
+}
+
 /* Notices were dropped: what is held is told again. */
 static void test_dropped_notices(void **state)
 {
@@ -1189,6 +1209,7 @@ int main(void)
 		TEST(test_recent),
 		TEST(test_busy),
 		TEST(test_no_module),
+		TEST(test_grace),
 		TEST(test_dropped_notices),
 		TEST(test_no_lease),
 		TEST(test_stop),
