@@ -112,7 +112,7 @@ void lock_tick(struct served *sv)
 {
 	if (!sv->locks)
 		return;
-	locks_tick(sv->locks, now_ms());
+	locks_tick(sv->locks, peer_now());
 	if (!sv->lock_parked || lease_awaits(sv->lease))
 		return;
 	sv->lock_parked = false;
@@ -145,7 +145,7 @@ bool lock_request(struct served *sv, const struct asker *who,
 	a->next = sv->lock_asks;
 	sv->lock_asks = a;
 	locks_request(sv->locks, node_of(sv, op->origin), op->id, op->node,
-		      &op->lock, now_ms());
+		      &op->lock, peer_now());
 	return true;
 }
 
@@ -168,7 +168,7 @@ int lock_own(struct served *sv)
 			locks_reclaim(sv->locks, sv->lock_self, h.v[i].ino,
 				      h.v[i].lease, h.v[i].l, h.v[i].nr,
 				      false);
-		locks_reclaim_end(sv->locks, sv->lock_self, now_ms());
+		locks_reclaim_end(sv->locks, sv->lock_self, peer_now());
 	}
 	held_locks_free(&h);
 	return rc;
@@ -188,7 +188,7 @@ void lock_event(struct served *sv, struct nlmsghdr *nlh)
 	}
 	if (sv->locks)
 		locks_held(sv->locks, sv->lock_self, v.ino, number, v.l,
-			   v.nr, eof, now_ms());
+			   v.nr, eof, peer_now());
 	free(v.l);
 }
 
@@ -214,5 +214,5 @@ void lock_drop(struct served *sv, uint32_t origin)
 void lock_gone(struct served *sv, uint32_t origin)
 {
 	if (sv->locks)
-		locks_node_gone(sv->locks, node_of(sv, origin), now_ms());
+		locks_node_gone(sv->locks, node_of(sv, origin), peer_now());
 }

@@ -241,6 +241,7 @@ static void session_over(struct served *sv, uint32_t node)
 	if (rc < 0 && rc != -ENOENT)
 		log_err(sv->name, "the end of node %u's session: %s", node,
 			strerror(-rc));
+	lock_gone(sv, node);
 	served_txn(sv);
 	exec_unpark(sv);
 }
@@ -256,7 +257,6 @@ static void ops_ended(void *ctx, uint32_t node)
 	if (s && s->link && sv->cluster && sv->cluster->peer)
 		peer_drop(sv->cluster->peer, s->link, -ETIMEDOUT,
 			  "its lease has ended: attach again");
-	lock_gone(sv, node);
 	if (data_fence_node(sv, node) < 0)
 		log_err(sv->name, "node %u: cannot fence it: out of memory",
 			node);
@@ -433,7 +433,7 @@ static int take_over(struct served *sv, struct session_node *s)
 	s->known = true;
 	s->ending = false;
 	s->mount = s->nr_sessions ? s->sessions[0] : 0;
-	locks_reclaim_end(sv->locks, s->node, now_ms());
+	locks_reclaim_end(sv->locks, s->node, peer_now());
 	s->locks_lost = false;
 	for (size_t i = 0; i < s->nr_handles; i++)
 		lease_told(sv->lease, s->node, s->handles[i].ino);
@@ -534,7 +534,7 @@ static void do_lock_held(struct served *sv, struct session_node *s,
 
 	if (!rc)
 		locks_held(sv->locks, s->node, v.ino, m->number, v.l, v.nr,
-			   m->eof, now_ms());
+			   m->eof, peer_now());
 	arena_free(a);
 	if (rc)
 		peer_fail(r, rc, "locks that are held: malformed");

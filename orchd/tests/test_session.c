@@ -56,6 +56,7 @@ struct said {
 	uint64_t ino[8];
 	bool nameless[8];
 	size_t nr;
+	uint64_t recall;		/* of locks: its number; 1: they are lost */
 };
 
 static struct served sv;
@@ -154,10 +155,13 @@ int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq)
 	}
 	assert_in_range(nr_said, 0, SAID_MAX - 1);
 	s = &said[nr_said++];
-	assert_int_equal(nl_cmd(nlmsg_hdr(m)), ORCHFS_CMD_INVALIDATE);
 	assert_int_equal(genlmsg_parse(nlmsg_hdr(m), 0, tb, ORCHFS_A_MSG_MAX,
 				       NULL), 0);
 	*s = (struct said){ .nr = 1 };
+	if (nl_cmd(nlmsg_hdr(m)) == ORCHFS_CMD_LOCK_RECALL)
+		s->recall = nla_get_u64(tb[ORCHFS_A_MSG_REQUEST_ID]);
+	else
+		assert_int_equal(nl_cmd(nlmsg_hdr(m)), ORCHFS_CMD_INVALIDATE);
 	s->ino[0] = nla_get_u64(tb[ORCHFS_A_MSG_NODE]);
 	s->nameless[0] = tb[ORCHFS_A_MSG_ATTR];
 	nlmsg_free(m);
@@ -175,11 +179,17 @@ int __wrap_peer_send(struct peer *p, uint64_t link, peer_frame *f, uint32_t ms,
 	(void)p;
 	(void)ms;
 	assert_in_range(nr_said, 1, SAID_MAX);
-	assert_int_equal(f->body_case, PEER_BODY(INVALIDATE));
-	*s = (struct said){ .q = q, .nr = f->invalidate->n_stale };
+	*s = (struct said){ .q = q };
 	while (s->node < NODES && links[s->node] != link)
 		s->node++;
 	assert_in_range(s->node, B, C);
+	if (f->body_case == PEER_BODY(LOCK_RECALL)) {
+		s->ino[0] = f->lock_recall->ino;
+		s->recall = f->lock_recall->lost ? 1 : f->lock_recall->number;
+		return 0;
+	}
+	assert_int_equal(f->body_case, PEER_BODY(INVALIDATE));
+	s->nr = f->invalidate->n_stale;
 	assert_in_range(s->nr, 0, 8);
 	for (size_t i = 0; i < s->nr; i++) {
 		assert_int_equal(op_wire_get_stale(f->invalidate->stale[i],
@@ -901,13 +911,187 @@ static void test_links(void **state)
 	}
 }
 
+/* --- locks --- */
+
+#define LOCKED	77U			/* an inode */
+
+static struct orchfs_lock a_lock(uint32_t type, uint32_t flags)
+{
+	return (struct orchfs_lock){ .owner = 5, .end = 9, .type = type,
+				     .flags = flags, .pid = 11 };
+}
+
+static void do_lock(uint32_t node, uint64_t id, uint32_t type, uint32_t flags,
+		    struct got *g)
+{
+	struct op_req rq = { .id = id, .kind = K(LOCK), .node = LOCKED,
+			     .session = node, .lock = a_lock(type, flags) };
+	peer_frame f = PEER_FRAME_INIT(OP);
+	struct arena *a = arena_new();
+
+	f.op = op_wire_op(a, &rq);
+	ask(node, &f, g);
+	arena_free(a);
+}
+
+/* The number of the last recall of a node, which is looked at once; 0: none. */
+static uint64_t recalled(uint32_t node)
+{
+	for (size_t i = nr_said; i--; ) {
+		uint64_t number = said[i].recall;
+
+		if (said[i].node != node || said[i].ino[0] != LOCKED)
+			continue;
+		said[i].recall = 0;
+		return number;
+	}
+	return 0;
+}
+
+static void own_holds(uint64_t number, const struct orchfs_lock *l)
+{
+	struct nl_msg *m = nlmsg_alloc();
+
+	assert_non_null(genlmsg_put(m, 0, 0, 30, 0, 0, ORCHFS_CMD_LOCK_HELD,
+				    1));
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, number);
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, LOCKED);
+	if (l)
+		nla_put(m, ORCHFS_A_MSG_LOCKS, sizeof(*l), l);
+	nla_put_flag(m, ORCHFS_A_MSG_EOF);
+	lock_event(&sv, nlmsg_hdr(m));
+	nlmsg_free(m);
+}
+
+static void holds(uint32_t node, uint64_t number, struct orchfs_lock *l)
+{
+	const struct op_locks v = { .ino = LOCKED, .nr = l ? 1 : 0, .l = l };
+	peer_frame f = PEER_FRAME_INIT(LOCK_HELD);
+	struct arena *a = arena_new();
+	struct got g;
+
+	f.lock_held = op_wire_held(a, &v, number, true);
+	ask(node, &f, &g);
+	assert_int_equal(g.body, PEER_BODY(DONE));
+	arena_free(a);
+}
+
+/* It attaches, and holds that lock. */
+static void attach_with(uint32_t node, struct orchfs_lock *l)
+{
+	const struct op_locks v = { .ino = LOCKED, .nr = 1, .l = l };
+	Orchfs__Peer__Attach at = ORCHFS__PEER__ATTACH__INIT;
+	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
+	peer_frame f = PEER_FRAME_INIT(ATTACH);
+	peer_frame locks = PEER_FRAME_INIT(LOCKS);
+	peer_frame ready = PEER_FRAME_INIT(READY);
+	uint64_t session = node;
+	struct arena *a = arena_new();
+	uint8_t id[16] = { (uint8_t)node };
+	struct got g;
+
+	link_up(node);
+	at.boot_id.data = id;
+	at.boot_id.len = 16;
+	at.session = &session;
+	at.n_session = 1;
+	f.attach = &at;
+	ask(node, &f, &g);
+	locks.locks = op_wire_locks(a, &v, 1);
+	ask(node, &locks, &g);
+	assert_int_equal(g.body, PEER_BODY(DONE));
+	ready.ready = &empty;
+	ask(node, &ready, &g);
+	turn();
+	assert_int_equal(g.body, PEER_BODY(LEASE));
+	arena_free(a);
+}
+
+static void test_locks(void **state)
+{
+	struct orchfs_lock w = a_lock(ORCHFS_LOCK_WRITE, 0);
+	struct got b, c, g;
+	uint64_t number;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	/* the own kernel decides until it is asked; B gets what it gives */
+	do_lock(B, 1, ORCHFS_LOCK_WRITE, 0, &b);
+	assert_false(b.answered);
+	own_holds(recalled(0), NULL);
+	assert_true(b.answered);
+	assert_int_equal(b.rep.flags, ORCHFS_REQ_FLAG_LEASE);
+	/* C waits for B's lock, and gets it */
+	do_lock(C, 1, ORCHFS_LOCK_WRITE, ORCHFS_LOCK_WAIT, &c);
+	number = recalled(B);
+	assert_true(number > 1);
+	do_lock(B, 2, ORCHFS_LOCK_READ, ORCHFS_LOCK_TEST, &g);
+	assert_false(g.answered);
+	holds(B, number, &w);
+	assert_true(g.answered);
+	assert_int_equal(g.rep.lock.type, ORCHFS_LOCK_NONE);
+	assert_false(c.answered);
+	do_lock(B, 1, ORCHFS_LOCK_NONE, 0, &b);
+	assert_int_equal(b.rep.status, 0);
+	assert_true(c.answered);
+	assert_int_equal(c.rep.status, 0);
+	do_lock(B, 1, ORCHFS_LOCK_READ, ORCHFS_LOCK_TEST, &b);
+	assert_int_equal(b.rep.lock.type, ORCHFS_LOCK_WRITE);
+	assert_int_equal(b.rep.lock.node, C);
+	/* who has no link any more waits for nothing, but has its lock */
+	do_lock(B, 3, ORCHFS_LOCK_WRITE, ORCHFS_LOCK_WAIT, &b);
+	link_down(C);
+	assert_false(b.answered);
+	link_down(B);
+	assert_int_equal(b.rc, -ENOTCONN);
+	attach(B);
+	attach_with(C, &w);
+	assert_int_equal(recalled(C), 0);
+	do_lock(B, 3, ORCHFS_LOCK_WRITE, 0, &b);
+	assert_int_equal(b.rep.status, -EAGAIN);
+	/* the next daemon gives nothing before all have told what they have */
+	restart();
+	attach(B);
+	do_lock(B, 3, ORCHFS_LOCK_WRITE, 0, &b);
+	assert_false(b.answered);
+	attach_with(C, &w);
+	sessions_tick(&sv);
+	turn();
+	assert_true(b.answered);
+	assert_int_equal(b.rep.status, -EAGAIN);
+	/* a session that ends loses its locks, once nothing of it comes */
+	do_lock(B, 3, ORCHFS_LOCK_WRITE, ORCHFS_LOCK_WAIT, &b);
+	link_down(C);
+	ack(B);
+	clock_ms += LEASE / 2;
+	renew(B, &g);
+	assert_int_equal(g.body, PEER_BODY(LEASE));
+	clock_ms += LEASE / 2 + LEASE / 100 + 100;
+	fencing = true;
+	sessions_tick(&sv);
+	assert_false(b.answered);
+	fencing = false;
+	sessions_tick(&sv);
+	assert_true(b.answered);
+	assert_int_equal(b.rep.status, 0);
+	attach_with(C, &w);
+	assert_int_equal(recalled(C), 1);
+	do_lock(C, 1, ORCHFS_LOCK_WRITE, 0, &c);
+	assert_int_equal(c.rep.status, -EAGAIN);
+	/* nobody has it mounted there any more */
+	note(B, K(NOTE_UMOUNT), 0, &g);
+	do_lock(C, 1, ORCHFS_LOCK_WRITE, 0, &c);
+	assert_int_equal(c.rep.status, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_attach), T(test_change), T(test_layouts),
 		T(test_unlinked), T(test_deadline), T(test_restart),
-		T(test_links),
+		T(test_links), T(test_locks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
