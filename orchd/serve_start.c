@@ -496,8 +496,8 @@ void serve_close(struct served *sv)
 	if (!refused)
 		served_set_state(sv, SERVED_STOPPING, "");
 	served_wait_users(sv);
+	data_stop(sv);	/* requests still reach the other nodes */
 	cluster_stop(sv);
-	data_stop(sv);
 	mover_stop(sv);
 	exporter_stop(sv);
 	deleter_stop(sv);
