@@ -654,9 +654,12 @@ int orchfs_channel_init(void)
 					    WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!orchfs_channel_wq)
 		return -ENOMEM;
-	ret = register_pernet_subsys(&orchfs_net_ops);
+	ret = orchfs_serve_init();
 	if (ret)
 		goto err_destroy_channel_wq;
+	ret = register_pernet_subsys(&orchfs_net_ops);
+	if (ret)
+		goto err_serve_exit;
 	ret = netlink_register_notifier(&orchfs_netlink_notifier);
 	if (ret)
 		goto err_unregister_pernet;
@@ -669,6 +672,8 @@ err_unregister_notifier:
 	netlink_unregister_notifier(&orchfs_netlink_notifier);
 err_unregister_pernet:
 	unregister_pernet_subsys(&orchfs_net_ops);
+err_serve_exit:
+	orchfs_serve_exit();
 err_destroy_channel_wq:
 	destroy_workqueue(orchfs_channel_wq);
 	return ret;
@@ -685,5 +690,6 @@ void orchfs_channel_exit(void)
 	genl_unregister_family(&orchfs_nl_family);
 	netlink_unregister_notifier(&orchfs_netlink_notifier);
 	unregister_pernet_subsys(&orchfs_net_ops);
+	orchfs_serve_exit();
 	destroy_workqueue(orchfs_channel_wq);
 }

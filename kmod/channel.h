@@ -205,5 +205,7 @@ void orchfs_lock_late(struct orchfs_channel *ch,
 /* serve.c: the data servers of a network namespace */
 void orchfs_serve_detached(struct orchfs_channel *ch);
 void orchfs_serve_net_exit(struct orchfs_net *on);
+int orchfs_serve_init(void);
+void orchfs_serve_exit(void);
 
 #endif

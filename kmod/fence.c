@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The fences of a volume. An entry is of use until its expiry, when no token
- * of a lower epoch is left; it goes when a later one comes by.
+ * of a lower epoch is left; it goes when the authority was heard after that.
  */
 #include <linux/slab.h>
 
@@ -78,12 +78,19 @@ u64 orchfs_fences_floor(const struct orchfs_fences *f, u64 instance, u32 node)
 			   fences_floor_of(f, 0, node)) : 0;
 }
 
-static void fences_expire(struct orchfs_fences *f, u64 now_ms)
+/**
+ * orchfs_fences_expire() - drop those that no token is left for
+ * @f: the table
+ * @now_ms: the authority's clock
+ */
+void orchfs_fences_expire(struct orchfs_fences *f, u64 now_ms)
 {
 	struct orchfs_fence *fence;
 	struct hlist_node *next;
 	int i;
 
+	if (!f->nr)
+		return;
 	hash_for_each_safe(f->heads, i, next, fence, link)
 		if (fence->expiry_ms <= now_ms)
 			fences_remove(f, fence);
@@ -112,7 +119,7 @@ int orchfs_fences_raise(struct orchfs_fences *f, struct orchfs_fence *fence,
 		return 0;
 	}
 	if (f->nr >= ORCHFS_FENCES_MAX)
-		fences_expire(f, now_ms);
+		orchfs_fences_expire(f, now_ms);
 	if (f->nr >= ORCHFS_FENCES_MAX) {
 		kfree(fence);
 		return -ENOSPC;

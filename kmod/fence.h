@@ -25,6 +25,7 @@ struct orchfs_fences {
 
 void orchfs_fences_init(struct orchfs_fences *f);
 void orchfs_fences_exit(struct orchfs_fences *f);
+void orchfs_fences_expire(struct orchfs_fences *f, u64 now_ms);
 u64 orchfs_fences_floor(const struct orchfs_fences *f, u64 instance, u32 node);
 int orchfs_fences_raise(struct orchfs_fences *f, struct orchfs_fence *fence,
 			u64 now_ms);

@@ -31,6 +31,8 @@
 #define ORCHFS_SERVE_HANDLES_MAX	4096
 #define ORCHFS_SERVE_WAITS_MAX		1024
 #define ORCHFS_SERVE_LEASE_MAX		(600 * MSEC_PER_SEC)
+/* A handle is kept this long after its token has run out, for the renewal. */
+#define ORCHFS_SERVE_GRACE_MS		(60 * MSEC_PER_SEC)
 
 struct crypto_shash;
 
@@ -40,14 +42,18 @@ struct crypto_shash;
  * @refs: the list's, and of who looks at it without serve_lock
  * @net: its network namespace
  * @uuid: of the namespace
+ * @serial: grows with each server and volume, never used again
  * @volumes: served (serve_lock)
+ * @leaving: volumes that are served no more and not freed yet (serve_lock)
  * @conns: connections (serve_lock)
  * @nr_volumes: those that aren't freed yet (serve_lock)
  * @nr_conns: likewise
  * @ending: nothing new comes (serve_lock)
  * @idle: nr_volumes and nr_conns are 0
- * @wq: sends replies, ends connections and volumes
+ * @wq: sends replies
+ * @ends: ends connections and volumes
  * @lapse: ends it when no daemon comes
+ * @tidy_work: takes away what has expired; has a reference
  * @clock_lock: the three below
  * @authority_ms: the authority's clock
  * @boot_ms: at that time of CLOCK_BOOTTIME; 0: not heard yet
@@ -58,14 +64,18 @@ struct orchfs_serve {
 	refcount_t refs;
 	struct net *net;
 	u8 uuid[16];
+	u64 serial;
 	struct list_head volumes;
+	struct list_head leaving;
 	struct list_head conns;
 	u32 nr_volumes;
 	u32 nr_conns;
 	bool ending;
 	wait_queue_head_t idle;
 	struct workqueue_struct *wq;
+	struct workqueue_struct *ends;
 	struct delayed_work lapse;
+	struct work_struct tidy_work;
 	spinlock_t clock_lock;
 	u64 authority_ms;
 	u64 boot_ms;
@@ -74,14 +84,17 @@ struct orchfs_serve {
 
 /**
  * struct orchfs_serve_volume - a volume that is served
- * @link: on orchfs_serve.volumes, or on none
+ * @link: on orchfs_serve.volumes or .leaving
  * @refs: the list's, and one for each handle and each BIND under way
  * @serve: outlives it
  * @number: of it
+ * @serial: see orchfs_serve
  * @root: where data/ is
  * @cred: to open files and change them with
- * @wq: does the I/O
+ * @wq: opens and reads
+ * @writers: changes files and closes them: what a frozen volume holds up
  * @verifier: see Documentation/remote.md
+ * @wb_err: errors of write-back of the file system that @verifier is of (@lock)
  * @key_lock: @key and @key_id
  * @key: for tokens
  * @key_id: its number
@@ -102,10 +115,13 @@ struct orchfs_serve_volume {
 	refcount_t refs;
 	struct orchfs_serve *serve;
 	u32 number;
+	u64 serial;
 	struct path root;
 	const struct cred *cred;
 	struct workqueue_struct *wq;
+	struct workqueue_struct *writers;
 	atomic64_t verifier;
+	errseq_t wb_err;
 	struct mutex key_lock;
 	struct crypto_shash *key;
 	u32 key_id;
@@ -130,6 +146,7 @@ struct orchfs_serve_volume {
  * @file: opened for it
  * @id: what the client calls it
  * @token: what it says; epoch and expiry_ms change under the volume's lock
+ * @close_work: closes the file and frees it, at a worker of the volume
  */
 struct orchfs_serve_handle {
 	struct list_head link;
@@ -138,6 +155,7 @@ struct orchfs_serve_handle {
 	struct file *file;
 	u64 id;
 	struct orchfs_token token;
+	struct work_struct close_work;
 };
 
 #define ORCHFS_SERVE_SMALL	ORCHFS_TOKEN_LEN
@@ -212,8 +230,8 @@ struct orchfs_serve_limits {
  * @flags: ORCHFS_CONN_ENDING
  * @reason: why; who set the flag
  * @send_work: sends replies
- * @end_work: ends it
- * @wq: no request is at a worker
+ * @end_work: begins to end it
+ * @last_work: ends it, when no request is at a worker any more
  * @hello: was said (receiver)
  * @sending: reply under way (send_work)
  * @handles: by slot; its lock for nr_handles
@@ -221,7 +239,7 @@ struct orchfs_serve_limits {
  * @lock: what follows
  * @tags: requests in flight
  * @in_flight: how many
- * @working: at workers
+ * @working: at workers, and its receiver
  * @replies: to be sent
  * @held: bytes of the budget
  * @held_most: the most it ever was
@@ -243,7 +261,7 @@ struct orchfs_serve_conn {
 	int reason;
 	struct delayed_work send_work;
 	struct work_struct end_work;
-	wait_queue_head_t wq;
+	struct work_struct last_work;
 	bool hello;
 	struct orchfs_serve_req *sending;
 	struct xarray handles;
@@ -274,6 +292,7 @@ void orchfs_serve_event(struct orchfs_serve *serve, struct sk_buff *skb);
 int orchfs_serve_heard(struct orchfs_serve *serve, u64 authority_ms,
 		       u64 boot_ms, u32 lease_ms);
 u64 orchfs_serve_now(struct orchfs_serve *serve, bool *heard);
+u64 orchfs_serve_serial(void);
 
 /* serve_volume.c */
 int orchfs_volume_serve(struct orchfs_serve *serve, u32 number,
@@ -285,7 +304,9 @@ void orchfs_volume_end_all(struct orchfs_serve *serve);
 struct orchfs_serve_volume *orchfs_volume_find(struct orchfs_serve *serve,
 					       u32 number);
 void orchfs_volume_put(struct orchfs_serve_volume *vol);
-void orchfs_volume_verifier(struct orchfs_serve_volume *vol);
+void orchfs_volume_expire(struct orchfs_serve *serve, u64 now_ms);
+void orchfs_volume_lost(struct orchfs_serve_volume *vol);
+u64 orchfs_volume_verifier(struct orchfs_serve_volume *vol);
 int orchfs_volume_fence(struct orchfs_serve *serve, u32 number, u64 request_id,
 			const struct orchfs_fence *fence);
 int orchfs_volume_check(struct orchfs_serve_volume *vol,
@@ -314,6 +335,8 @@ int orchfs_handle_remove(struct orchfs_serve_conn *conn, u64 id);
 void orchfs_handle_take_all(struct orchfs_serve_conn *conn,
 			    const struct orchfs_serve_volume *vol,
 			    struct list_head *taken);
+void orchfs_handle_take_expired(struct orchfs_serve_conn *conn, u64 now_ms,
+				struct list_head *taken);
 void orchfs_handle_put_list(struct list_head *taken);
 void orchfs_handle_put(struct orchfs_serve_handle *handle);
 struct orchfs_serve_handle *

@@ -99,7 +99,7 @@ void orchfs_conn_end(struct orchfs_serve_conn *conn, int reason)
 		return;
 	conn->reason = reason;
 	trace_orchfs_serve_end(conn->id, conn->peer, reason);
-	queue_work(conn->serve->wq, &conn->end_work);
+	queue_work(conn->serve->ends, &conn->end_work);
 	wake_up_all(&serve_budget_wq);
 }
 
@@ -234,6 +234,18 @@ void orchfs_conn_work(struct orchfs_serve_req *req, struct workqueue_struct *wq)
 	queue_work(wq, &req->work);
 }
 
+/*
+ * The receiver, or a request at a worker, has done with the connection. No
+ * queue waits for it: that of a drive that hangs would keep others waiting.
+ */
+static void conn_unused(struct orchfs_serve_conn *conn)
+{
+	spin_lock(&conn->lock);
+	if (!--conn->working)
+		queue_work(conn->serve->ends, &conn->last_work);
+	spin_unlock(&conn->lock);
+}
+
 /**
  * orchfs_conn_worked() - answer a request, at a worker
  * @req: as orchfs_conn_reply(); the connection may be gone when this returns
@@ -244,10 +256,7 @@ void orchfs_conn_worked(struct orchfs_serve_req *req, int err)
 	struct orchfs_serve_conn *conn = req->conn;
 
 	orchfs_conn_reply(req, err);
-	spin_lock(&conn->lock);
-	if (!--conn->working)
-		wake_up_all(&conn->wq);
-	spin_unlock(&conn->lock);
+	conn_unused(conn);
 }
 
 /* --- receiving --- */
@@ -323,10 +332,12 @@ static int conn_budget(struct orchfs_serve_req *req)
 	u32 bytes = 0;
 	bool held;
 
+	/* in pages, as memory is held */
 	if (req->pdu.opcode == ORCHFS_OP_READ)
-		bytes = req->pdu.count;
+		bytes = PAGE_ALIGN(offset_in_page(req->pdu.offset) +
+				   req->pdu.count);
 	else if (req->pdu.opcode == ORCHFS_OP_WRITE)
-		bytes = req->pdu.data_len;
+		bytes = PAGE_ALIGN(req->pdu.data_len);
 	if (!bytes)
 		return 0;
 	held = conn_hold(conn, bytes);
@@ -458,28 +469,28 @@ static void conn_drop_replies(struct orchfs_serve_conn *conn)
 		conn_free_req(req);
 }
 
-static bool conn_idle(struct orchfs_serve_conn *conn)
-{
-	bool idle;
-
-	/* Under the lock: who made it idle is through with the connection. */
-	spin_lock(&conn->lock);
-	idle = !conn->working;
-	spin_unlock(&conn->lock);
-	return idle;
-}
-
 static void conn_end_work(struct work_struct *work)
 {
 	struct orchfs_serve_conn *conn =
 		container_of(work, struct orchfs_serve_conn, end_work);
+
+	orchfs_tcp_stop(&conn->tcp);
+	kthread_stop_put(conn->receiver);
+	conn_unused(conn);
+}
+
+/* The receiver has stopped, and no worker has a request. */
+static void conn_last_work(struct work_struct *work)
+{
+	struct orchfs_serve_conn *conn =
+		container_of(work, struct orchfs_serve_conn, last_work);
 	struct orchfs_serve *serve = conn->serve;
 	struct orchfs_net *on = orchfs_net_of(serve->net);
 	LIST_HEAD(handles);
 
-	orchfs_tcp_stop(&conn->tcp);
-	kthread_stop_put(conn->receiver);
-	wait_event(conn->wq, conn_idle(conn));
+	/* Who queued this is through with the connection. */
+	spin_lock(&conn->lock);
+	spin_unlock(&conn->lock);
 	cancel_delayed_work_sync(&conn->send_work);
 	conn_drop_replies(conn);
 	orchfs_handle_take_all(conn, NULL, &handles);
@@ -515,7 +526,8 @@ conn_new(struct orchfs_serve *serve, struct socket *sock, u32 peer,
 	conn->tcp.writable = conn_writable;
 	INIT_DELAYED_WORK(&conn->send_work, conn_send_work);
 	INIT_WORK(&conn->end_work, conn_end_work);
-	init_waitqueue_head(&conn->wq);
+	INIT_WORK(&conn->last_work, conn_last_work);
+	conn->working = 1;
 	xa_init_flags(&conn->handles, XA_FLAGS_ALLOC);
 	spin_lock_init(&conn->lock);
 	hash_init(conn->tags);

@@ -52,6 +52,17 @@ static struct file *handle_open_file(struct orchfs_serve_volume *vol,
 	return file;
 }
 
+/* It is closed at once: who waits for the volume will unmount it. */
+static void handle_close_work(struct work_struct *work)
+{
+	struct orchfs_serve_handle *handle =
+		container_of(work, struct orchfs_serve_handle, close_work);
+
+	__fput_sync(handle->file);
+	orchfs_volume_put(handle->vol);
+	kfree(handle);
+}
+
 /**
  * orchfs_handle_open() - open the backing file of a token
  * @vol: its volume; the caller's credentials are the volume's
@@ -76,6 +87,7 @@ orchfs_handle_open(struct orchfs_serve_volume *vol,
 		return ERR_PTR(ret);
 	}
 	INIT_LIST_HEAD(&handle->link);
+	INIT_WORK(&handle->close_work, handle_close_work);
 	refcount_set(&handle->refs, 1);
 	refcount_inc(&vol->refs);
 	handle->vol = vol;
@@ -85,17 +97,13 @@ orchfs_handle_open(struct orchfs_serve_volume *vol,
 
 /**
  * orchfs_handle_put() - drop a reference
- * @handle: the last one closes the file, which may take long
- *
- * It is closed at once: who waits for the volume will unmount it.
+ * @handle: the last one lets a worker of the volume close the file, which may
+ *	take long
  */
 void orchfs_handle_put(struct orchfs_serve_handle *handle)
 {
-	if (!refcount_dec_and_test(&handle->refs))
-		return;
-	__fput_sync(handle->file);
-	orchfs_volume_put(handle->vol);
-	kfree(handle);
+	if (refcount_dec_and_test(&handle->refs))
+		queue_work(handle->vol->writers, &handle->close_work);
 }
 
 /**
@@ -198,6 +206,31 @@ void orchfs_handle_take_all(struct orchfs_serve_conn *conn,
 	xa_lock(&conn->handles);
 	xa_for_each(&conn->handles, slot, handle) {
 		if (vol && handle->vol != vol)
+			continue;
+		handle_erase(conn, handle);
+		list_add_tail(&handle->link, taken);
+	}
+	xa_unlock(&conn->handles);
+}
+
+/**
+ * orchfs_handle_take_expired() - end those whose token wasn't renewed
+ * @conn: that knows them; its peer hears HANDLE
+ * @now_ms: the authority's clock
+ * @taken: gets them
+ */
+void orchfs_handle_take_expired(struct orchfs_serve_conn *conn, u64 now_ms,
+				struct list_head *taken)
+{
+	struct orchfs_serve_handle *handle;
+	unsigned long slot;
+	u64 expiry;
+
+	xa_lock(&conn->handles);
+	xa_for_each(&conn->handles, slot, handle) {
+		expiry = READ_ONCE(handle->token.expiry_ms);
+		if (expiry >= now_ms ||
+		    now_ms - expiry < ORCHFS_SERVE_GRACE_MS)
 			continue;
 		handle_erase(conn, handle);
 		list_add_tail(&handle->link, taken);

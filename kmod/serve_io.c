@@ -6,7 +6,9 @@
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/fsnotify.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -162,6 +164,43 @@ static int run_read(struct orchfs_serve_req *req)
 }
 
 /*
+ * A volume that thaws, or a lock, may have been waited for long: whether it may
+ * still is looked at behind that, as far as it can be. What waits in the file
+ * system itself is waited for by fences.
+ */
+static ssize_t write_once(struct orchfs_serve_req *req, struct iov_iter *iter,
+			  loff_t *pos, rwf_t flags)
+{
+	struct file *file = req->handle->file;
+	struct kiocb kiocb;
+	ssize_t ret;
+
+	if (!file->f_op->write_iter)
+		return -EINVAL;
+	init_sync_kiocb(&kiocb, file);
+	kiocb.ki_pos = *pos;
+	ret = kiocb_set_rw_flags(&kiocb, flags, WRITE);
+	if (!ret)
+		ret = rw_verify_area(WRITE, file, &kiocb.ki_pos,
+				     iov_iter_count(iter));
+	if (ret)
+		return ret;
+	file_start_write(file);
+	ret = orchfs_volume_recheck(req);
+	if (!ret) {
+		ret = file->f_op->write_iter(&kiocb, iter);
+		/* it may be that of data which was acknowledged before */
+		if (ret < 0 && (flags & RWF_DSYNC))
+			orchfs_volume_lost(req->handle->vol);
+	}
+	file_end_write(file);
+	if (ret > 0)
+		fsnotify_modify(file);
+	*pos = kiocb.ki_pos;
+	return ret;
+}
+
+/*
  * A writer isn't slowed for dirty pages of others, as the peer may be this
  * machine, which writes back what it has dirtied through us.
  */
@@ -180,16 +219,13 @@ static int run_write(struct orchfs_serve_req *req)
 	iov_iter_bvec(&iter, ITER_SOURCE, req->bv, req->nr_bv, len);
 	current->flags |= PF_LOCAL_THROTTLE;
 	do {
-		ret = vfs_iter_write(req->handle->file, &iter, &pos, flags);
+		ret = write_once(req, &iter, &pos, flags);
 		if (ret > 0)
 			done += ret;
 		/* others may append between two */
 	} while (ret > 0 && done < len && !append);
 	current_restore_flags(pflags, PF_LOCAL_THROTTLE);
 	orchfs_conn_release_data(req);
-	/* the error may be that of data which was acknowledged before */
-	if (ret < 0 && (flags & RWF_DSYNC))
-		orchfs_volume_verifier(req->handle->vol);
 	if (!done)
 		return ret ?: -EIO;
 	atomic64_add(done, &req->conn->bytes_written);
@@ -207,7 +243,7 @@ static int run_commit(struct orchfs_serve_req *req)
 
 	/* The error is told once; everybody who wrote must know. */
 	if (ret)
-		orchfs_volume_verifier(req->handle->vol);
+		orchfs_volume_lost(req->handle->vol);
 	return ret;
 }
 
@@ -244,13 +280,33 @@ static int run_getattr(struct orchfs_serve_req *req)
 
 static int run_truncate(struct orchfs_serve_req *req)
 {
-	return vfs_truncate(&req->handle->file->f_path, req->pdu.offset);
+	struct iattr ia = {
+		.ia_valid = ATTR_SIZE | ATTR_FORCE,
+		.ia_size = req->pdu.offset,
+	};
+	struct file *file = req->handle->file;
+	struct inode *inode = file_inode(file);
+	int ret;
+
+	if (IS_APPEND(inode))
+		return -EPERM;
+	ret = mnt_want_write_file(file);
+	if (ret)
+		return ret;
+	inode_lock(inode);
+	ret = orchfs_volume_recheck(req);
+	if (!ret)
+		ret = notify_change(file_mnt_idmap(file), file->f_path.dentry,
+				    &ia, NULL);
+	inode_unlock(inode);
+	mnt_drop_write_file(file);
+	return ret;
 }
 
 struct serve_op {
 	int (*run)(struct orchfs_serve_req *req);
 	u32 right;			/* one of these; 0: none is needed */
-	bool verifier;
+	bool changes;			/* so the reply has a verifier */
 };
 
 static const struct serve_op serve_ops[ORCHFS_NR_OPS] = {
@@ -277,11 +333,11 @@ static void req_work(struct work_struct *work)
 		orchfs_volume_recheck(req);
 	if (!ret) {
 		/* Of before: what is lost meanwhile shows in the next reply. */
-		verifier = atomic64_read(&vol->verifier);
+		verifier = orchfs_volume_verifier(vol);
 		old = override_creds(vol->cred);
 		ret = op->run(req);
 		revert_creds(old);
-		if (!ret && op->verifier)
+		if (!ret && op->changes)
 			req->reply.verifier = verifier;
 	}
 	orchfs_volume_leave(req);
@@ -332,9 +388,10 @@ static int bind_renew(struct orchfs_serve_req *req,
 		/* whole or not at all: nobody signed a mixture */
 		if (token->epoch > old->epoch) {
 			old->epoch = token->epoch;
-			old->expiry_ms = token->expiry_ms;
+			WRITE_ONCE(old->expiry_ms, token->expiry_ms);
 		} else if (token->epoch == old->epoch) {
-			old->expiry_ms = max(old->expiry_ms, token->expiry_ms);
+			WRITE_ONCE(old->expiry_ms,
+				   max(old->expiry_ms, token->expiry_ms));
 		}
 		spin_unlock(&handle->vol->lock);
 		req->reply.handle = handle->id;
@@ -383,7 +440,7 @@ static void bind_work(struct work_struct *work)
 			bind_open(req, &token);
 	revert_creds(old);
 	if (!ret)
-		req->reply.verifier = atomic64_read(&vol->verifier);
+		req->reply.verifier = orchfs_volume_verifier(vol);
 	orchfs_volume_put(vol);
 	orchfs_conn_worked(req, ret);
 }
@@ -434,7 +491,7 @@ static void dispatch_bind(struct orchfs_serve_req *req)
 
 static void dispatch_io(struct orchfs_serve_req *req)
 {
-	u32 right = serve_ops[req->pdu.opcode].right;
+	const struct serve_op *op = &serve_ops[req->pdu.opcode];
 	struct orchfs_serve_handle *handle;
 	int ret;
 
@@ -444,7 +501,7 @@ static void dispatch_io(struct orchfs_serve_req *req)
 		return;
 	}
 	req->handle = handle;
-	if (right && !(right & handle->token.rights))
+	if (op->right && !(op->right & handle->token.rights))
 		ret = -EACCES;
 	else
 		ret = orchfs_volume_admit(req);
@@ -454,7 +511,8 @@ static void dispatch_io(struct orchfs_serve_req *req)
 		return;
 	}
 	INIT_WORK(&req->work, req_work);
-	orchfs_conn_work(req, handle->vol->wq);
+	orchfs_conn_work(req, op->changes ? handle->vol->writers :
+					    handle->vol->wq);
 }
 
 /**

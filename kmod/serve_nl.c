@@ -64,6 +64,9 @@ static int serve_volume(struct genl_info *info, const struct path *root,
 			nla_get_u32(info->attrs[ORCHFS_A_MSG_VOLUME]), root,
 			key, nla_get_u32(info->attrs[ORCHFS_A_MSG_KEY_ID]));
 	serve_unlock(serve);
+	if (ret == -EBUSY)
+		NL_SET_ERR_MSG(info->extack,
+			       "requests to the volume as it was served before haven't ended: try again");
 	return ret;
 }
 
@@ -437,29 +440,40 @@ static int serve_put_entry(struct sk_buff *skb, struct netlink_callback *cb,
 	return 0;
 }
 
-/* Those after the first args[0] of all. */
+/*
+ * Servers and volumes are in order of their serial, connections of their
+ * number; args have those of the last entries that were put. So none is left
+ * out because others end meanwhile.
+ */
 static int serve_put_server(struct sk_buff *skb, struct netlink_callback *cb,
-			    struct orchfs_serve *serve, long *at)
+			    struct orchfs_serve *serve)
 {
 	struct orchfs_serve_volume *vol;
 	struct orchfs_serve_conn *conn;
 	int ret;
 
+	if (serve->serial < cb->args[0])
+		return 0;
+	if (serve->serial > cb->args[0]) {
+		cb->args[0] = serve->serial;
+		cb->args[1] = 0;
+		cb->args[2] = 0;
+	}
 	list_for_each_entry(vol, &serve->volumes, link) {
-		if ((*at)++ < cb->args[0])
+		if (vol->serial <= cb->args[1])
 			continue;
 		ret = serve_put_entry(skb, cb, serve, vol, NULL);
 		if (ret)
 			return ret;
-		cb->args[0]++;
+		cb->args[1] = vol->serial;
 	}
 	list_for_each_entry(conn, &serve->conns, link) {
-		if ((*at)++ < cb->args[0])
+		if (conn->id <= cb->args[2])
 			continue;
 		ret = serve_put_entry(skb, cb, serve, NULL, conn);
 		if (ret)
 			return ret;
-		cb->args[0]++;
+		cb->args[2] = conn->id;
 	}
 	return 0;
 }
@@ -470,11 +484,10 @@ int orchfs_nl_serve_list_dumpit(struct sk_buff *skb,
 	struct orchfs_net *on = orchfs_net_of(sock_net(cb->skb->sk));
 	struct orchfs_serve *serve;
 	int ret = 0;
-	long at = 0;
 
 	mutex_lock(&on->serve_lock);
 	list_for_each_entry(serve, &on->serves, link) {
-		ret = serve_put_server(skb, cb, serve, &at);
+		ret = serve_put_server(skb, cb, serve);
 		if (ret)
 			break;
 	}

@@ -3,7 +3,7 @@
  * Volumes that are served: keys, fences, the requests that are admitted, and
  * the end.
  *
- * A volume that goes is on no list any more and is `gone', so nothing is
+ * A volume that goes is not found any more and is `gone', so nothing is
  * admitted. A work takes its handles from the connections; the last reference,
  * of a handle or of a request at a worker, frees it, and tells the daemon.
  */
@@ -25,10 +25,10 @@ struct volume_wait {
 };
 
 /**
- * orchfs_volume_verifier() - what was written and not synced may be lost
+ * orchfs_volume_lost() - what was written and not synced may be lost
  * @vol: the volume
  */
-void orchfs_volume_verifier(struct orchfs_serve_volume *vol)
+void orchfs_volume_lost(struct orchfs_serve_volume *vol)
 {
 	u64 verifier;
 
@@ -36,6 +36,36 @@ void orchfs_volume_verifier(struct orchfs_serve_volume *vol)
 		verifier = get_random_u64();
 	} while (!verifier);
 	atomic64_set(&vol->verifier, verifier);
+}
+
+static bool volume_wb_failed(struct orchfs_serve_volume *vol)
+{
+	errseq_t *err = &vol->root.dentry->d_sb->s_wb_err;
+	bool failed = errseq_check(err, READ_ONCE(vol->wb_err));
+
+	if (unlikely(failed)) {
+		spin_lock(&vol->lock);
+		failed = errseq_check_and_advance(err, &vol->wb_err);
+		spin_unlock(&vol->lock);
+	}
+	return failed;
+}
+
+/**
+ * orchfs_volume_verifier() - the verifier that replies carry
+ * @vol: the volume
+ *
+ * An error of write-back is told once to each open file. It may have come when
+ * a file had no handle, and have been told to somebody else since. So any error
+ * of the file system makes another verifier, too.
+ *
+ * Return: the verifier.
+ */
+u64 orchfs_volume_verifier(struct orchfs_serve_volume *vol)
+{
+	if (volume_wb_failed(vol))
+		orchfs_volume_lost(vol);
+	return atomic64_read(&vol->verifier);
 }
 
 /*
@@ -63,11 +93,16 @@ static void volume_free_work(struct work_struct *work)
 	struct orchfs_net *on = orchfs_net_of(serve->net);
 
 	WARN_ON_ONCE(!list_empty(&vol->admitted) || !list_empty(&vol->waits));
+	destroy_workqueue(vol->writers);
 	destroy_workqueue(vol->wq);
 	path_put(&vol->root);
 	put_cred(vol->cred);
 	orchfs_token_key_free(vol->key);
 	orchfs_fences_exit(&vol->fences);
+	mutex_lock(&on->serve_lock);
+	list_del(&vol->link);
+	mutex_unlock(&on->serve_lock);
+	/* Who is told may serve it again. */
 	if (vol->tell)
 		orchfs_serve_event(serve,
 				   orchfs_message_serve_done(vol->request_id,
@@ -86,7 +121,7 @@ static void volume_free_work(struct work_struct *work)
 void orchfs_volume_put(struct orchfs_serve_volume *vol)
 {
 	if (refcount_dec_and_test(&vol->refs))
-		queue_work(vol->serve->wq, &vol->free_work);
+		queue_work(vol->serve->ends, &vol->free_work);
 }
 
 static void volume_end_work(struct work_struct *work)
@@ -101,7 +136,6 @@ static void volume_end_work(struct work_struct *work)
 	list_for_each_entry(conn, &vol->serve->conns, link)
 		orchfs_handle_take_all(conn, vol, &handles);
 	mutex_unlock(&on->serve_lock);
-	/* Closing a file may take long, and commands want the lock. */
 	orchfs_handle_put_list(&handles);
 	orchfs_volume_put(vol);
 }
@@ -110,11 +144,11 @@ static void volume_end_work(struct work_struct *work)
 static void volume_end(struct orchfs_serve_volume *vol)
 {
 	lockdep_assert_held(&orchfs_net_of(vol->serve->net)->serve_lock);
-	list_del_init(&vol->link);
+	list_move_tail(&vol->link, &vol->serve->leaving);
 	spin_lock(&vol->lock);
 	vol->gone = true;
 	spin_unlock(&vol->lock);
-	queue_work(vol->serve->wq, &vol->end_work);
+	queue_work(vol->serve->ends, &vol->end_work);
 }
 
 /**
@@ -173,17 +207,23 @@ static struct orchfs_serve_volume *volume_new(struct orchfs_serve *serve,
 	vol->cred = volume_cred();
 	if (!vol->cred)
 		goto err_free;
-	vol->wq = alloc_workqueue("orchfs-volume-%u",
-				  WQ_UNBOUND | WQ_MEM_RECLAIM,
+	/* not for reclaim: file systems flush queues that aren't, either */
+	vol->wq = alloc_workqueue("orchfs-volume-%u", WQ_UNBOUND,
 				  ORCHFS_SERVE_WORKERS, number);
 	if (!vol->wq)
 		goto err_put_cred;
+	vol->writers = alloc_workqueue("orchfs-writers-%u", WQ_UNBOUND,
+				       ORCHFS_SERVE_WORKERS, number);
+	if (!vol->writers)
+		goto err_destroy_wq;
 	refcount_set(&vol->refs, 1);
 	vol->serve = serve;
 	vol->number = number;
 	vol->root = *root;
 	path_get(&vol->root);
-	orchfs_volume_verifier(vol);
+	vol->serial = orchfs_serve_serial();
+	errseq_check_and_advance(&root->dentry->d_sb->s_wb_err, &vol->wb_err);
+	orchfs_volume_lost(vol);
 	mutex_init(&vol->key_lock);
 	INIT_WORK(&vol->end_work, volume_end_work);
 	INIT_WORK(&vol->free_work, volume_free_work);
@@ -193,6 +233,8 @@ static struct orchfs_serve_volume *volume_new(struct orchfs_serve *serve,
 	INIT_LIST_HEAD(&vol->waits);
 	return vol;
 
+err_destroy_wq:
+	destroy_workqueue(vol->wq);
 err_put_cred:
 	put_cred(vol->cred);
 err_free:
@@ -200,15 +242,29 @@ err_free:
 	return NULL;
 }
 
+static bool volume_leaving(const struct orchfs_serve *serve, u32 number)
+{
+	const struct orchfs_serve_volume *vol;
+
+	list_for_each_entry(vol, &serve->leaving, link)
+		if (vol->number == number)
+			return true;
+	return false;
+}
+
 /**
- * orchfs_volume_serve() - serve a volume, or with a new key or root
+ * orchfs_volume_serve() - serve a volume, or with a new key
  * @serve: the server; the caller holds serve_lock
  * @number: of the volume
  * @root: its directory; not consumed
  * @key: for its tokens; consumed on success
  * @key_id: number of that
  *
- * Return: 0 or -ENOMEM.
+ * A volume has one set of fences, and they wait for all of its requests: so it
+ * is not served again while requests of before haven't ended.
+ *
+ * Return: 0 or -ENOMEM; -EBUSY while it leaves. It begins to when it was served
+ * from another directory.
  */
 int orchfs_volume_serve(struct orchfs_serve *serve, u32 number,
 			const struct path *root, struct crypto_shash *key,
@@ -224,13 +280,15 @@ int orchfs_volume_serve(struct orchfs_serve *serve, u32 number,
 		orchfs_token_key_free(key);
 		return 0;
 	}
+	if (old)
+		volume_end(old);
+	if (volume_leaving(serve, number))
+		return -EBUSY;
 	vol = volume_new(serve, number, root);
 	if (!vol)
 		return -ENOMEM;
 	vol->key = key;
 	vol->key_id = key_id;
-	if (old)
-		volume_end(old);
 	list_add_tail(&vol->link, &serve->volumes);
 	serve->nr_volumes++;
 	return 0;
@@ -255,6 +313,23 @@ int orchfs_volume_unserve(struct orchfs_serve *serve, u32 number,
 	vol->request_id = request_id;
 	volume_end(vol);
 	return 0;
+}
+
+/**
+ * orchfs_volume_expire() - drop fences that nothing is left for
+ * @serve: the server; the caller holds serve_lock
+ * @now_ms: the authority's clock
+ */
+void orchfs_volume_expire(struct orchfs_serve *serve, u64 now_ms)
+{
+	struct orchfs_serve_volume *vol;
+
+	lockdep_assert_held(&orchfs_net_of(serve->net)->serve_lock);
+	list_for_each_entry(vol, &serve->volumes, link) {
+		spin_lock(&vol->lock);
+		orchfs_fences_expire(&vol->fences, now_ms);
+		spin_unlock(&vol->lock);
+	}
 }
 
 static bool wait_matches(const struct volume_wait *wait,

@@ -687,6 +687,9 @@ static void all_tests(const char *own)
 	run("many connections", test_many);
 	run("fence", test_fence);
 	run("clock", test_clock);
+	run("a frozen volume", test_frozen);
+	run("expired tokens", test_expired);
+	run("a list while connections end", test_list);
 	printf("dataserver: unvolume\n");
 	test_unvolume(own);
 	run("daemon gone", test_daemon_gone);

@@ -77,6 +77,8 @@ u32 daemon_wait_gone(u64 connection);
 /* Of a connection; false when there is none. */
 bool daemon_stats(u64 connection, struct conn_stats *stats);
 unsigned int daemon_connections(void);
+/* Numbers of those listed, a few at a time; @meanwhile is done after the first. */
+unsigned int daemon_list(u64 *ids, unsigned int max, void (*meanwhile)(void));
 
 /* --- a peer --- */
 
@@ -124,5 +126,8 @@ extern struct rng ds_rng;
 void test_bad_commands(void);
 void test_bad_input(void);
 void test_refusals(void);
+void test_frozen(void);
+void test_expired(void);
+void test_list(void);
 
 #endif

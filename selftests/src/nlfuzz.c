@@ -184,6 +184,8 @@ static void test_before_attach(int fd)
 		check(ret == -ENOTCONN, "command %d before attach gave %d",
 		      cmd, ret);
 	}
+	ret = simple(fd, ORCHFS_CMD_PEER_ADD, 0);
+	check(ret == -ENOTCONN, "peer-add before attach gave %d", ret);
 	ret = simple(fd, ORCHFS_CMD_HANDLES, NLM_F_DUMP);
 	check(ret == -ENOTCONN, "handles before attach gave %d", ret);
 	ret = simple(fd, ORCHFS_CMD_MOUNTS, NLM_F_DUMP);
@@ -193,6 +195,8 @@ static void test_before_attach(int fd)
 	for (cmd = ORCHFS_CMD_MOUNTS; cmd < 30; cmd++) {
 		if (cmd == ORCHFS_CMD_LAYOUT_DROP)
 			cmd = ORCHFS_CMD_SERVE_LIST;
+		if (cmd == ORCHFS_CMD_PEER_ADD)
+			continue;
 		ret = simple(fd, cmd, 0);
 		check(ret == -EOPNOTSUPP, "command %d gave %d", cmd, ret);
 	}
