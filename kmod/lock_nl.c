@@ -148,14 +148,17 @@ static bool orchfs_locks_settled(struct orchfs_locks *li)
 				  ORCHFS_LAND_TIMEOUT);
 }
 
-/* Without an answer the daemon asks again. */
+/*
+ * Without an answer the daemon asks again. What is lost goes in any case: who
+ * was granted the same since may wait for that.
+ */
 static int orchfs_recall_one(struct orchfs_locks *li, bool lost,
 			     struct orchfs_held *held)
 {
 	int ret;
 
 	*held = (struct orchfs_held){};
-	if (!orchfs_locks_settled(li))
+	if (!orchfs_locks_settled(li) && !lost)
 		return -EAGAIN;
 	down_write(&li->sem);
 	WRITE_ONCE(li->lease, false);
