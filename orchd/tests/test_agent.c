@@ -67,6 +67,7 @@ static struct {
 	size_t nr_sessions;
 	uint64_t handles[5000];
 	size_t nr_handles;
+	uint64_t locked;		/* an inode with two locks; 0: none */
 } k;
 
 /* In the test: what it waits for may be there. */
@@ -236,11 +237,34 @@ static void call_attach(struct nl_msg *msg, channel_fn fn, void *ctx)
 	tell(m, fn, ctx);
 }
 
+static struct orchfs_lock a_lock(uint64_t owner, uint32_t flags)
+{
+	return (struct orchfs_lock){ .owner = owner, .end = 9, .flags = flags,
+				     .type = ORCHFS_LOCK_WRITE };
+}
+
+/* An inode with locks, and the next, of whose locks it has the lease. */
+static void call_dump_locks(channel_fn fn, void *ctx)
+{
+	const struct orchfs_lock l[] = { a_lock(3, 0), a_lock(4, 0) };
+	struct nl_msg *m = message(ORCHFS_CMD_LOCKS);
+
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, k.locked);
+	nla_put(m, ORCHFS_A_MSG_LOCKS, sizeof(l), l);
+	tell(m, fn, ctx);
+	m = message(ORCHFS_CMD_LOCKS);
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, k.locked + 1);
+	nla_put_u32(m, ORCHFS_A_MSG_FLAGS, ORCHFS_REQ_FLAG_LEASE);
+	tell(m, fn, ctx);
+}
+
 static void call_dump(uint8_t cmd, channel_fn fn, void *ctx)
 {
 	struct orchfs_attr attr = { .nlink = 1 };
 	struct nl_msg *m;
 
+	if (cmd == ORCHFS_CMD_LOCKS && k.locked)
+		call_dump_locks(fn, ctx);
 	for (size_t i = 0; cmd == ORCHFS_CMD_MOUNTS && i < k.nr_sessions;
 	     i++) {
 		m = message(cmd);
@@ -848,6 +872,100 @@ static void test_invalidate(void **state)
 	assert_int_equal(w.answers, 100);
 }
 
+static void lock_request(uint64_t id, uint32_t flags)
+{
+	struct orchfs_lock l = a_lock(7, flags);
+	struct nl_msg *m = message(ORCHFS_CMD_REQUEST);
+
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, id);
+	nla_put_u32(m, ORCHFS_A_MSG_KIND, ORCHFS_KIND_LOCK);
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, 55);
+	nla_put(m, ORCHFS_A_MSG_LOCK, sizeof(l), &l);
+	inject(m);
+}
+
+static void lock_recall(bool lost)
+{
+	Orchfs__Peer__LockRecall m = ORCHFS__PEER__LOCK_RECALL__INIT;
+	peer_frame f = PEER_FRAME_INIT(LOCK_RECALL);
+
+	m.ino = 55;
+	m.number = 6;
+	m.lost = lost;
+	f.lock_recall = &m;
+	question.done = question_done;
+	assert_int_equal(peer_send(w.cl.peer, w.link, &f, WAIT_MS,
+				   &question), 0);
+}
+
+/* What the kernel has is told before it is ready; then it asks. */
+static void test_locks(void **state)
+{
+	const struct orchfs_lock held = a_lock(7, 0);
+	struct op_reply rep = { .flags = ORCHFS_REQ_FLAG_LEASE };
+	struct arena *a = arena_new();
+	struct peer_request *r;
+	struct op_locks v;
+	struct nl_msg *m;
+	struct said s;
+	struct op_req op;
+
+	(void)state;
+	k.locked = 40;
+	assert_int_equal(served_start(w.agent), 0);
+	r = next(PEER_BODY(ATTACH));
+	/* from now on it asks */
+	assert_int_equal(said(ORCHFS_CMD_LOCK_RECALL, 0).node, 0);
+	reply_done(r);
+	r = next(PEER_BODY(LOCKS));
+	assert_int_equal(r->f->locks->n_inode, 2);
+	assert_int_equal(op_wire_get_locks(a, r->f->locks->inode[0], &v), 0);
+	assert_int_equal(v.ino, 40);
+	assert_int_equal(v.nr, 2);
+	assert_int_equal(v.l[1].owner, 4);
+	assert_int_equal(op_wire_get_locks(a, r->f->locks->inode[1], &v), 0);
+	assert_int_equal(v.ino, 41);
+	assert_true(v.lease);
+	reply_done(r);
+	reply_lease(next(PEER_BODY(READY)));
+	said(ORCHFS_CMD_READY, 0);
+	/* a request, its answer, and the recall of what that gave */
+	lock_request(1, 0);
+	op = next_op(&r);
+	assert_int_equal(op.lock.owner, 7);
+	reply_op(r, &rep);
+	lock_recall(false);
+	s = said(ORCHFS_CMD_LOCK_RECALL, 1);
+	assert_int_equal(s.id, 6);
+	assert_int_equal(s.node, 55);
+	assert_int_equal(said(ORCHFS_CMD_REPLY, 0).status, 0);
+	while (!w.answers)
+		turn();
+	m = message(ORCHFS_CMD_LOCK_HELD);
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, 6);
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, 55);
+	nla_put(m, ORCHFS_A_MSG_LOCKS, sizeof(held), &held);
+	nla_put_flag(m, ORCHFS_A_MSG_EOF);
+	inject(m);
+	r = next(PEER_BODY(LOCK_HELD));
+	assert_int_equal(op_wire_get_held(a, r->f->lock_held, &v), 0);
+	assert_int_equal(r->f->lock_held->number, 6);
+	assert_true(r->f->lock_held->eof);
+	assert_int_equal(v.nr, 1);
+	assert_memory_equal(v.l, &held, sizeof(held));
+	reply_done(r);
+	/* those that wait leave room for others */
+	for (uint64_t i = 0; i <= AGENT_LOCK_WAITS_MAX; i++)
+		lock_request(100 + i, ORCHFS_LOCK_WAIT);
+	assert_int_equal(said(ORCHFS_CMD_REPLY, 1).status, -ENOLCK);
+	for (uint64_t i = 0; i < AGENT_LOCK_WAITS_MAX; i++) {
+		op = next_op(&r);
+		assert_int_equal(op.id, 100 + i);
+		reply_op(r, &rep);
+	}
+	arena_free(a);
+}
+
 static void test_notes(void **state)
 {
 	struct orchfs_attr attr = { .ino = 8, .size = 123 };
@@ -1204,6 +1322,7 @@ int main(void)
 		TEST(test_bad_reply),
 		TEST(test_invalidate),
 		TEST(test_notes),
+		TEST(test_locks),
 		TEST(test_lease),
 		TEST(test_lost),
 		TEST(test_recent),
