@@ -5,54 +5,10 @@
 
 #include <linux/orchfs_nl.h>
 
-#include "locks.h"
+#include "locks_impl.h"
 
 #define FIRST_SIZE	256
-#define OWNER_BUCKETS	256
 #define RECALL_SCAN	64	/* buckets looked at to find an old lease */
-
-struct held {
-	struct held *next;
-	struct orchfs_lock l;	/* node: whose */
-	bool stale;		/* not told again yet; see locks_reclaim() */
-};
-
-/* A request that waits: for a lock, or for a recall of its inode's lease. */
-struct wait {
-	struct wait *next;
-	struct wait *owner_next;	/* in locks.waiting; for a lock only */
-	struct wait *todo;		/* of a search */
-	struct inode_locks *in;
-	uint64_t id;
-	uint64_t seen;			/* number of the search that met it */
-	struct orchfs_lock l;
-};
-
-struct inode_locks {
-	struct inode_locks *next;
-	uint64_t ino;
-	uint32_t lease;		/* node that decides alone; 0: the table does */
-	bool lease_stale;
-	bool recalling;
-	uint64_t number;	/* of the recall */
-	uint64_t sent;		/* when it was, or was answered in part */
-	uint64_t ended;		/* when the last one was; 0: never */
-	uint64_t contended;	/* until then nobody gets the lease */
-	struct held *held;
-	struct wait *waits;	/* for locks, oldest first */
-	struct wait *queue;	/* for the end of the recall, likewise */
-};
-
-struct locks {
-	const struct locks_ops *ops;
-	void *ctx;
-	uint32_t self;
-	struct inode_locks **buckets;
-	size_t size, nr, hand;
-	size_t nr_held, nr_leases, nr_waits;
-	uint64_t number;	/* of recalls and searches */
-	struct wait *waiting[OWNER_BUCKETS];
-};
 
 /* --- inodes --- */
 
@@ -145,153 +101,6 @@ static void set_lease(struct locks *t, struct inode_locks *in, uint32_t node)
 	in->recalling = false;
 }
 
-/* --- held locks --- */
-
-static bool same_owner(const struct orchfs_lock *a, const struct orchfs_lock *b)
-{
-	return a->node == b->node && a->owner == b->owner;
-}
-
-static bool overlap(const struct orchfs_lock *a, const struct orchfs_lock *b)
-{
-	return a->start <= b->end && b->start <= a->end;
-}
-
-/* flock(2) and fcntl(2) know nothing of each other. */
-static bool same_kind(const struct orchfs_lock *a, const struct orchfs_lock *b)
-{
-	return !((a->flags ^ b->flags) & ORCHFS_LOCK_FLOCK);
-}
-
-static bool conflict(const struct orchfs_lock *a, const struct orchfs_lock *b)
-{
-	return same_kind(a, b) && !same_owner(a, b) && overlap(a, b) &&
-	       (a->type == ORCHFS_LOCK_WRITE || b->type == ORCHFS_LOCK_WRITE);
-}
-
-static const struct held *in_the_way(const struct inode_locks *in,
-				     const struct orchfs_lock *l)
-{
-	const struct held *h;
-
-	for (h = in->held; h; h = h->next)
-		if (conflict(&h->l, l))
-			return h;
-	return NULL;
-}
-
-static void remove_held(struct locks *t, struct held **pp)
-{
-	struct held *h = *pp;
-
-	*pp = h->next;
-	free(h);
-	t->nr_held--;
-}
-
-static void add_held(struct locks *t, struct inode_locks *in, struct held *h,
-		     const struct orchfs_lock *l, uint64_t start, uint64_t end)
-{
-	h->l = *l;
-	h->l.start = start;
-	h->l.end = end;
-	h->l.flags &= ORCHFS_LOCK_FLOCK | ORCHFS_LOCK_OFD;
-	h->l.id = 0;
-	h->stale = false;
-	h->next = in->held;
-	in->held = h;
-	t->nr_held++;
-}
-
-/* What the owner has of the range goes. @spare is used where one is cut in two. */
-static void carve(struct locks *t, struct inode_locks *in,
-		  const struct orchfs_lock *l, struct held **spare)
-{
-	struct held **pp = &in->held, *h;
-
-	while ((h = *pp)) {
-		uint64_t end = h->l.end;
-
-		if (h->stale || !same_owner(&h->l, l) || !same_kind(&h->l, l) ||
-		    !overlap(&h->l, l)) {
-			pp = &h->next;
-		} else if (h->l.start < l->start) {
-			h->l.end = l->start - 1;
-			if (end > l->end) {
-				add_held(t, in, *spare, &h->l, l->end + 1, end);
-				*spare = NULL;
-				return;
-			}
-			pp = &h->next;
-		} else if (end > l->end) {
-			h->l.start = l->end + 1;
-			pp = &h->next;
-		} else {
-			remove_held(t, pp);
-		}
-	}
-}
-
-/* Take in neighbours of the same type; the range is free of the owner's. */
-static void join(struct locks *t, struct inode_locks *in, struct orchfs_lock *l)
-{
-	struct held **pp = &in->held, *h;
-
-	while ((h = *pp)) {
-		if (h->stale || h->l.type != l->type ||
-		    !same_owner(&h->l, l) || !same_kind(&h->l, l)) {
-			pp = &h->next;
-		} else if (l->start && h->l.end == l->start - 1) {
-			l->start = h->l.start;
-			remove_held(t, pp);
-		} else if (h->l.start && l->end == h->l.start - 1) {
-			l->end = h->l.end;
-			remove_held(t, pp);
-		} else {
-			pp = &h->next;
-		}
-	}
-}
-
-/* Set what the owner has of a range; nobody is in the way. */
-static int apply(struct locks *t, struct inode_locks *in,
-		 const struct orchfs_lock *want)
-{
-	struct held *spare = malloc(sizeof(*spare));
-	struct held *h = malloc(sizeof(*h));
-	struct orchfs_lock l = *want;
-
-	if (!spare || !h || (t->nr_held + 2 > LOCKS_HELD_MAX &&
-			     l.type != ORCHFS_LOCK_NONE)) {
-		free(spare);
-		free(h);
-		return -ENOLCK;
-	}
-	carve(t, in, &l, &spare);
-	if (l.type != ORCHFS_LOCK_NONE) {
-		join(t, in, &l);
-		add_held(t, in, h, &l, l.start, l.end);
-		h = NULL;
-	}
-	free(spare);
-	free(h);
-	return 0;
-}
-
-/* @stale_only: just what wasn't told again */
-static void drop_held(struct locks *t, struct inode_locks *in, uint32_t node,
-		      bool stale_only)
-{
-	struct held **pp = &in->held;
-
-	while (*pp) {
-		if ((*pp)->l.node == node && (!stale_only || (*pp)->stale))
-			remove_held(t, pp);
-		else
-			pp = &(*pp)->next;
-	}
-}
-
 /* --- who waits --- */
 
 static struct wait **owner_bucket(struct locks *t, const struct orchfs_lock *l)
@@ -365,12 +174,12 @@ static bool blocked_by(struct locks *t, const struct inode_locks *in,
 	struct wait *w;
 
 	for (h = in->held; h; h = h->next) {
-		if (!conflict(&h->l, l) || !in_cycles(&h->l))
+		if (!lock_conflict(&h->l, l) || !in_cycles(&h->l))
 			continue;
-		if (same_owner(&h->l, asker))
+		if (lock_same_owner(&h->l, asker))
 			return true;
 		for (w = *owner_bucket(t, &h->l); w; w = w->owner_next) {
-			if (w->seen == search || !same_owner(&w->l, &h->l) ||
+			if (w->seen == search || !lock_same_owner(&w->l, &h->l) ||
 			    !in_cycles(&w->l))
 				continue;
 			w->seen = search;
@@ -407,12 +216,12 @@ static void retry(struct locks *t, struct inode_locks *in)
 	int rc;
 
 	while ((w = *pp)) {
-		if (in_the_way(in, &w->l)) {
+		if (lock_in_the_way(in, &w->l)) {
 			pp = &w->next;
 			continue;
 		}
 		unpark(t, pp);
-		rc = apply(t, in, &w->l);
+		rc = held_apply(t, in, &w->l);
 		answer(t, w, rc, 0);
 		free(w);
 		pp = &in->waits;
@@ -448,7 +257,7 @@ static bool recall(struct locks *t, struct inode_locks *in, uint64_t now)
 	in->recalling = true;
 	in->number = ++t->number;
 	in->sent = now;
-	drop_held(t, in, in->lease, false);
+	held_drop(t, in, in->lease, false);
 	return t->ops->recall(t->ctx, in->lease, in->ino, in->number, false);
 }
 
@@ -472,7 +281,7 @@ static void give_lease(struct locks *t, struct inode_locks *in, uint32_t node)
 	struct wait *w;
 
 	set_lease(t, in, node);
-	drop_held(t, in, node, false);
+	held_drop(t, in, node, false);
 	while (in->waits) {
 		w = unpark(t, &in->waits);
 		answer(t, w, 0, ORCHFS_REQ_FLAG_LEASE);
@@ -506,7 +315,7 @@ static void run_test(struct locks *t, struct inode_locks *in, struct wait *w)
 
 	none.type = ORCHFS_LOCK_NONE;
 	for (h = in->held; h; h = h->next)
-		if (conflict(&h->l, &w->l) &&
+		if (lock_conflict(&h->l, &w->l) &&
 		    (!first || h->l.start < first->l.start))
 			first = h;
 	t->ops->answer(t->ctx, w->l.node, w->id, 0, 0,
@@ -516,7 +325,7 @@ static void run_test(struct locks *t, struct inode_locks *in, struct wait *w)
 
 static void run_unlock(struct locks *t, struct inode_locks *in, struct wait *w)
 {
-	int rc = apply(t, in, &w->l);
+	int rc = held_apply(t, in, &w->l);
 
 	answer(t, w, rc, 0);
 	free(w);
@@ -533,9 +342,9 @@ static void convert(struct locks *t, struct inode_locks *in,
 	for (pp = &in->held; *pp; pp = &(*pp)->next) {
 		const struct orchfs_lock *had = &(*pp)->l;
 
-		if (same_kind(had, l) && same_owner(had, l) &&
+		if (lock_same_kind(had, l) && lock_same_owner(had, l) &&
 		    had->type != l->type) {
-			remove_held(t, pp);
+			held_remove(t, pp);
 			retry(t, in);
 			return;
 		}
@@ -548,7 +357,7 @@ static void run_lock(struct locks *t, struct inode_locks *in, struct wait *w)
 
 	if (w->l.flags & ORCHFS_LOCK_FLOCK)
 		convert(t, in, &w->l);
-	if (in_the_way(in, &w->l)) {
+	if (lock_in_the_way(in, &w->l)) {
 		if (!(w->l.flags & ORCHFS_LOCK_WAIT))
 			rc = -EAGAIN;
 		else if (deadlock(t, in, &w->l))
@@ -558,7 +367,7 @@ static void run_lock(struct locks *t, struct inode_locks *in, struct wait *w)
 			return;
 		}
 	} else {
-		rc = apply(t, in, &w->l);
+		rc = held_apply(t, in, &w->l);
 	}
 	answer(t, w, rc, 0);
 	free(w);
@@ -679,7 +488,7 @@ void locks_held(struct locks *t, uint32_t node, uint64_t ino, uint64_t number,
 
 		one.node = node;
 		if (valid(&one) && one.type != ORCHFS_LOCK_NONE)
-			(void)apply(t, in, &one);
+			(void)held_apply(t, in, &one);
 	}
 	in->sent = now;
 	if (eof)
@@ -751,7 +560,7 @@ static bool taken(const struct inode_locks *in, uint32_t node, bool lease,
 
 		one.node = node;
 		for (h = in->held; h; h = h->next)
-			if (h->l.node != node && conflict(&h->l, &one))
+			if (h->l.node != node && lock_conflict(&h->l, &one))
 				return true;
 	}
 	return false;
@@ -773,7 +582,7 @@ void locks_reclaim(struct locks *t, uint32_t node, uint64_t ino, bool lease,
 	if (lease && in->lease == node) {
 		in->lease_stale = false;	/* a recall may go on */
 	} else if (lease) {
-		drop_held(t, in, node, false);
+		held_drop(t, in, node, false);
 		set_lease(t, in, node);
 	}
 	for (size_t i = 0; i < nr; i++) {
@@ -781,7 +590,7 @@ void locks_reclaim(struct locks *t, uint32_t node, uint64_t ino, bool lease,
 
 		one.node = node;
 		if (valid(&one) && one.type != ORCHFS_LOCK_NONE)
-			(void)apply(t, in, &one);
+			(void)held_apply(t, in, &one);
 	}
 }
 
@@ -791,7 +600,7 @@ void locks_reclaim_end(struct locks *t, uint32_t node, uint64_t now)
 	size_t i;
 
 	for_each_inode(t, i, in) {
-		drop_held(t, in, node, true);
+		held_drop(t, in, node, true);
 		if (in->lease == node && in->lease_stale)
 			recalled(t, in, now);
 		if (!in->lease)
@@ -859,7 +668,7 @@ void locks_free(struct locks *t)
 		for (in = t->buckets[i]; in; in = next) {
 			next = in->next;
 			while (in->held)
-				remove_held(t, &in->held);
+				held_remove(t, &in->held);
 			while (in->waits)
 				free(unpark(t, &in->waits));
 			while (in->queue) {

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by locks.c, who decides and who waits, and locks_held.c, ranges. */
+#ifndef ORCHD_LOCKS_IMPL_H
+#define ORCHD_LOCKS_IMPL_H
+
+#include "locks.h"
+
+#define OWNER_BUCKETS	256
+
+struct held {
+	struct held *next;
+	struct orchfs_lock l;	/* node: whose */
+	bool stale;		/* not told again yet; see locks_reclaim() */
+};
+
+/* A request that waits: for a lock, or for a recall of its inode's lease. */
+struct wait {
+	struct wait *next;
+	struct wait *owner_next;	/* in locks.waiting; for a lock only */
+	struct wait *todo;		/* of a search */
+	struct inode_locks *in;
+	uint64_t id;
+	uint64_t seen;			/* number of the search that met it */
+	struct orchfs_lock l;
+};
+
+struct inode_locks {
+	struct inode_locks *next;
+	uint64_t ino;
+	uint32_t lease;		/* node that decides alone; 0: the table does */
+	bool lease_stale;
+	bool recalling;
+	uint64_t number;	/* of the recall */
+	uint64_t sent;		/* when it was, or was answered in part */
+	uint64_t ended;		/* when the last one was; 0: never */
+	uint64_t contended;	/* until then nobody gets the lease */
+	struct held *held;
+	struct wait *waits;	/* for locks, oldest first */
+	struct wait *queue;	/* for the end of the recall, likewise */
+};
+
+struct locks {
+	const struct locks_ops *ops;
+	void *ctx;
+	uint32_t self;
+	struct inode_locks **buckets;
+	size_t size, nr, hand;
+	size_t nr_held, nr_leases, nr_waits;
+	uint64_t number;	/* of recalls and searches */
+	struct wait *waiting[OWNER_BUCKETS];
+};
+
+bool lock_same_owner(const struct orchfs_lock *a, const struct orchfs_lock *b);
+/* flock(2) and fcntl(2) know nothing of each other. */
+bool lock_same_kind(const struct orchfs_lock *a, const struct orchfs_lock *b);
+bool lock_conflict(const struct orchfs_lock *a, const struct orchfs_lock *b);
+const struct held *lock_in_the_way(const struct inode_locks *in,
+				   const struct orchfs_lock *l);
+void held_remove(struct locks *t, struct held **pp);
+/* Set what the owner has of a range, nobody being in the way: 0 or -ENOLCK. */
+int held_apply(struct locks *t, struct inode_locks *in,
+	       const struct orchfs_lock *want);
+/* @stale_only: just what wasn't told again */
+void held_drop(struct locks *t, struct inode_locks *in, uint32_t node,
+	       bool stale_only);
+
+#endif
