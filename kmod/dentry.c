@@ -187,6 +187,23 @@ const struct dentry_operations orchfs_dentry_ops = {
 	.d_prune	= orchfs_d_prune,
 };
 
+/*
+ * Another node removed the last name: a dentry that is in use goes with its
+ * last user, as it does where this kernel removes it, and the inode with it.
+ */
+static void orchfs_drop_names(struct inode *inode)
+{
+	struct dentry *alias;
+
+	while ((alias = d_find_alias(inode))) {
+		d_invalidate(alias);
+		dput(alias);
+		/* one alone, and it is found unhashed, too */
+		if (S_ISDIR(inode->i_mode))
+			break;
+	}
+}
+
 static void orchfs_prune_node(struct super_block *sb, u64 node)
 {
 	struct inode *inode = ilookup(sb, node);
@@ -202,6 +219,8 @@ static void orchfs_prune_node(struct super_block *sb, u64 node)
 		dput(alias);
 	}
 	d_prune_aliases(inode);
+	if (!inode->i_nlink)
+		orchfs_drop_names(inode);
 	iput(inode);
 }
 
