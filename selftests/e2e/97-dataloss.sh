@@ -53,7 +53,7 @@ data_ports() {
 }
 
 connected() {
-	ports=($(data_ports))
+	mapfile -t ports < <(data_ports)
 	[ ${#ports[@]} -gt 0 ]
 }
 
