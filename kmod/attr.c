@@ -139,6 +139,14 @@ static void orchfs_attr_put_time(__s64 *sec, __u32 *nsec, struct timespec64 ts)
 	*nsec = ts.tv_nsec;
 }
 
+static bool orchfs_attr_before(const struct orchfs_attr *attr,
+			       struct timespec64 ctime)
+{
+	struct timespec64 told = { attr->ctime, attr->ctime_nsec };
+
+	return timespec64_compare(&told, &ctime) < 0;
+}
+
 /*
  * What setattr asks the daemon for. A size change leaves its own mark on the
  * backing file's times, so then only times that were given count.
@@ -218,8 +226,10 @@ static void orchfs_setattr_apply(struct inode *inode, const struct iattr *iattr,
 	if (valid & ORCHFS_SET_MTIME)
 		orchfs_attr_put_time(&res->attr.mtime, &res->attr.mtime_nsec,
 				     iattr->ia_mtime);
-	orchfs_attr_put_time(&res->attr.ctime, &res->attr.ctime_nsec,
-			     iattr->ia_ctime);
+	/* unless somebody else's change was later */
+	if (orchfs_attr_before(&res->attr, iattr->ia_ctime))
+		orchfs_attr_put_time(&res->attr.ctime, &res->attr.ctime_nsec,
+				     iattr->ia_ctime);
 	orchfs_inode_update(inode, &res->attr, res->txn, valid, stamp);
 }
 

@@ -49,7 +49,7 @@ static void apply(struct inode *i, const struct op_req *rq)
 			   (a->flags & ORCHFS_ATTR_SETTABLE);
 	if (rq->valid & ORCHFS_SET_PROJID)
 		i->projid = a->projid;
-	i->ctime = rq->now;
+	time_forward(&i->ctime, &rq->now);
 }
 
 #define SET_OWNER	(ORCHFS_SET_UID | ORCHFS_SET_GID | ORCHFS_SET_PROJID)

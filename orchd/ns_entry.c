@@ -186,8 +186,8 @@ int dir_get(struct txn *t, uint64_t ino, struct tnode **out)
 
 void dir_touch(struct tnode *dir, const struct orchfs_time *now)
 {
-	dir->i.mtime = *now;
-	dir->i.ctime = *now;
+	time_forward(&dir->i.mtime, now);
+	time_forward(&dir->i.ctime, now);
 	dir->dirty = true;
 }
 

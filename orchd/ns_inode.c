@@ -168,6 +168,30 @@ static bool later(const struct orchfs_time *a, const struct orchfs_time *b)
 	return a->sec != b->sec ? a->sec > b->sec : a->nsec > b->nsec;
 }
 
+#define NSEC_PER_SEC 1000000000LL
+
+/**
+ * time_forward() - a change was made, at a time that its kernel tells. Requests
+ * of several kernels are executed in another order than their times were
+ * taken: where that is less than a second before @t, @t goes on by the least.
+ * So all nodes see one order. A clock that was set back by more counts.
+ */
+void time_forward(struct orchfs_time *t, const struct orchfs_time *now)
+{
+	int64_t ahead;
+
+	if (!__builtin_sub_overflow(t->sec, now->sec, &ahead) &&
+	    ahead >= 0 && ahead <= 1) {
+		ahead = ahead * NSEC_PER_SEC + t->nsec - now->nsec;
+		if (ahead > 0 && ahead < NSEC_PER_SEC) {
+			t->sec += t->nsec == NSEC_PER_SEC - 1;
+			t->nsec = (t->nsec + 1) % NSEC_PER_SEC;
+			return;
+		}
+	}
+	*t = *now;
+}
+
 static void set_time(struct orchfs_time *t, const struct orchfs_time *from)
 {
 	t->sec = from->sec;

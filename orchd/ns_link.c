@@ -37,7 +37,7 @@ static int do_link(struct txn *t, const struct op_req *rq,
 	if (!n->i.nlink)
 		orphan_del(t, n->i.ino);
 	n->i.nlink++;
-	n->i.ctime = rq->now;
+	time_forward(&n->i.ctime, &rq->now);
 	n->i.change = t->seq;
 	n->dirty = true;
 	entry_put(t, rq->node2, cookie, &rq->name2, &n->i);

@@ -83,7 +83,7 @@ int inode_drop_name(struct txn *t, struct tnode *n, struct tnode *dir,
 	} else {
 		n->i.nlink--;
 	}
-	n->i.ctime = rq->now;
+	time_forward(&n->i.ctime, &rq->now);
 	n->i.change = t->seq;
 	n->dirty = true;
 	if (n->i.nlink)

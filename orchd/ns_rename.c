@@ -153,7 +153,7 @@ static int move_parent(struct tnode *n, struct tnode *from, struct tnode *to)
 
 static void touch(struct txn *t, struct tnode *n, const struct op_req *rq)
 {
-	n->i.ctime = rq->now;
+	time_forward(&n->i.ctime, &rq->now);
 	n->i.change = t->seq;
 	n->dirty = true;
 }

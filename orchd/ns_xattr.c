@@ -207,7 +207,7 @@ static int do_setxattr(struct txn *t, const struct op_req *rq,
 		return rc;
 	if (rq->valid & ORCHFS_SET_MODE)
 		n->i.mode = (n->i.mode & S_IFMT) | (rq->attr.mode & 07777);
-	n->i.ctime = rq->now;
+	time_forward(&n->i.ctime, &rq->now);
 	n->i.change = t->seq;
 	n->dirty = true;
 	rc = inode_reply(t->ns, &n->i, rep);
