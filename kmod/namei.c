@@ -13,6 +13,30 @@
 #include "vfs.h"
 #include "trace.h"
 
+/*
+ * A directory that another node has moved is still where it was here. Whoever
+ * looks it up moves it, but for rename: that has the lock which moving needs. So
+ * what isn't in use there goes; else ESTALE it is.
+ */
+static struct dentry *orchfs_splice_dir(struct inode *inode,
+					struct dentry *dentry)
+{
+	struct dentry *alias;
+
+	ihold(inode);
+	alias = d_splice_alias(inode, dentry);
+	if (alias != ERR_PTR(-ESTALE)) {
+		iput(inode);
+		return alias;
+	}
+	alias = d_find_any_alias(inode);
+	if (alias)
+		shrink_dcache_parent(alias);
+	dput(alias);
+	d_prune_aliases(inode);
+	return d_splice_alias(inode, dentry);
+}
+
 /**
  * orchfs_splice() - put an inode under a dentry
  * @inode: its reference is consumed in every case; NULL for a negative dentry;
@@ -31,7 +55,10 @@ struct dentry *orchfs_splice(struct inode *inode, struct dentry *dentry,
 	if (!d_unhashed(dentry))
 		d_drop(dentry);
 	orchfs_stamp_set(dentry, stamp);
-	alias = d_splice_alias(inode, dentry);
+	if (!IS_ERR_OR_NULL(inode) && S_ISDIR(inode->i_mode))
+		alias = orchfs_splice_dir(inode, dentry);
+	else
+		alias = d_splice_alias(inode, dentry);
 	if (!IS_ERR_OR_NULL(alias))
 		orchfs_stamp_set(alias, stamp);
 	return alias;
