@@ -79,6 +79,28 @@ static bool orchfs_attr_changes_unseen(const struct inode *inode)
 }
 
 /*
+ * Another node has changed the inode while a layout is held here. What the
+ * backing file says is seen first; then the daemon's answer tells what its times
+ * are, if nobody writes meanwhile.
+ */
+static int orchfs_attr_foreign(struct inode *inode)
+{
+	struct orchfs_inode *oi = ORCHFS_I(inode);
+	int ret;
+
+	orchfs_attr_from_backing(inode);
+	ret = orchfs_attr_refresh(inode);
+	if (ret)
+		return ret;
+	spin_lock(&inode->i_lock);
+	/* 1 has a meaning */
+	WRITE_ONCE(oi->foreign, atomic64_add_return(2,
+			&orchfs_channel_of(inode)->marks));
+	spin_unlock(&inode->i_lock);
+	return 0;
+}
+
+/*
  * Bring all attributes up to date; asks the daemon once at most, and not for
  * those that the caller has just listed: ls -l of files that another node
  * writes costs what the listing costs.
@@ -96,7 +118,15 @@ static int orchfs_attr_current(struct dentry *dentry, unsigned int flags)
 		ask = false;
 	else if (!ask)
 		ask = orchfs_attr_changes_unseen(inode);
-	ret = ask ? orchfs_inode_revalidate(inode) : 0;
+	ret = 0;
+	if (!(flags & AT_STATX_DONT_SYNC) && S_ISREG(inode->i_mode) &&
+	    unlikely(READ_ONCE(ORCHFS_I(inode)->foreign)) &&
+	    rcu_access_pointer(ORCHFS_I(inode)->layout)) {
+		ret = orchfs_attr_foreign(inode);
+		ask = true;
+	}
+	if (ask && !ret)
+		ret = orchfs_inode_revalidate(inode);
 	if (ret || !S_ISREG(inode->i_mode))
 		return ret;
 	orchfs_attr_from_backing(inode);

@@ -180,6 +180,8 @@ void orchfs_attr_written(struct inode *inode, struct inode *backing)
 	struct orchfs_inode *ii = ORCHFS_I(inode);
 
 	orchfs_contents_changed(inode);
+	if (unlikely(READ_ONCE(ii->foreign) > 1))
+		WRITE_ONCE(ii->foreign, 1);
 	if (orchfs_is_remote(backing)) {
 		attr_written_remote(inode, backing);
 		return;

@@ -75,6 +75,7 @@ struct inode *orchfs_alloc_inode(struct super_block *sb)
 	oi->listing = NULL;
 	oi->listing_cold = false;
 	oi->listed = 0;
+	oi->foreign = 0;
 	oi->btime = (struct timespec64){};
 	RCU_INIT_POINTER(oi->layout, NULL);
 	oi->open = NULL;
@@ -300,6 +301,8 @@ bool orchfs_super_mark(struct super_block *sb, u64 node, enum orchfs_mark what)
 		found = !(inode->i_state & (I_FREEING | I_WILL_FREE));
 		if (found && what != ORCHFS_MARK_NAMES)
 			orchfs_mark_locked(inode);
+		if (found && what == ORCHFS_MARK_ATTR)
+			WRITE_ONCE(ORCHFS_I(inode)->foreign, 1);
 		if (found && what == ORCHFS_MARK_DOUBT)
 			ORCHFS_I(inode)->doubted = true;
 		WRITE_ONCE(ORCHFS_I(inode)->names, ORCHFS_I(inode)->names + 1);
@@ -448,11 +451,15 @@ static void orchfs_apply_times_locked(struct inode *inode,
 	struct timespec64 atime = { attr->atime, attr->atime_nsec };
 	struct timespec64 mtime = { attr->mtime, attr->mtime_nsec };
 	struct timespec64 ctime = { attr->ctime, attr->ctime_nsec };
-	bool forward;
+	bool forward, known;
 
 	lockdep_assert_held(&inode->i_lock);
 
-	forward = rcu_access_pointer(oi->layout) ||
+	known = oi->foreign > 1 && stamp && stamp->mark >= oi->foreign;
+	if (known || (oi->foreign && !rcu_access_pointer(oi->layout) && stamp &&
+		      stamp->mark >= oi->mark))
+		WRITE_ONCE(oi->foreign, 0);
+	forward = (rcu_access_pointer(oi->layout) && !known) ||
 		  (oi->attr_dirty && !oi->remote &&
 		   !(attr->flags & ORCHFS_ATTR_LIVE) &&
 		   (S_ISREG(inode->i_mode) || special_file(inode->i_mode)));

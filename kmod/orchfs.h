@@ -208,6 +208,9 @@ enum orchfs_seen {
  *	generation is looked up again (i_lock for writing)
  * @listed: mark of the listing that brought it, while another node writes it;
  *	of a directory: of the listing that is being read
+ * @foreign: 1: another node changed it; later orchfs_channel.marks when the
+ *	backing file was looked at since: an answer asked for after that knows
+ *	its times, whatever the backing file's are (i_lock)
  * @open_lock: serialises asking the daemon for a layout
  * @layout: what is cached; readers under RCU, written under i_lock
  * @open: exists while the inode has open files (i_lock)
@@ -250,6 +253,7 @@ struct orchfs_inode {
 	struct orchfs_listing *listing;
 	bool listing_cold;
 	u64 listed;
+	u64 foreign;
 	struct timespec64 btime;
 	struct mutex open_lock;
 	struct orchfs_layout __rcu *layout;
