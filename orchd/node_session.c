@@ -145,7 +145,9 @@ static void told(struct peer_question *q, int rc, const char *why,
 		if (!rc) {
 			lease_acked(t->sv->lease, t->node, t->seq);
 			lease_flush(t->sv->lease);
-		} else if (t->sv->cluster && t->sv->cluster->peer) {
+		} else if ((q->wait.failure || rc == -ETIMEDOUT) &&
+			   t->sv->cluster && t->sv->cluster->peer) {
+			/* else the link is down, which is told */
 			log_warn(t->sv->name, "node %u doesn't take an "
 				 "invalidation: %s", t->node, why);
 			peer_drop(t->sv->cluster->peer, t->link, rc, why);
