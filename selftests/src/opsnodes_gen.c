@@ -683,7 +683,7 @@ static bool round_slots(struct round *r)
 static bool round_attr(struct round *r)
 {
 	static const uint8_t ops[] = {
-		OP_CHMOD, OP_CHOWN, OP_UTIMENS, OP_SETX, OP_SETX, OP_RMX,
+		OP_CHMOD, OP_CHOWN, OP_SETX, OP_SETX, OP_RMX,
 		OP_CHMOD, OP_GETX,
 	};
 	struct gen *g = r->g;
