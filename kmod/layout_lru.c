@@ -149,6 +149,8 @@ static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 		return false;
 	}
 	RCU_INIT_POINTER(ii->layout, NULL);
+	/* other nodes may change its times now, and the record with them */
+	ii->seen_instance = 0;
 	/* what the daemon has seen of a file before it was written is on its way */
 	if (lay->writable)
 		ii->touched = atomic64_inc_return(
