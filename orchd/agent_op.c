@@ -14,6 +14,7 @@
 #include "nl.h"
 #include "nl_gen.h"
 #include "op_wire.h"
+#include "steward.h"
 
 #define OP_MS		600000		/* then the link is of no use */
 #define NOTES_MS	60000
@@ -388,6 +389,10 @@ void agent_request(struct served *sv, struct peer_request *r)
 
 	if (r->link != sv->agency->link) {
 		peer_reply(r, NULL);
+		return;
+	}
+	if (r->f->body_case >= PEER_BODY(VOLUMES)) {
+		steward_request(sv, r);
 		return;
 	}
 	if (!sv->attached) {

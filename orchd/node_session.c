@@ -13,6 +13,7 @@
 #include "data.h"
 #include "exec.h"
 #include "fault.h"
+#include "home.h"
 #include "locks.h"
 #include "log.h"
 #include "nl.h"
@@ -585,8 +586,7 @@ static void on_request(struct served *sv, struct peer_request *r)
 		do_renew(sv, s, r);
 		break;
 	default:
-		peer_fail(r, -EOPNOTSUPP, "the authority doesn't know that "
-			  "request");
+		home_request(sv, r);
 	}
 }
 

@@ -183,6 +183,7 @@ struct ns_volume {
 	uint32_t tier;
 	uint64_t reserve;
 	bool draining;			/* gets no new files */
+	uint32_t home;			/* node; 0: here */
 };
 int ns_volume_put(struct ns *ns, const struct ns_volume *v);
 int ns_volume_del(struct ns *ns, uint32_t id);	/* -EBUSY: has instances */

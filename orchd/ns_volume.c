@@ -71,6 +71,7 @@ static int decode(struct ns *ns, struct store_key k, struct store_key v,
 	out->tier = m->tier;
 	out->reserve = m->reserve;
 	out->draining = m->draining;
+	out->home = m->home;
 	return 0;
 }
 
@@ -164,6 +165,7 @@ int volume_row_put(struct txn *t, const struct ns_volume *v)
 	m.added = &added;
 	m.reserve = v->reserve;
 	m.draining = v->draining;
+	m.home = v->home;
 	txn_put_msg(t, volume_key(&k, v->id), &m.base);
 	return 0;
 }

@@ -120,9 +120,12 @@ static bool is_ns(const struct peer *p, const struct peer_conn *c, int body)
 		return false;
 	if (p->cl->agent)
 		return body == PEER_BODY(INVALIDATE) ||
-		       body == PEER_BODY(LOCK_RECALL);
+		       (body >= PEER_BODY(LOCK_RECALL) &&
+			body <= PEER_BODY(COPY_END));
 	return (body >= PEER_BODY(OP) && body <= PEER_BODY(NOTES)) ||
-	       body == PEER_BODY(LOCKS) || body == PEER_BODY(LOCK_HELD);
+	       body == PEER_BODY(LOCKS) || body == PEER_BODY(LOCK_HELD) ||
+	       (body >= PEER_BODY(VOLUME_STATES) &&
+		body <= PEER_BODY(CONTROL));
 }
 
 bool peer_ns_takes(struct peer *p, struct peer_conn *c, peer_frame *f,
