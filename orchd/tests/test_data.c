@@ -2,39 +2,21 @@
 /*
  * The way of bytes: tokens as the kernel reads them; who gets a connection for
  * data, and that its socket is handed over with every byte that is the
- * kernels'. Both ends run in one loop. Then orchd-data, against a kernel that
- * writes down what it is given (channel_send() is the test's).
+ * kernels'. Then orchd-data, against a kernel that writes down what it is
+ * given (channel_send() is the test's).
  */
-#include <errno.h>
-#include <netinet/in.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "peer_util.h"
 
-#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
 
 #include <netlink/genl/genl.h>
 #include <netlink/msg.h>
-#include <openssl/err.h>
 #include <openssl/hmac.h>
 
-#include "cluster.h"
 #include "data.h"
-#include "log.h"
 #include "nl.h"
 #include "pdu.h"	/* the module's own */
-#include "peer_conn.h"
-
-#define TURN_MS	20000	/* then what is waited for doesn't come */
-
-static const uint8_t uuid[16] = "namespace-uuid--";
 
 static const struct data_token some_token = {
 	.uuid = "namespace-uuid--", .volume = 3, .key_id = 0x01020304,
@@ -74,48 +56,6 @@ static void test_token(void **state)
 
 /* --- connections --- */
 
-struct end {
-	struct peer_set set;
-	unsigned int ups, closes, given;
-	int rc;			/* of the last close */
-	char why[PEER_WHY];
-	int admit;		/* what to say */
-	int fd;			/* the last that was given */
-	uint32_t node;		/* whose */
-};
-
-static struct {
-	struct loop loop;
-	struct loop_source listen;
-	struct address address;
-	EVP_PKEY *ca_key, *key;
-	X509 *ca;
-	struct end server, client;
-} w;
-
-static int end_admit(struct peer_set *s, struct peer_conn *c, char *why,
-		     size_t len)
-{
-	(void)c;
-	snprintf(why, len, "told to refuse");
-	return ((struct end *)s->ctx)->admit;
-}
-
-static void end_up(struct peer_set *s, struct peer_conn *c)
-{
-	(void)c;
-	((struct end *)s->ctx)->ups++;
-}
-
-static void end_closed(struct peer_set *s, struct peer_conn *c, int rc)
-{
-	struct end *e = s->ctx;
-
-	e->closes++;
-	e->rc = rc;
-	snprintf(e->why, sizeof(e->why), "%s", c->why);
-}
-
 static void end_data(struct peer_set *s, struct peer_conn *c, int fd)
 {
 	struct end *e = s->ctx;
@@ -140,107 +80,18 @@ static const struct peer_ops end_ops = {
 	.turned_away = end_away,
 };
 
-static void accept_event(struct loop_source *s, uint32_t events)
-{
-	struct address a = { .len = sizeof(a.sa) };
-	int fd = accept4(s->fd, (struct sockaddr *)&a.sa, &a.len,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	(void)events;
-	assert_true(fd >= 0);
-	peer_accept(&w.server.set, fd, &a);
-}
-
-/* Of node @node, signed by @ca, for @seconds. */
-static struct peer_tls *credentials(X509 *ca, EVP_PKEY *ca_key, X509 *trusted,
-				    uint32_t node, const uint8_t id[16],
-				    long seconds)
-{
-	struct pki_issue i = {
-		.ca = ca, .ca_key = ca_key, .key = w.key, .uuid = id,
-		.node = node, .name = "n", .now = pki_time(),
-		.seconds = seconds,
-	};
-	struct ns_serial serial;
-	X509 *x = pki_issue(&i, &serial);
-	struct peer_tls *t = peer_tls_new(w.key, x, trusted, NULL);
-
-	assert_non_null(t);
-	X509_free(x);
-	return t;
-}
-
-static void end_init(struct end *e, uint32_t node)
-{
-	memset(e, 0, sizeof(*e));
-	e->fd = -1;
-	e->set.loop = &w.loop;
-	e->set.ops = &end_ops;
-	e->set.ctx = e;
-	e->set.self = (struct peer_self){
-		.version_min = 1, .version_max = 1, .node = node,
-		.boot_id = "boot", .epoch = 1, .authority = 1,
-	};
-	memcpy(e->set.self.uuid, uuid, 16);
-	e->set.tls = credentials(w.ca, w.ca_key, w.ca, node, uuid, PKI_YEAR);
-}
-
 static int setup(void **state)
 {
-	struct sockaddr_in *in = (void *)&w.address.sa;
-
 	(void)state;
-	w.ca_key = pki_key_new();
-	w.key = pki_key_new();
-	w.ca = pki_ca_new(w.ca_key, "t", pki_time());
-	assert_int_equal(loop_init(&w.loop), 0);
-	assert_int_equal(address_parse("127.0.0.1:1", &w.address), 0);
-	in->sin_port = 0;
-	w.listen.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC |
-			     SOCK_NONBLOCK, 0);
-	w.listen.fn = accept_event;
-	assert_int_equal(bind(w.listen.fd, (void *)in, w.address.len), 0);
-	assert_int_equal(listen(w.listen.fd, 128), 0);
-	assert_int_equal(getsockname(w.listen.fd, (void *)in,
-				     &w.address.len), 0);
-	assert_int_equal(loop_add(&w.loop, &w.listen, EPOLLIN), 0);
-	end_init(&w.server, 1);
-	end_init(&w.client, 2);
+	ends_setup(&end_ops);
 	return 0;
-}
-
-static void end_exit(struct end *e)
-{
-	peer_set_free(&e->set);
-	peer_tls_put(e->set.tls);
-	if (e->fd >= 0)
-		close(e->fd);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	end_exit(&w.client);
-	end_exit(&w.server);
-	close(w.listen.fd);
-	loop_destroy(&w.loop);
-	EVP_PKEY_free(w.ca_key);
-	EVP_PKEY_free(w.key);
-	X509_free(w.ca);
+	ends_teardown();
 	return 0;
-}
-
-static void until(const unsigned int *n, unsigned int want)
-{
-	while (*n < want)
-		assert_int_equal(loop_turn(&w.loop, TURN_MS), 1);
-}
-
-/* What is under way is done. */
-static void settle(void)
-{
-	while (loop_turn(&w.loop, 20) == 1)
-		;
 }
 
 static void dial(uint32_t node)
@@ -283,20 +134,10 @@ static void test_handover(void **state)
 
 /* --- who is refused --- */
 
-static void new_client(struct peer_tls *t)
-{
-	peer_tls_put(w.client.set.tls);
-	w.client.set.tls = t;
-}
-
 /* And neither end hands anything over. */
-static void refused_by(struct end *e, int rc, const char *text)
+static void not_given(struct end *e, int rc, const char *text)
 {
-	until(&e->closes, 1);
-	if (e->rc != rc || !strstr(e->why, text))
-		print_error("refused with %d: %s\n", e->rc, e->why);
-	assert_int_equal(e->rc, rc);
-	assert_non_null(strstr(e->why, text));
+	refused_by(e, rc, text);
 	settle();
 	assert_int_equal(w.client.given + w.server.given, 0);
 	assert_int_equal(w.client.ups + w.server.ups, 0);
@@ -311,8 +152,8 @@ static void test_stranger(void **state)
 	/* it believes the server, and has another CA's certificate */
 	new_client(credentials(ca, key, w.ca, 2, uuid, 1000));
 	dial(1);
-	refused_by(&w.server, -EKEYREJECTED, "of another cluster");
-	refused_by(&w.client, -EKEYREJECTED, "certificate is of another");
+	not_given(&w.server, -EKEYREJECTED, "of another cluster");
+	not_given(&w.client, -EKEYREJECTED, "certificate is of another");
 	X509_free(ca);
 	EVP_PKEY_free(key);
 }
@@ -325,7 +166,7 @@ static void test_false_server(void **state)
 	(void)state;
 	new_client(credentials(ca, key, ca, 2, uuid, 1000));
 	dial(1);
-	refused_by(&w.client, -EKEYREJECTED, "of another cluster");
+	not_given(&w.client, -EKEYREJECTED, "of another cluster");
 	X509_free(ca);
 	EVP_PKEY_free(key);
 }
@@ -335,8 +176,8 @@ static void test_expired(void **state)
 	(void)state;
 	new_client(credentials(w.ca, w.ca_key, w.ca, 2, uuid, -60));
 	dial(1);
-	refused_by(&w.server, -EKEYEXPIRED, "has expired");
-	refused_by(&w.client, -EKEYEXPIRED, "has expired");
+	not_given(&w.server, -EKEYEXPIRED, "has expired");
+	not_given(&w.client, -EKEYEXPIRED, "has expired");
 }
 
 static void test_other_namespace(void **state)
@@ -345,7 +186,7 @@ static void test_other_namespace(void **state)
 	new_client(credentials(w.ca, w.ca_key, w.ca, 2,
 			       (const uint8_t *)"another-namespac", 1000));
 	dial(1);
-	refused_by(&w.server, -EKEYREJECTED, "no node of this namespace");
+	not_given(&w.server, -EKEYREJECTED, "no node of this namespace");
 }
 
 /* The client hears why, as on a link. */
@@ -354,16 +195,16 @@ static void test_removed(void **state)
 	(void)state;
 	w.server.admit = -EKEYREVOKED;
 	dial(1);
-	refused_by(&w.server, -EKEYREVOKED, "told to refuse");
-	refused_by(&w.client, -EKEYREVOKED, "told to refuse");
+	not_given(&w.server, -EKEYREVOKED, "told to refuse");
+	not_given(&w.client, -EKEYREVOKED, "told to refuse");
 }
 
 static void test_wrong_node(void **state)
 {
 	(void)state;
 	dial(3);
-	refused_by(&w.client, -EKEYREJECTED, "node 1 answers there");
-	refused_by(&w.server, -EKEYREJECTED, "not node 3");
+	not_given(&w.client, -EKEYREJECTED, "node 1 answers there");
+	not_given(&w.server, -EKEYREJECTED, "not node 3");
 }
 
 /* One that takes none, such as an agent without volumes. */
@@ -375,117 +216,75 @@ static void test_not_taken(void **state)
 	ops.data = NULL;
 	w.server.set.ops = &ops;
 	dial(1);
-	refused_by(&w.client, -EPROTO, "takes no connections for data");
+	not_given(&w.client, -EPROTO, "takes no connections for data");
 	w.server.set.ops = &end_ops;
 }
 
 /* --- what is no orchd --- */
 
-struct raw_tls {
-	SSL_CTX *ctx;
-	SSL *ssl;
-	int fd;
-};
-
-/* A client without a certificate, or with that of node 2. */
-static struct raw_tls raw_tls(bool node)
+/* A client that is node 2. */
+static struct raw_tls raw_node(void)
 {
-	static const uint8_t alpn[] = "\x0d" PEER_ALPN_DATA;
-	struct raw_tls r = {
-		.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-	};
+	struct raw_tls r = { .fd = raw() };
 
-	assert_int_equal(connect(r.fd, (void *)&w.address.sa, w.address.len),
-			 0);
-	if (node) {
-		r.ssl = peer_tls_session(w.client.set.tls, r.fd, false);
-		assert_true(peer_tls_data(r.ssl));
-		return r;
-	}
-	r.ctx = SSL_CTX_new(TLS_client_method());
-	r.ssl = SSL_new(r.ctx);
-	SSL_set_alpn_protos(r.ssl, alpn, sizeof(alpn) - 1);
-	SSL_set_fd(r.ssl, r.fd);
-	SSL_set_connect_state(r.ssl);
+	r.ssl = peer_tls_session(w.client.set.tls, r.fd, false);
+	assert_true(peer_tls_data(r.ssl));
 	return r;
-}
-
-/* Until the handshake has ended on both sides, in one thread. */
-static int raw_handshake(struct raw_tls *r)
-{
-	const struct timeval t = { .tv_usec = 20000 };
-	int n;
-
-	setsockopt(r->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	do {
-		n = SSL_do_handshake(r->ssl);
-		settle();
-	} while (n != 1 && SSL_get_error(r->ssl, n) == SSL_ERROR_WANT_READ);
-	return n;
-}
-
-static void raw_free(struct raw_tls *r)
-{
-	ERR_clear_error();
-	SSL_free(r->ssl);
-	SSL_CTX_free(r->ctx);
-	close(r->fd);
-	settle();
 }
 
 static void test_no_certificate(void **state)
 {
-	struct raw_tls r = raw_tls(false);
+	struct raw_tls r = raw_tls(TLS1_3_VERSION, "\x0d" PEER_ALPN_DATA);
 
 	(void)state;
 	assert_int_equal(raw_handshake(&r), 1);
-	refused_by(&w.server, -EACCES, "no certificate");
+	not_given(&w.server, -EACCES, "no certificate");
 	raw_free(&r);
 }
 
 /* Nothing but its close_notify is expected of a client. */
 static void test_garbage(void **state)
 {
-	struct raw_tls r = raw_tls(true);
+	struct raw_tls r = raw_node();
 	size_t n;
 
 	(void)state;
 	assert_int_equal(raw_handshake(&r), 1);
 	assert_int_equal(SSL_write_ex(r.ssl, "\x02\0\0\0\x08\1", 6, &n), 1);
-	refused_by(&w.server, -EBADMSG, "no bye");
+	not_given(&w.server, -EBADMSG, "no bye");
 	raw_free(&r);
 	w.server.closes = 0;
-	r = raw_tls(true);
+	r = raw_node();
 	assert_int_equal(raw_handshake(&r), 1);
 	/* plain bytes without a close_notify before them */
 	assert_int_equal(send(r.fd, "HELLO, server", 13, 0), 13);
-	refused_by(&w.server, -EPROTO, "");
+	not_given(&w.server, -EPROTO, "");
 	raw_free(&r);
 }
 
 /* Gone before it has said yes. */
 static void test_half_way(void **state)
 {
-	struct raw_tls r = raw_tls(true);
+	struct raw_tls r = raw_node();
 
 	(void)state;
 	assert_int_equal(raw_handshake(&r), 1);
 	assert_int_equal(w.server.set.nr_new, 1);
 	raw_free(&r);
-	refused_by(&w.server, -ECONNRESET, "closed");
+	not_given(&w.server, -ECONNRESET, "closed");
 	assert_int_equal(w.server.set.nr_new, 0);
 }
 
 /* Or says nothing at all. */
 static void test_silent(void **state)
 {
-	struct raw_tls r = raw_tls(true);
+	struct raw_tls r = raw_node();
 
 	(void)state;
 	assert_int_equal(raw_handshake(&r), 1);
 	w.server.set.conns->deadline = peer_now();
 	peer_tick(&w.server.set);
-	refused_by(&w.server, -ETIMEDOUT, "longer than 10 seconds");
+	not_given(&w.server, -ETIMEDOUT, "longer than 10 seconds");
 	raw_free(&r);
 }
 
@@ -496,7 +295,7 @@ static void test_silent(void **state)
 static void test_bytes_behind(void **state)
 {
 	static const char text[] = "ORCH and 40 more bytes that are no TLS";
-	struct raw_tls r = raw_tls(true);
+	struct raw_tls r = raw_node();
 	uint8_t buf[256];
 	BIO *b = BIO_new(BIO_s_mem());
 	int n;
@@ -518,7 +317,7 @@ static void test_bytes_behind(void **state)
 /* The other way round, and byte by byte. */
 static void test_bytes_in_parts(void **state)
 {
-	struct raw_tls r = raw_tls(true);
+	struct raw_tls r = raw_node();
 	BIO *b = BIO_new(BIO_s_mem());
 	uint8_t buf[256];
 	int n;

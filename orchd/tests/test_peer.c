@@ -1,35 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Connections between daemons: who is refused and why, signs of life,
- * deadlines, flow control. Both ends run in one loop; time is the test's own.
+ * deadlines, flow control. Time is the test's own.
  */
-#include <errno.h>
-#include <netinet/in.h>
+#include "peer_util.h"
+
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include <openssl/err.h>
-
-#include "cluster.h"
 #include "fault.h"
-#include "log.h"
-#include "peer_conn.h"
-
-#define TURN_MS	20000	/* then what is waited for doesn't come */
-
-static const uint8_t uuid[16] = "namespace-uuid--";
 
 /* A test's clock. */
 static uint64_t now = 1000000;
@@ -37,45 +17,6 @@ static uint64_t now = 1000000;
 static uint64_t test_clock(void)
 {
 	return now;
-}
-
-/* --- two ends --- */
-
-struct end {
-	struct peer_set set;
-	unsigned int ups, closes, requests, away;
-	int rc;			/* of the last close */
-	char why[PEER_WHY];
-	int admit;		/* what to say */
-	bool mute;		/* answer nothing */
-	uint64_t conn;		/* of the last request */
-	uint64_t ids[2 * PEER_REQUESTS_MAX];
-	size_t sizes[2 * PEER_REQUESTS_MAX];
-};
-
-static struct {
-	struct loop loop;
-	struct loop_source listen;
-	struct address address;
-	EVP_PKEY *ca_key, *key;
-	X509 *ca;
-	struct end server, client;
-} w;
-
-static int end_admit(struct peer_set *s, struct peer_conn *c, char *why,
-		     size_t len)
-{
-	struct end *e = s->ctx;
-
-	(void)c;
-	snprintf(why, len, "told to refuse");
-	return e->admit;
-}
-
-static void end_up(struct peer_set *s, struct peer_conn *c)
-{
-	(void)c;
-	((struct end *)s->ctx)->ups++;
 }
 
 static void answer(struct end *e, unsigned int i)
@@ -102,15 +43,6 @@ static void end_request(struct peer_set *s, struct peer_conn *c,
 		answer(e, e->requests - 1);
 }
 
-static void end_closed(struct peer_set *s, struct peer_conn *c, int rc)
-{
-	struct end *e = s->ctx;
-
-	e->closes++;
-	e->rc = rc;
-	snprintf(e->why, sizeof(e->why), "%s", c->why);
-}
-
 static void end_away(struct peer_set *s, const char *address, const char *why)
 {
 	struct end *e = s->ctx;
@@ -128,104 +60,21 @@ static const struct peer_ops end_ops = {
 	.turned_away = end_away,
 };
 
-static void accept_event(struct loop_source *s, uint32_t events)
-{
-	struct address a = { .len = sizeof(a.sa) };
-	int fd = accept4(s->fd, (struct sockaddr *)&a.sa, &a.len,
-			 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	(void)events;
-	assert_true(fd >= 0);
-	peer_accept(&w.server.set, fd, &a);
-}
-
-/* Of node @node, signed by @ca, for @seconds. */
-static struct peer_tls *credentials(X509 *ca, EVP_PKEY *ca_key, uint32_t node,
-				    const uint8_t id[16], long seconds)
-{
-	struct pki_issue i = {
-		.ca = ca, .ca_key = ca_key, .key = w.key, .uuid = id,
-		.node = node, .name = "n", .now = pki_time(),
-		.seconds = seconds,
-	};
-	struct ns_serial serial;
-	X509 *x = pki_issue(&i, &serial);
-	struct peer_tls *t = peer_tls_new(w.key, x, ca, NULL);
-
-	assert_non_null(t);
-	X509_free(x);
-	return t;
-}
-
-static void end_init(struct end *e, uint32_t node)
-{
-	memset(e, 0, sizeof(*e));
-	e->set.loop = &w.loop;
-	e->set.ops = &end_ops;
-	e->set.ctx = e;
-	e->set.self = (struct peer_self){
-		.version_min = 1, .version_max = 1, .node = node,
-		.boot_id = "boot", .epoch = 1, .authority = 1,
-	};
-	memcpy(e->set.self.uuid, uuid, 16);
-	if (node)
-		e->set.tls = credentials(w.ca, w.ca_key, node, uuid, PKI_YEAR);
-}
-
 static int setup(void **state)
 {
-	struct sockaddr_in *in = (void *)&w.address.sa;
-
 	(void)state;
 	peer_clock = test_clock;
-	w.ca_key = pki_key_new();
-	w.key = pki_key_new();
-	w.ca = pki_ca_new(w.ca_key, "t", pki_time());
-	assert_int_equal(loop_init(&w.loop), 0);
-	assert_int_equal(address_parse("127.0.0.1:1", &w.address), 0);
-	in->sin_port = 0;
-	w.listen.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC |
-			     SOCK_NONBLOCK, 0);
-	w.listen.fn = accept_event;
-	assert_int_equal(bind(w.listen.fd, (void *)in, w.address.len), 0);
-	assert_int_equal(listen(w.listen.fd, 128), 0);
-	assert_int_equal(getsockname(w.listen.fd, (void *)in,
-				     &w.address.len), 0);
-	assert_int_equal(loop_add(&w.loop, &w.listen, EPOLLIN), 0);
-	end_init(&w.server, 1);
-	end_init(&w.client, 2);
+	ends_setup(&end_ops);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	peer_set_free(&w.client.set);
-	peer_set_free(&w.server.set);
-	peer_tls_put(w.client.set.tls);
-	peer_tls_put(w.server.set.tls);
-	close(w.listen.fd);
-	loop_destroy(&w.loop);
-	EVP_PKEY_free(w.ca_key);
-	EVP_PKEY_free(w.key);
-	X509_free(w.ca);
+	ends_teardown();
 	unsetenv("ORCHD_FAULT");
 	fault_init();
 	return 0;
-}
-
-/* Turn the loop until *n is at least @want. */
-static void until(const unsigned int *n, unsigned int want)
-{
-	while (*n < want)
-		assert_int_equal(loop_turn(&w.loop, TURN_MS), 1);
-}
-
-/* What is under way is done. */
-static void settle(void)
-{
-	while (loop_turn(&w.loop, 20) == 1)
-		;
 }
 
 static void dial(void)
@@ -239,16 +88,6 @@ static struct peer_conn *up(void)
 	until(&w.client.ups, 1);
 	until(&w.server.ups, 1);
 	return peer_of_node(&w.client.set, 1);
-}
-
-static void refused_by(struct end *e, int rc, const char *text)
-{
-	until(&e->closes, 1);
-	if (e->rc != rc || !strstr(e->why, text))
-		print_error("refused with %d: %s\n", e->rc, e->why);
-	assert_int_equal(e->rc, rc);
-	assert_non_null(strstr(e->why, text));
-	assert_int_equal(e->ups, 0);
 }
 
 static void test_up(void **state)
@@ -275,32 +114,17 @@ static void test_up(void **state)
 
 /* --- who is refused --- */
 
-static void new_client(struct peer_tls *t)
-{
-	peer_tls_put(w.client.set.tls);
-	w.client.set.tls = t;
-}
-
 static void test_stranger(void **state)
 {
 	EVP_PKEY *key = pki_key_new();
 	X509 *ca = pki_ca_new(key, "t", pki_time());
-	struct pki_issue i = {
-		.ca = ca, .ca_key = key, .key = w.key, .uuid = uuid,
-		.node = 2, .name = "n", .now = pki_time(), .seconds = 1000,
-	};
-	struct ns_serial serial;
-	X509 *x = pki_issue(&i, &serial);
 
 	(void)state;
 	/* it believes the server, and has another CA's certificate */
-	new_client(NULL);
-	w.client.set.tls = peer_tls_new(w.key, x, w.ca, NULL);
-	assert_non_null(w.client.set.tls);
+	new_client(credentials(ca, key, w.ca, 2, uuid, 1000));
 	dial();
 	refused_by(&w.server, -EKEYREJECTED, "of another cluster");
 	refused_by(&w.client, -EKEYREJECTED, "certificate is of another");
-	X509_free(x);
 	X509_free(ca);
 	EVP_PKEY_free(key);
 }
@@ -312,7 +136,7 @@ static void test_false_server(void **state)
 	X509 *ca = pki_ca_new(key, "t", pki_time());
 
 	(void)state;
-	new_client(credentials(ca, key, 2, uuid, 1000));
+	new_client(credentials(ca, key, ca, 2, uuid, 1000));
 	dial();
 	refused_by(&w.client, -EKEYREJECTED, "of another cluster");
 	until(&w.server.closes, 1);
@@ -324,7 +148,7 @@ static void test_false_server(void **state)
 static void test_expired(void **state)
 {
 	(void)state;
-	new_client(credentials(w.ca, w.ca_key, 2, uuid, -60));
+	new_client(credentials(w.ca, w.ca_key, w.ca, 2, uuid, -60));
 	dial();
 	refused_by(&w.server, -EKEYEXPIRED, "has expired");
 	refused_by(&w.client, -EKEYEXPIRED, "has expired");
@@ -348,7 +172,7 @@ static void test_clock_ahead(void **state)
 static void test_expires_open(void **state)
 {
 	(void)state;
-	new_client(credentials(w.ca, w.ca_key, 2, uuid, 10 * 86400));
+	new_client(credentials(w.ca, w.ca_key, w.ca, 2, uuid, 10 * 86400));
 	up();
 	setenv("ORCHD_FAULT", "clock-days:9", 1);
 	fault_init();
@@ -371,7 +195,8 @@ static void test_server_expires_open(void **state)
 {
 	(void)state;
 	peer_tls_put(w.server.set.tls);
-	w.server.set.tls = credentials(w.ca, w.ca_key, 1, uuid, 10 * 86400);
+	w.server.set.tls = credentials(w.ca, w.ca_key, w.ca, 1, uuid,
+				       10 * 86400);
 	up();
 	setenv("ORCHD_FAULT", "clock-days:11", 1);
 	fault_init();
@@ -396,7 +221,7 @@ static void test_not_yet(void **state)
 static void test_other_namespace(void **state)
 {
 	(void)state;
-	new_client(credentials(w.ca, w.ca_key, 2,
+	new_client(credentials(w.ca, w.ca_key, w.ca, 2,
 			       (const uint8_t *)"another-namespac", 1000));
 	dial();
 	refused_by(&w.server, -EKEYREJECTED, "no node of this namespace");
@@ -580,7 +405,8 @@ static void test_join_false_authority(void **state)
 
 	(void)state;
 	peer_tls_put(w.server.set.tls);
-	w.server.set.tls = credentials(w.ca, w.ca_key, 2, uuid, PKI_YEAR);
+	w.server.set.tls = credentials(w.ca, w.ca_key, w.ca, 2, uuid,
+				       PKI_YEAR);
 	w.server.set.self.node = 2;
 	join_with(&j, 1);
 	assert_int_equal(j.rc, -EKEYREJECTED);
@@ -650,14 +476,6 @@ static void test_log_line(void **state)
 
 /* --- what is no orchd --- */
 
-static int raw(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(connect(fd, (void *)&w.address.sa, w.address.len), 0);
-	return fd;
-}
-
 static void says(const void *p, size_t len, int rc, const char *text)
 {
 	int fd = raw();
@@ -688,49 +506,6 @@ static void test_plaintext(void **state)
 	says("\x16\x03\x01", 3, -ECONNRESET, "was closed");
 	/* the server is as it was */
 	up();
-}
-
-struct raw_tls {
-	SSL_CTX *ctx;
-	SSL *ssl;
-	int fd;
-};
-
-static struct raw_tls raw_tls(int version, const char *alpn)
-{
-	struct raw_tls r = { SSL_CTX_new(TLS_client_method()), NULL, raw() };
-
-	SSL_CTX_set_max_proto_version(r.ctx, version);
-	if (alpn)
-		SSL_CTX_set_alpn_protos(r.ctx, (const void *)alpn,
-					(unsigned int)strlen(alpn));
-	r.ssl = SSL_new(r.ctx);
-	SSL_set_fd(r.ssl, r.fd);
-	SSL_set_connect_state(r.ssl);
-	return r;
-}
-
-/* Until the handshake has ended on both sides, in one thread. */
-static int raw_handshake(struct raw_tls *r)
-{
-	const struct timeval t = { .tv_usec = 20000 };
-	int n;
-
-	setsockopt(r->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-	do {
-		n = SSL_do_handshake(r->ssl);
-		settle();
-	} while (n != 1 && SSL_get_error(r->ssl, n) == SSL_ERROR_WANT_READ);
-	return n;
-}
-
-static void raw_free(struct raw_tls *r)
-{
-	ERR_clear_error();
-	SSL_free(r->ssl);
-	SSL_CTX_free(r->ctx);
-	close(r->fd);
-	settle();
 }
 
 static void test_old_tls(void **state)
