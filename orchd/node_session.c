@@ -232,13 +232,16 @@ int sessions_send(struct served *sv, uint32_t node, peer_frame *f,
 	return rc;
 }
 
-/* No write of it can come any more: what it held is free. */
+/*
+ * No write of it can come any more: what it held is free. It may still come
+ * back and ask again for what was done.
+ */
 static void session_over(struct served *sv, uint32_t node)
 {
 	uint64_t txn;
 	int rc;
 
-	rc = ns_reconcile(sv->ns, node, NULL, 0, NULL, 0);
+	rc = ns_node_gone(sv->ns, node);
 	if (!rc)
 		rc = ns_node_leases(sv->ns, node, 0, &txn);
 	if (rc < 0 && rc != -ENOENT)

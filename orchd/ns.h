@@ -142,12 +142,18 @@ int ns_note(struct ns *ns, uint32_t origin, const struct ns_note *notes,
  * dropped, and what it held and holds no more. Orphans that no node holds are
  * collected, dirty instances that no node may write are settled from their
  * backing files; where an earlier run left holds with other nodes
- * (ns_node_leases()) not before each of them was reconciled. A node that is
- * gone for good, or for now, has no sessions and no handles.
+ * (ns_node_leases()) not before each of them was reconciled. A node that has
+ * nothing mounted has no sessions and no handles.
  */
 int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
 		 size_t nr_sessions, const struct ns_handle *handles,
 		 size_t nr_handles);
+/**
+ * ns_node_gone() - nothing was heard of a node for a lease: as ns_reconcile()
+ * with no sessions and no handles, but its slots stay. Its kernel may come back
+ * and ask again for what it has no answer of; they end by what it lists then.
+ */
+int ns_node_gone(struct ns *ns, uint32_t origin);
 typedef int (*ns_attr_fn)(void *ctx, const struct orchfs_attr *attr);
 /**
  * ns_nameless() - the inodes without names that a node hasn't told to be done

@@ -487,6 +487,8 @@ static int node_change(struct ns *ns, struct ns_node *old,
 		txn_urgent(&t);
 		rc = invites_walk(ns, &t, changed->number,
 				  changed->removed_at.sec, &open);
+		if (!rc)
+			rc = session_delete_all(&t, changed->number);
 	}
 	if (rc) {
 		txn_abort(&t);

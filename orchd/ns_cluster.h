@@ -103,8 +103,8 @@ int ns_join(struct ns *ns, const struct ns_join *j, uint32_t *number);
 int ns_node_renew(struct ns *ns, uint32_t number, const struct ns_serial *used,
 		  const struct ns_serial *s);
 /**
- * ns_node_remove() - refused from now on; its number stays its own. Whom it has
- * invited can't join any more
+ * ns_node_remove() - refused from now on; its number stays its own, its slots
+ * go. Whom it has invited can't join any more
  * @by: the node that asks
  * Return: 0; -ENOENT; -EALREADY; -EPERM the authority; -EKEYREVOKED @by is not
  * in any more; other -errno.

@@ -233,6 +233,7 @@ struct session *session_find(struct ns *ns, uint64_t id);
 void session_forget(struct ns *ns, uint64_t id);
 void session_free_all(struct ns *ns);
 int session_delete(struct txn *t, uint64_t id);
+int session_delete_all(struct txn *t, uint32_t origin);
 int session_is_of(struct ns *ns, uint64_t id, uint32_t origin);
 
 /* ns_inode.c */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * After attach: what a node's kernel still holds, against what the store has.
- * Its sessions that ended lose their records, orphans that no node holds are
+ * Sessions that it doesn't list lose their records, orphans that no node holds are
  * collected, dirty instances that no node may write are settled.
  *
  * An answer may still be on its way to the kernel when it lists its handles,
@@ -234,13 +234,16 @@ static int see_orphan(struct ns *ns, uint64_t ino, struct store_key v,
 	return add(&o->gone, ino);
 }
 
-static int collect_orphans(struct ns *ns, const struct numbers *held)
+/* @any_session: it may ask again soon for what its slots tell */
+static int collect_orphans(struct ns *ns, const struct numbers *held,
+			   bool any_session)
 {
 	struct numbers named = { 0 };
 	struct orphans o = { .held = held, .named = &named };
-	int rc;
+	int rc = 0;
 
-	rc = named_by_slots(ns, &named);
+	if (any_session)
+		rc = named_by_slots(ns, &named);
 	if (!rc)
 		rc = each_key(ns, 'O', see_orphan, &o);
 	if (!rc && !ns->awaited)
@@ -342,6 +345,27 @@ static int settle_returned(struct ns *ns)
 	return rc;
 }
 
+/* It has told what it holds: settle and collect what is nobody's now. */
+static int told(struct ns *ns, const struct numbers *held,
+		const struct numbers *layouts, bool any_session)
+{
+	int rc;
+
+	drop_holds(ns, held, layouts, any_session);
+	cluster_node_told(ns, ns->origin);
+	rc = collect_orphans(ns, held, any_session);
+	return rc ? rc : settle_returned(ns);
+}
+
+int ns_node_gone(struct ns *ns, uint32_t origin)
+{
+	const struct numbers none = { 0 };
+
+	arena_reset(ns->scratch);
+	ns->origin = origin;
+	return told(ns, &none, &none, false);
+}
+
 int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
 		 size_t nr_sessions, const struct ns_handle *handles,
 		 size_t nr_handles)
@@ -365,13 +389,8 @@ int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
 		rc = end_sessions(ns, &live);
 	if (!rc)
 		rc = load_handles(ns, handles, nr_handles);
-	if (!rc) {
-		drop_holds(ns, &held, &layouts, nr_sessions > 0);
-		cluster_node_told(ns, origin);
-		rc = collect_orphans(ns, &held);
-	}
 	if (!rc)
-		rc = settle_returned(ns);
+		rc = told(ns, &held, &layouts, nr_sessions > 0);
 	free(live.p);
 	free(held.p);
 	free(layouts.p);

@@ -295,6 +295,33 @@ void session_forget(struct ns *ns, uint64_t id)
 	}
 }
 
+/* Of a node, all of them; the next request of one reads what is stored. */
+int session_delete_all(struct txn *t, uint32_t origin)
+{
+	struct scan s;
+	struct key k;
+	uint64_t id;
+	void *p;
+	int rc;
+
+	rc = scan_begin(t->ns, &s, key_table(&k, 'M'));
+	if (rc)
+		return rc;
+	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+		if (scan_key(&s).len != 9)
+			return scan_end(&s, -EUCLEAN);
+		id = key_num_at(scan_key(&s), 0);
+		rc = record_unpack(t->ns->scratch,
+				   &orchfs__store__session__descriptor,
+				   scan_value(&s), &p);
+		if (rc || ((Orchfs__Store__Session *)p)->node != origin)
+			continue;
+		session_forget(t->ns, id);
+		rc = session_delete(t, id);
+	}
+	return scan_end(&s, rc);
+}
+
 void session_free_all(struct ns *ns)
 {
 	while (ns->sessions)

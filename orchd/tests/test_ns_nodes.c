@@ -365,14 +365,45 @@ static void test_sessions(void **state)
 		assert_int_equal(ns_note(e.ns, C, &n, 1), 0);
 		env_restart(&e, round);
 	}
+	/* that of a node that was away, too */
+	rq[0].origin = B;
+	assert_int_equal(ns_node_gone(e.ns, B), 0);
+	assert_int_equal(env_run(&e, &rq[0]), 0);
+	env_restart(&e, true);
+	assert_int_equal(env_run(&e, &rq[0]), 0);
 	/* of a node that doesn't list it: its slots go, and no other's */
 	assert_int_equal(gone(B), 0);
-	rq[0].origin = B;
 	assert_int_equal(env_run(&e, &rq[0]), -EEXIST);
 	assert_int_equal(env_run(&e, &rq[1]), 0);
 	n.session = e.session + C;
 	assert_int_equal(ns_note(e.ns, C, &n, 1), 0);
 	assert_int_equal(env_run(&e, &rq[1]), -EEXIST);
+	/* and with a node that is removed */
+	as(B);
+	rq[0] = env_req(&e, K(UNLINK), 3);
+	rq[0].node = ROOT;
+	rq[0].name = nm("b");
+	rq[0].flags = F(DIR);
+	assert_int_equal(env_run(&e, &rq[0]), 0);
+	assert_int_equal(env_run(&e, &rq[0]), 0);
+	assert_int_equal(ns_node_remove(e.ns, B, 1, 1000), 0);
+	assert_int_equal(env_run(&e, &rq[0]), -ENOENT);
+	end();
+}
+
+/* What a node that was away holds isn't kept for what its slots tell. */
+static void test_gone(void **state)
+{
+	uint64_t f;
+
+	begin(state, false);
+	as(B);
+	assert_int_equal(do_create(&e, ROOT, NULL, REG, F(TMPFILE) | RW, &f),
+			 0);
+	assert_int_equal(reconcile(B, NULL, 0), 0);
+	assert_int_equal(orphans(), 1);
+	assert_int_equal(ns_node_gone(e.ns, B), 0);
+	assert_int_equal(orphans(), 0);
 	end();
 }
 
@@ -517,6 +548,7 @@ int main(void)
 		BOTH(test_unlink_dies),
 		BOTH(test_tmpfile),
 		BOTH(test_sessions),
+		BOTH(test_gone),
 		BOTH(test_reconcile),
 		BOTH(test_restart),
 		BOTH(test_move),

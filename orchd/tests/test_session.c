@@ -474,10 +474,9 @@ static void op(uint32_t node, struct op_req rq, struct got *g)
 	rq.id = 1;
 	rq.session = node;
 	rq.now.sec = 5;
-	if (rq.sequence) {
-		rq.sequence = ++sequence[node];
-		rq.slot = 0;
-	}
+	if (rq.sequence)
+		rq.sequence = rq.flags & F(RESENT) ? sequence[node] :
+			      ++sequence[node];
 	f.op = op_wire_op(a, &rq);
 	ask(node, &f, g);
 	arena_free(a);
@@ -791,8 +790,11 @@ static void test_deadline(void **state)
 	fencing = false;
 	sessions_tick(&sv);
 	assert_int_equal(orphans(), 0);
-	/* it comes back as if nothing had been */
+	/* it comes back as if nothing had been, but for what it asks again */
 	attach(C);
+	do_create(C, "f", F(EXCL) | F(RESENT), &c);
+	ack(B);
+	assert_int_equal(c.rep.status, -ESTALE);
 	do_lookup(C, "f", &c);
 	ack(B);
 	assert_int_equal(c.rep.status, -ENOENT);
@@ -813,6 +815,35 @@ static void test_deadline(void **state)
 	turn();
 	assert_true(b.answered);
 	assert_int_equal(drops, 1);
+}
+
+/* Its answers were lost, and it is away for longer than its lease. */
+static void test_away(void **state)
+{
+	struct got b;
+
+	(void)state;
+	attach(B);
+	do_create(B, "f", F(EXCL), &b);
+	link_down(B);
+	assert_int_equal(b.rc, -ENOTCONN);
+	clock_ms += LEASE + LEASE / 100 + 100;
+	sessions_tick(&sv);
+	assert_int_equal(fences, 1);
+	restart();
+	attach(B);
+	do_create(B, "f", F(EXCL) | F(RESENT), &b);
+	turn();
+	assert_int_equal(b.rep.status, 0);
+	do_unlink(B, "f", &b);
+	link_down(B);
+	clock_ms += LEASE + LEASE / 100 + 100;
+	sessions_tick(&sv);
+	attach(B);
+	op(B, (struct op_req){ .kind = K(UNLINK), .sequence = 1, .node = ROOT,
+			       .name = nm("f"), .flags = F(RESENT) }, &b);
+	turn();
+	assert_int_equal(b.rep.status, 0);
 }
 
 static void test_restart(void **state)
@@ -1090,7 +1121,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_attach), T(test_change), T(test_layouts),
-		T(test_unlinked), T(test_deadline), T(test_restart),
+		T(test_unlinked), T(test_deadline), T(test_away), T(test_restart),
 		T(test_links), T(test_locks),
 	};
 
