@@ -36,8 +36,10 @@ static void nl_readable(struct loop_source *s, uint32_t events)
 
 void attach_lost(struct served *sv)
 {
-	if (sv->attached)
+	if (sv->attached) {
 		loop_del(&sv->loop, &sv->nl_source);
+		exec_own_lost(sv);
+	}
 	sv->attached = false;
 	channel_close(&sv->ch);
 	data_lost(sv);
@@ -376,6 +378,8 @@ void attach_try(struct served *sv)
 	sv->no_module = rc == -ENOENT;
 	if (rc == -ENOENT) {
 		attach_lost(sv);
+		sv->own_mount = 0;
+		lease_own_back(sv->lease);
 		return;
 	}
 	if (!rc)

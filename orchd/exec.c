@@ -31,10 +31,15 @@ struct parked {
 
 /* --- what was changed --- */
 
-/*
- * Of the whole namespace where that can't be told: at the next attach the
- * kernel finds another incarnation.
- */
+/* Its caches are good without a daemon, and so have no end by themselves. */
+void exec_own_lost(struct served *sv)
+{
+	if (!sv->own_mount || lease_none(sv->lease))
+		return;
+	sv->missed++;
+	lease_own_lost(sv->lease);
+}
+
 static void invalidate_own(struct served *sv, uint64_t ino,
 			   const struct orchfs_attr *attr)
 {
@@ -46,7 +51,7 @@ static void invalidate_own(struct served *sv, uint64_t ino,
 						       attr), NULL);
 	if (!rc)
 		return;
-	sv->missed++;
+	exec_own_lost(sv);
 	sv->need_detach = sv->attached;
 }
 
@@ -67,7 +72,7 @@ size_t exec_holders(void *ctx, uint64_t ino, uint32_t *nodes, size_t max)
 
 	if (lease_none(sv->lease))
 		return 0;
-	if (sv->attached && sv->own_mount)	/* a session */
+	if (sv->own_mount)		/* a session */
 		nodes[nr++] = 0;
 	return nr + lease_holders(sv->lease, ino, nodes + nr, max - nr);
 }

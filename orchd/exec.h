@@ -40,6 +40,11 @@ void exec_unpark(struct served *sv);
  */
 void exec_changed(struct served *sv, uint32_t origin, uint64_t ino,
 		  const struct orchfs_attr *attr);
+/**
+ * exec_own_lost() - the own kernel isn't told of what others change: they don't
+ * hear of it either, until it has attached anew and asks for all again
+ */
+void exec_own_lost(struct served *sv);
 /** exec_untold() - ns_backing_ops.untold */
 void exec_untold(void *sv, uint64_t ino);
 /** exec_holders() - ns_backing_ops.holders */

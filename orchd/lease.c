@@ -65,7 +65,7 @@ struct lease {
 	const struct lease_ops *ops;
 	void *ctx;
 	struct node *nodes;
-	struct node own;		/* number 0; it has echoes alone */
+	struct node own;		/* number 0; has echoes, and may be lost */
 	struct stale *fresh;		/* echoes whose answer isn't known */
 	struct stale *buckets[BUCKETS];
 };
@@ -85,6 +85,7 @@ struct lease *lease_new(const struct lease_ops *ops, void *ctx)
 	l->ctx = ctx;
 	l->own.lease = l;
 	l->own.next_seq = 1;
+	l->own.tail = &l->own.stale;
 	return l;
 }
 
@@ -491,6 +492,18 @@ void lease_down(struct lease *l, uint32_t node)
 	for (struct stale *s = n->echo; s; s = s->next)
 		if (s->after)
 			s->after = LOST;
+}
+
+void lease_own_lost(struct lease *l)
+{
+	if (l && !l->own.all_used)
+		stale_all(l, &l->own, 0);
+}
+
+void lease_own_back(struct lease *l)
+{
+	if (l && l->own.all_used)
+		stale_pop(l, &l->own, &l->own.stale);
 }
 
 int lease_renew(struct lease *l, uint32_t node, uint64_t since,

@@ -77,6 +77,13 @@ void lease_up(struct lease *l, uint32_t node, uint64_t deadline);
 /** lease_down() - its link is down; the session goes on to its deadline */
 void lease_down(struct lease *l, uint32_t node);
 /**
+ * lease_own_lost() - the own kernel can't be told of changes, and goes on
+ * believing: no other node hears of anything until lease_own_back()
+ */
+void lease_own_lost(struct lease *l);
+/** lease_own_back() - it believes nothing of before any more, or is no more */
+void lease_own_back(struct lease *l);
+/**
  * lease_renew() - only upwards
  * Return: 0; -ENOENT it has no session; -EBUSY an invalidation of before
  * @since wasn't acknowledged: who waits for that shall not wait for ever.

@@ -416,6 +416,7 @@ static int tell_own(void *ctx, const struct orchfs_attr *a)
 
 int sessions_attached(struct served *sv)
 {
+	lease_own_back(sv->lease);
 	return sv->lease ? ns_nameless(sv->ns, 0, tell_own, sv) : 0;
 }
 

@@ -303,6 +303,31 @@ static void test_grace(void **state)
 	assert_int_equal(nr_ready, 3);
 }
 
+/* The own kernel can't be told: so nobody is. */
+static void test_own_lost(void **state)
+{
+	struct lease_wait w, w2;
+
+	(void)state;
+	attach(B);
+	lease_own_lost(l);
+	lease_own_lost(l);
+	lease_told(l, B, 7);
+	change(A, 7);
+	assert_int_equal(waits(&w, B, 7), 1);
+	assert_int_equal(waits(&w2, B, 8), 1);
+	lease_acked(l, B, sent[0].seq);
+	lease_tick(l, 1);
+	assert_int_equal(nr_ready, 0);
+	lease_own_back(l);
+	assert_int_equal(nr_ready, 2);
+	lease_own_back(l);
+	assert_int_equal(waits(&w, B, 8), 0);
+	/* and again; it ends with the table */
+	lease_own_lost(l);
+	assert_int_equal(waits(&w, B, 8), 1);
+}
+
 static void test_full(void **state)
 {
 	struct lease_wait w;
@@ -707,7 +732,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_none), T(test_change), T(test_nameless), T(test_link),
-		T(test_deadline), T(test_grace), T(test_full), T(test_many),
+		T(test_deadline), T(test_grace), T(test_own_lost),
+		T(test_full), T(test_many),
 		T(test_echo),
 		T(test_random),
 	};

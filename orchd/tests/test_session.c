@@ -67,7 +67,7 @@ static uint64_t links[NODES], sequence[NODES];
 static struct said said[SAID_MAX];
 static size_t nr_said;
 static unsigned int drops, fences;
-static bool no_files, fencing;
+static bool no_files, fencing, deaf;
 static char peer_memory;
 
 /* --- in the place of the rest --- */
@@ -152,6 +152,10 @@ int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq)
 	if (nl_cmd(nlmsg_hdr(m)) == ORCHFS_CMD_POLL) {
 		nlmsg_free(m);
 		return 0;
+	}
+	if (deaf) {
+		nlmsg_free(m);
+		return -ENOBUFS;
 	}
 	assert_in_range(nr_said, 0, SAID_MAX - 1);
 	s = &said[nr_said++];
@@ -342,7 +346,7 @@ static int setup(void **state)
 	memset(&sv, 0, sizeof(sv));
 	memset(sequence, 0, sizeof(sequence));
 	drops = fences = 0;
-	no_files = fencing = false;
+	no_files = fencing = deaf = false;
 	peer_clock = test_clock;
 	clock_ms = 1000000;
 	strcpy(sv.name, "t");
@@ -942,6 +946,55 @@ static void test_links(void **state)
 	}
 }
 
+/* A daemon is away from its own kernel, which goes on believing. */
+static void test_own_away(void **state)
+{
+	struct got g, b, c, u;
+	uint64_t f, missed;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	do_create(B, "f", 0, &b);
+	turn();
+	f = b.rep.attr.ino;
+	deaf = true;
+	do_chmod(B, f, &b);
+	assert_true(sv.need_detach);
+	deaf = false;
+	turn();
+	assert_false(b.answered);
+	missed = sv.missed;
+	attach_lost(&sv);
+	assert_true(sv.missed > missed);
+	do_lookup(C, "f", &c);
+	ack(B);
+	assert_false(b.answered || c.answered);
+	/* what it has in use it may have still */
+	do_unlink(B, "f", &u);
+	ack(C);
+	note(B, K(NOTE_FORGET), f, &g);
+	note(C, K(NOTE_FORGET), f, &g);
+	assert_int_equal(orphans(), 1);
+	assert_false(b.answered);
+	sv.attached = true;
+	assert_int_equal(sessions_attached(&sv), 0);
+	assert_true(was_told(0, f, true));
+	turn();
+	ack(B);
+	assert_true(b.answered && c.answered && u.answered);
+	assert_int_equal(exec_notes(&sv, 0, &(struct ns_note){
+			 .kind = K(NOTE_FORGET), .node = f }, 1), 0);
+	assert_int_equal(orphans(), 0);
+	/* where it has nothing mounted nobody waits */
+	sv.own_mount = 0;
+	attach_lost(&sv);
+	do_create(B, "g", 0, &b);
+	turn();
+	assert_true(b.answered);
+	sv.attached = true;
+}
+
 /* --- locks --- */
 
 #define LOCKED	77U			/* an inode */
@@ -1122,7 +1175,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_attach), T(test_change), T(test_layouts),
 		T(test_unlinked), T(test_deadline), T(test_away), T(test_restart),
-		T(test_links), T(test_locks),
+		T(test_links), T(test_own_away), T(test_locks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
