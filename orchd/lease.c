@@ -67,6 +67,7 @@ struct lease {
 	struct node *nodes;
 	struct node own;		/* number 0; has echoes, and may be lost */
 	struct stale *fresh;		/* echoes whose answer isn't known */
+	uint64_t now;			/* of the last lease_now(); 0: none */
 	struct stale *buckets[BUCKETS];
 };
 
@@ -540,10 +541,23 @@ void lease_end(struct lease *l, uint32_t node)
 	l->ops->ended(l->ctx, node);
 }
 
+void lease_now(struct lease *l, uint64_t now)
+{
+	const uint64_t last = l->now;
+
+	l->now = now;
+	if (!last || now <= last + LEASE_PAUSE_MS)
+		return;
+	for (struct node *n = l->nodes; n; n = n->next)
+		n->deadline += now - last;
+}
+
 void lease_tick(struct lease *l, uint64_t now)
 {
 	struct node *n = l ? l->nodes : NULL;
 
+	if (l)
+		lease_now(l, now);
 	while (n) {
 		struct node *next = n->next;
 

@@ -18,6 +18,7 @@
 #define LEASE_BATCH	256U		/* inodes in a message */
 #define LEASE_ASKED_MAX	32U		/* messages under way to a node */
 
+#define LEASE_PAUSE_MS	2000U		/* without lease_now(): a pause */
 #define LEASE_ECHO_MAX	1024U		/* then it is asked what has arrived */
 
 struct lease;
@@ -92,7 +93,13 @@ int lease_renew(struct lease *l, uint32_t node, uint64_t since,
 		uint64_t deadline);
 /** lease_end() - a node is done, or given up */
 void lease_end(struct lease *l, uint32_t node);
-/** lease_tick() - sessions past their deadline end */
+/**
+ * lease_now() - the time by which the next deadlines are counted
+ * To be called each second at least. Where it wasn't, nobody could be heard, and
+ * all deadlines of before are later by as much.
+ */
+void lease_now(struct lease *l, uint64_t now);
+/** lease_tick() - it is that time: sessions past their deadline end */
 void lease_tick(struct lease *l, uint64_t now);
 
 /**

@@ -68,9 +68,12 @@ static uint32_t lease_ms(void)
 }
 
 /* A holder counts from when it asked, this end from now, by another clock. */
-static uint64_t lease_end_at(uint32_t ms)
+static uint64_t lease_end_at(struct served *sv, uint32_t ms)
 {
-	return peer_now() + ms + ms / 100 + 100;
+	const uint64_t now = peer_now();
+
+	lease_now(sv->lease, now);
+	return now + ms + ms / 100 + 100;
 }
 
 static struct session_node *session_find(struct served *sv, uint32_t node)
@@ -433,7 +436,7 @@ static int take_over(struct served *sv, struct session_node *s)
 		rc = ns_node_leases(sv->ns, s->node, lease_ms(), &s->txn);
 	if (!rc)
 		rc = lease_attach(sv->lease, s->node, same,
-				  lease_end_at(lease_ms()));
+				  lease_end_at(sv, lease_ms()));
 	if (rc)
 		return rc;
 	memcpy(s->boot_id, s->boot_new, sizeof(s->boot_id));
@@ -454,7 +457,7 @@ static void now_up(struct served *sv, struct session_node *s)
 
 	s->ready = NULL;
 	s->state = SESSION_UP;
-	lease_up(sv->lease, s->node, lease_end_at(lease_ms()));
+	lease_up(sv->lease, s->node, lease_end_at(sv, lease_ms()));
 	reply_lease(sv, r);
 	lease_flush(sv->lease);
 	log_info(sv->name, "node %u has attached", s->node);
@@ -500,7 +503,7 @@ static void do_renew(struct served *sv, struct session_node *s,
 {
 	const uint64_t now = peer_now(), ms = lease_ms();
 	int rc = lease_renew(sv->lease, s->node, now > ms ? now - ms : 0,
-			     lease_end_at(lease_ms()));
+			     lease_end_at(sv, lease_ms()));
 
 	if (!rc)
 		reply_lease(sv, r);
@@ -662,7 +665,7 @@ int sessions_start(struct served *sv)
 	for (size_t i = 0; i < nr && !rc; i++)
 		if (n[i].lease_ms)
 			rc = lease_await(sv->lease, n[i].number,
-					 lease_end_at(n[i].lease_ms));
+					 lease_end_at(sv, n[i].lease_ms));
 	return rc;
 }
 

@@ -270,6 +270,33 @@ static void test_deadline(void **state)
 	assert_true(lease_none(l));
 }
 
+/* While this end stood still nobody could renew. */
+static void test_pause(void **state)
+{
+	(void)state;
+	lease_now(l, 5000);
+	assert_int_equal(lease_attach(l, B, true, 10000), 0);
+	lease_up(l, B, 10000);
+	assert_int_equal(lease_attach(l, C, true, 9000), 0);
+	lease_up(l, C, 9000);
+	lease_tick(l, 6000);
+	lease_now(l, 66000);
+	/* its own time is counted from then on */
+	assert_int_equal(lease_renew(l, C, 0, 76000), 0);
+	lease_tick(l, 66001);
+	lease_tick(l, 68000);
+	lease_tick(l, 69999);
+	assert_int_equal(nr_ended, 0);
+	lease_tick(l, 70000);
+	assert_int_equal(nr_ended, 1);
+	assert_int_equal(ended[0], B);
+	for (uint64_t t = 71000; t < 76000; t += 1000)
+		lease_tick(l, t);
+	assert_int_equal(nr_ended, 1);
+	lease_tick(l, 76000);
+	assert_int_equal(nr_ended, 2);
+}
+
 /* After a restart: all wait for those that may believe anything. */
 static void test_grace(void **state)
 {
@@ -732,8 +759,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_none), T(test_change), T(test_nameless), T(test_link),
-		T(test_deadline), T(test_grace), T(test_own_lost),
-		T(test_full), T(test_many),
+		T(test_deadline), T(test_pause), T(test_grace),
+		T(test_own_lost), T(test_full), T(test_many),
 		T(test_echo),
 		T(test_random),
 	};

@@ -389,6 +389,16 @@ static void turn(void)
 	work_run(&sv.queue);
 }
 
+/* A tick each second, and one at the end. */
+static void pass(uint64_t ms)
+{
+	for (uint64_t step; ms; ms -= step) {
+		step = ms < 1000 ? ms : 1000;
+		clock_ms += step;
+		sessions_tick(&sv);
+	}
+}
+
 /* The next daemon on the same store. */
 static void restart(void)
 {
@@ -773,17 +783,15 @@ static void test_deadline(void **state)
 	do_unlink(B, "f", &b);
 	turn();
 	assert_false(b.answered);
-	clock_ms += LEASE / 2;
+	pass(LEASE / 2);
 	renew(B, &g);
 	assert_int_equal(g.body, PEER_BODY(LEASE));
-	clock_ms += LEASE / 2 + LEASE / 100 + 99;
-	sessions_tick(&sv);
+	pass(LEASE / 2 + LEASE / 100 + 99);
 	turn();
 	assert_false(b.answered);
 	/* its writes may be under way: what it holds stays so long */
-	clock_ms++;
 	fencing = true;
-	sessions_tick(&sv);
+	pass(1);
 	turn();
 	assert_true(b.answered);
 	assert_int_equal(fences, 1);
@@ -803,9 +811,10 @@ static void test_deadline(void **state)
 	ack(B);
 	assert_int_equal(c.rep.status, -ENOENT);
 	/* who renews without acknowledging ends as well */
+	renew(B, &g);
 	do_create(B, "g", 0, &b);
 	for (int i = 0; i < 3; i++) {
-		clock_ms += LEASE / 2;
+		pass(LEASE / 2);
 		renew(B, &g);
 		assert_int_equal(g.rc, 0);
 		renew(C, &g);
@@ -813,12 +822,40 @@ static void test_deadline(void **state)
 		sessions_tick(&sv);
 	}
 	assert_false(b.answered);
-	clock_ms += LEASE / 2 + LEASE / 100 + 100;
+	pass(LEASE / 2 + LEASE / 100 + 100);
 	renew(B, &g);
 	sessions_tick(&sv);
 	turn();
 	assert_true(b.answered);
 	assert_int_equal(drops, 1);
+}
+
+/* The authority stands still, whatever for: who may ask again loses nothing. */
+static void test_pause(void **state)
+{
+	struct session_info i[NODES];
+	struct got b, c;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	pass(LEASE / 2);
+	clock_ms += 5 * LEASE;
+	renew(B, &b);
+	assert_int_equal(b.body, PEER_BODY(LEASE));
+	sessions_tick(&sv);
+	renew(C, &c);
+	assert_int_equal(c.body, PEER_BODY(LEASE));
+	assert_int_equal(fences, 0);
+	assert_int_equal(sessions_info(&sv, i, NODES), 2);
+	assert_int_equal(i[0].lease_ms, LEASE + LEASE / 100 + 100);
+	/* nor does who is awaited */
+	restart();
+	clock_ms += 5 * LEASE;
+	sessions_tick(&sv);
+	assert_int_equal(sessions_info(&sv, i, NODES), 2);
+	pass(LEASE + LEASE / 100 + 100);
+	assert_int_equal(sessions_info(&sv, i, NODES), 0);
 }
 
 /* Its answers were lost, and it is away for longer than its lease. */
@@ -831,8 +868,7 @@ static void test_away(void **state)
 	do_create(B, "f", F(EXCL), &b);
 	link_down(B);
 	assert_int_equal(b.rc, -ENOTCONN);
-	clock_ms += LEASE + LEASE / 100 + 100;
-	sessions_tick(&sv);
+	pass(LEASE + LEASE / 100 + 100);
 	assert_int_equal(fences, 1);
 	restart();
 	attach(B);
@@ -841,8 +877,7 @@ static void test_away(void **state)
 	assert_int_equal(b.rep.status, 0);
 	do_unlink(B, "f", &b);
 	link_down(B);
-	clock_ms += LEASE + LEASE / 100 + 100;
-	sessions_tick(&sv);
+	pass(LEASE + LEASE / 100 + 100);
 	attach(B);
 	op(B, (struct op_req){ .kind = K(UNLINK), .sequence = 1, .node = ROOT,
 			       .name = nm("f"), .flags = F(RESENT) }, &b);
@@ -871,14 +906,12 @@ static void test_restart(void **state)
 	ack(B);
 	assert_false(b.answered);
 	/* C isn't heard of: its lease ends */
-	clock_ms += LEASE / 2;
+	pass(LEASE / 2);
 	renew(B, &g);
-	clock_ms += LEASE / 2 + LEASE / 100 + 99;
-	sessions_tick(&sv);
+	pass(LEASE / 2 + LEASE / 100 + 99);
 	turn();
 	assert_false(b.answered);
-	clock_ms++;
-	sessions_tick(&sv);
+	pass(1);
 	turn();
 	assert_true(b.answered);
 	assert_int_equal(b.rep.status, 0);
@@ -1148,12 +1181,11 @@ static void test_locks(void **state)
 	do_lock(B, 3, ORCHFS_LOCK_WRITE, ORCHFS_LOCK_WAIT, &b);
 	link_down(C);
 	ack(B);
-	clock_ms += LEASE / 2;
+	pass(LEASE / 2);
 	renew(B, &g);
 	assert_int_equal(g.body, PEER_BODY(LEASE));
-	clock_ms += LEASE / 2 + LEASE / 100 + 100;
 	fencing = true;
-	sessions_tick(&sv);
+	pass(LEASE / 2 + LEASE / 100 + 100);
 	assert_false(b.answered);
 	fencing = false;
 	sessions_tick(&sv);
@@ -1174,7 +1206,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_attach), T(test_change), T(test_layouts),
-		T(test_unlinked), T(test_deadline), T(test_away), T(test_restart),
+		T(test_unlinked), T(test_deadline), T(test_pause),
+		T(test_away), T(test_restart),
 		T(test_links), T(test_own_away), T(test_locks),
 	};
 
