@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "nl.h"
 #include "nl_gen.h"
+#include "nl_msg.h"
 #include "op_wire.h"
 
 #define NL_ATTR(len)	(NLA_ALIGN((len)) + NLA_HDRLEN)
@@ -19,25 +20,6 @@ int nl_cmd(const struct nlmsghdr *nlh)
 	if (!genlmsg_valid_hdr((struct nlmsghdr *)nlh, 0))
 		return -EBADMSG;
 	return genlmsg_hdr((struct nlmsghdr *)nlh)->cmd;
-}
-
-static int parse(struct nlmsghdr *nlh, struct nlattr **tb)
-{
-	if (!genlmsg_valid_hdr(nlh, 0) ||
-	    genlmsg_parse(nlh, 0, tb, ORCHFS_A_MSG_MAX,
-			  (struct nla_policy *)orchfs_msg_nl_policy) < 0)
-		return -EPROTO;
-	return 0;
-}
-
-static uint64_t get64(struct nlattr **tb, int a)
-{
-	return tb[a] ? nla_get_u64(tb[a]) : 0;
-}
-
-static uint32_t get32(struct nlattr **tb, int a)
-{
-	return tb[a] ? nla_get_u32(tb[a]) : 0;
 }
 
 static struct op_name get_name(struct nlattr **tb, int a)
@@ -164,31 +146,31 @@ int nl_decode_request(struct nlmsghdr *nlh, struct nl_request *r)
 	int rc;
 
 	memset(r, 0, sizeof(*r));
-	rc = parse(nlh, tb);
+	rc = msg_parse(nlh, tb);
 	if (rc < 0)
 		return rc;
-	op->id = get64(tb, ORCHFS_A_MSG_REQUEST_ID);
+	op->id = msg_u64(tb, ORCHFS_A_MSG_REQUEST_ID);
 	if (!tb[ORCHFS_A_MSG_REQUEST_ID] || !tb[ORCHFS_A_MSG_KIND])
 		return -EPROTO;
-	op->kind = get32(tb, ORCHFS_A_MSG_KIND);
-	op->flags = get32(tb, ORCHFS_A_MSG_FLAGS);
-	op->session = get64(tb, ORCHFS_A_MSG_SESSION);
-	op->slot = get32(tb, ORCHFS_A_MSG_SLOT);
-	op->sequence = get64(tb, ORCHFS_A_MSG_SEQUENCE);
-	op->node = get64(tb, ORCHFS_A_MSG_NODE);
-	op->node2 = get64(tb, ORCHFS_A_MSG_NODE2);
+	op->kind = msg_u32(tb, ORCHFS_A_MSG_KIND);
+	op->flags = msg_u32(tb, ORCHFS_A_MSG_FLAGS);
+	op->session = msg_u64(tb, ORCHFS_A_MSG_SESSION);
+	op->slot = msg_u32(tb, ORCHFS_A_MSG_SLOT);
+	op->sequence = msg_u64(tb, ORCHFS_A_MSG_SEQUENCE);
+	op->node = msg_u64(tb, ORCHFS_A_MSG_NODE);
+	op->node2 = msg_u64(tb, ORCHFS_A_MSG_NODE2);
 	op->name = get_name(tb, ORCHFS_A_MSG_NAME);
 	op->name2 = get_name(tb, ORCHFS_A_MSG_NAME2);
 	op->target = get_name(tb, ORCHFS_A_MSG_TARGET);
 	op->xattr_name = get_name(tb, ORCHFS_A_MSG_XATTR_NAME);
-	op->mode = get32(tb, ORCHFS_A_MSG_MODE);
-	op->uid = get32(tb, ORCHFS_A_MSG_UID);
-	op->gid = get32(tb, ORCHFS_A_MSG_GID);
-	op->rdev_major = get32(tb, ORCHFS_A_MSG_RDEV_MAJOR);
-	op->rdev_minor = get32(tb, ORCHFS_A_MSG_RDEV_MINOR);
-	op->valid = get32(tb, ORCHFS_A_MSG_VALID);
-	op->cookie = get64(tb, ORCHFS_A_MSG_COOKIE);
-	op->max_entries = get32(tb, ORCHFS_A_MSG_MAX_ENTRIES);
+	op->mode = msg_u32(tb, ORCHFS_A_MSG_MODE);
+	op->uid = msg_u32(tb, ORCHFS_A_MSG_UID);
+	op->gid = msg_u32(tb, ORCHFS_A_MSG_GID);
+	op->rdev_major = msg_u32(tb, ORCHFS_A_MSG_RDEV_MAJOR);
+	op->rdev_minor = msg_u32(tb, ORCHFS_A_MSG_RDEV_MINOR);
+	op->valid = msg_u32(tb, ORCHFS_A_MSG_VALID);
+	op->cookie = msg_u64(tb, ORCHFS_A_MSG_COOKIE);
+	op->max_entries = msg_u32(tb, ORCHFS_A_MSG_MAX_ENTRIES);
 	if (tb[ORCHFS_A_MSG_ATTR])
 		rc = get_attr(tb[ORCHFS_A_MSG_ATTR], &op->attr);
 	if (!rc && tb[ORCHFS_A_MSG_NOW])
@@ -222,11 +204,11 @@ static int decode_note(struct nlattr *a, struct ns_note *n)
 			     (struct nla_policy *)orchfs_note_nl_policy) < 0)
 		return -EPROTO;
 	memset(n, 0, sizeof(*n));
-	n->kind = get32(tb, ORCHFS_A_NOTE_KIND);
-	n->node = get64(tb, ORCHFS_A_NOTE_NODE);
-	n->generation = get64(tb, ORCHFS_A_NOTE_GENERATION);
-	n->session = get64(tb, ORCHFS_A_NOTE_SESSION);
-	n->valid = get32(tb, ORCHFS_A_NOTE_VALID);
+	n->kind = msg_u32(tb, ORCHFS_A_NOTE_KIND);
+	n->node = msg_u64(tb, ORCHFS_A_NOTE_NODE);
+	n->generation = msg_u64(tb, ORCHFS_A_NOTE_GENERATION);
+	n->session = msg_u64(tb, ORCHFS_A_NOTE_SESSION);
+	n->valid = msg_u32(tb, ORCHFS_A_NOTE_VALID);
 	if (n->kind < ORCHFS_KIND_NOTE_FORGET ||
 	    n->kind > ORCHFS_KIND_NOTE_UMOUNT)
 		return -EPROTO;
@@ -267,13 +249,13 @@ int nl_decode_layout_done(struct nlmsghdr *nlh, struct nl_layout_done *d)
 {
 	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 
-	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_REQUEST_ID])
+	if (msg_parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_REQUEST_ID])
 		return -EPROTO;
-	d->id = get64(tb, ORCHFS_A_MSG_REQUEST_ID);
-	d->node = get64(tb, ORCHFS_A_MSG_NODE);
-	d->generation = get64(tb, ORCHFS_A_MSG_GENERATION);
-	d->status = (int)get32(tb, ORCHFS_A_MSG_STATUS);
-	d->writers = get32(tb, ORCHFS_A_MSG_OPENS);
+	d->id = msg_u64(tb, ORCHFS_A_MSG_REQUEST_ID);
+	d->node = msg_u64(tb, ORCHFS_A_MSG_NODE);
+	d->generation = msg_u64(tb, ORCHFS_A_MSG_GENERATION);
+	d->status = (int)msg_u32(tb, ORCHFS_A_MSG_STATUS);
+	d->writers = msg_u32(tb, ORCHFS_A_MSG_OPENS);
 	return 0;
 }
 
@@ -281,11 +263,11 @@ int nl_decode_attached(struct nlmsghdr *nlh, struct nl_attached *r)
 {
 	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 
-	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_VERSION])
+	if (msg_parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_VERSION])
 		return -EPROTO;
 	memset(r, 0, sizeof(*r));
-	r->version = get32(tb, ORCHFS_A_MSG_VERSION);
-	r->state = get32(tb, ORCHFS_A_MSG_STATE);
+	r->version = msg_u32(tb, ORCHFS_A_MSG_VERSION);
+	r->state = msg_u32(tb, ORCHFS_A_MSG_STATE);
 	if (tb[ORCHFS_A_MSG_BOOT_ID])
 		memcpy(r->boot_id, nla_data(tb[ORCHFS_A_MSG_BOOT_ID]), 16);
 	return 0;
@@ -295,17 +277,17 @@ int nl_decode_mount(struct nlmsghdr *nlh, struct nl_mount *m)
 {
 	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 
-	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_NS_UUID])
+	if (msg_parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_NS_UUID])
 		return -EPROTO;
 	memset(m, 0, sizeof(*m));
 	memcpy(m->uuid, nla_data(tb[ORCHFS_A_MSG_NS_UUID]), 16);
 	if (tb[ORCHFS_A_MSG_NS_NAME])
 		nla_strlcpy(m->name, tb[ORCHFS_A_MSG_NS_NAME],
 			    sizeof(m->name));
-	m->session = get64(tb, ORCHFS_A_MSG_SESSION);
-	m->state = get32(tb, ORCHFS_A_MSG_STATE);
-	m->waiting = get32(tb, ORCHFS_A_MSG_WAITING);
-	m->opens = get32(tb, ORCHFS_A_MSG_OPENS);
+	m->session = msg_u64(tb, ORCHFS_A_MSG_SESSION);
+	m->state = msg_u32(tb, ORCHFS_A_MSG_STATE);
+	m->waiting = msg_u32(tb, ORCHFS_A_MSG_WAITING);
+	m->opens = msg_u32(tb, ORCHFS_A_MSG_OPENS);
 	return 0;
 }
 
@@ -315,13 +297,14 @@ static int get_locks(struct nlmsghdr *nlh, struct op_locks *v)
 	const struct nlattr *a;
 	size_t len;
 
-	if (parse(nlh, tb) < 0)
+	if (msg_parse(nlh, tb) < 0)
 		return -EPROTO;
 	a = tb[ORCHFS_A_MSG_LOCKS];
 	len = a ? (size_t)nla_len(a) : 0;
 	*v = (struct op_locks){
-		.ino = get64(tb, ORCHFS_A_MSG_NODE),
-		.lease = get32(tb, ORCHFS_A_MSG_FLAGS) & ORCHFS_REQ_FLAG_LEASE,
+		.ino = msg_u64(tb, ORCHFS_A_MSG_NODE),
+		.lease = msg_u32(tb, ORCHFS_A_MSG_FLAGS) &
+			 ORCHFS_REQ_FLAG_LEASE,
 		.nr = len / ORCHFS_LOCK_LEN,
 	};
 	if (!v->ino || len > ORCHFS_CHUNK_MAX || len % ORCHFS_LOCK_LEN)
@@ -344,9 +327,9 @@ int nl_decode_held(struct nlmsghdr *nlh, struct op_locks *v, uint64_t *number,
 {
 	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 
-	if (parse(nlh, tb) < 0)
+	if (msg_parse(nlh, tb) < 0)
 		return -EPROTO;
-	*number = get64(tb, ORCHFS_A_MSG_REQUEST_ID);
+	*number = msg_u64(tb, ORCHFS_A_MSG_REQUEST_ID);
 	*eof = tb[ORCHFS_A_MSG_EOF];
 	return get_locks(nlh, v);
 }
@@ -355,39 +338,15 @@ int nl_decode_handle(struct nlmsghdr *nlh, struct ns_handle *h)
 {
 	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 
-	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_NODE])
+	if (msg_parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_NODE])
 		return -EPROTO;
 	memset(h, 0, sizeof(*h));
-	h->ino = get64(tb, ORCHFS_A_MSG_NODE);
-	h->opens = get32(tb, ORCHFS_A_MSG_OPENS);
-	h->generation = get64(tb, ORCHFS_A_MSG_GENERATION);
+	h->ino = msg_u64(tb, ORCHFS_A_MSG_NODE);
+	h->opens = msg_u32(tb, ORCHFS_A_MSG_OPENS);
+	h->generation = msg_u64(tb, ORCHFS_A_MSG_GENERATION);
 	if (tb[ORCHFS_A_MSG_ATTR])
 		return get_attr(tb[ORCHFS_A_MSG_ATTR], &h->attr);
 	return 0;
-}
-
-static struct nl_msg *msg_new(uint16_t family, uint8_t cmd, int flags,
-			      size_t payload)
-{
-	struct nl_msg *m;
-
-	m = nlmsg_alloc_size(NLMSG_HDRLEN + GENL_HDRLEN + payload + 64);
-	if (!m)
-		return NULL;
-	if (!genlmsg_put(m, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0,
-			 NLM_F_REQUEST | flags, cmd, ORCHFS_FAMILY_VERSION)) {
-		nlmsg_free(m);
-		return NULL;
-	}
-	return m;
-}
-
-static struct nl_msg *msg_end(struct nl_msg *m, int rc)
-{
-	if (!rc)
-		return m;
-	nlmsg_free(m);
-	return NULL;
 }
 
 /* Another one for a test of daemon and module of different releases. */

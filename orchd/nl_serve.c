@@ -6,28 +6,10 @@
 #include <netlink/msg.h>
 
 #include "nl_gen.h"
+#include "nl_msg.h"
 #include "nl_serve.h"
 
-#define PAYLOAD		256	/* more than any of these has */
-
-static int parse(struct nlmsghdr *nlh, struct nlattr **tb)
-{
-	if (!genlmsg_valid_hdr(nlh, 0) ||
-	    genlmsg_parse(nlh, 0, tb, ORCHFS_A_MSG_MAX,
-			  (struct nla_policy *)orchfs_msg_nl_policy) < 0)
-		return -EPROTO;
-	return 0;
-}
-
-static uint64_t get64(struct nlattr **tb, int a)
-{
-	return tb[a] ? nla_get_u64(tb[a]) : 0;
-}
-
-static uint32_t get32(struct nlattr **tb, int a)
-{
-	return tb[a] ? nla_get_u32(tb[a]) : 0;
-}
+#define PAYLOAD		192	/* more than any of these has */
 
 static int get_counters(struct nlattr *a, struct nl_serve *s)
 {
@@ -36,16 +18,16 @@ static int get_counters(struct nlattr *a, struct nl_serve *s)
 	if (nla_parse_nested(tb, ORCHFS_A_SERVER_MAX, a,
 			     (struct nla_policy *)orchfs_server_nl_policy) < 0)
 		return -EPROTO;
-	s->requests = get64(tb, ORCHFS_A_SERVER_REQUESTS);
-	s->refused = get64(tb, ORCHFS_A_SERVER_REFUSED);
-	s->bytes_read = get64(tb, ORCHFS_A_SERVER_BYTES_READ);
-	s->bytes_written = get64(tb, ORCHFS_A_SERVER_BYTES_WRITTEN);
-	s->in_flight = get32(tb, ORCHFS_A_SERVER_IN_FLIGHT);
-	s->handles = get32(tb, ORCHFS_A_SERVER_HANDLES);
-	s->held = get32(tb, ORCHFS_A_SERVER_HELD);
-	s->held_most = get32(tb, ORCHFS_A_SERVER_HELD_MOST);
-	s->waits = get64(tb, ORCHFS_A_SERVER_WAITS);
-	s->fences = get32(tb, ORCHFS_A_SERVER_FENCES);
+	s->requests = msg_u64(tb, ORCHFS_A_SERVER_REQUESTS);
+	s->refused = msg_u64(tb, ORCHFS_A_SERVER_REFUSED);
+	s->bytes_read = msg_u64(tb, ORCHFS_A_SERVER_BYTES_READ);
+	s->bytes_written = msg_u64(tb, ORCHFS_A_SERVER_BYTES_WRITTEN);
+	s->in_flight = msg_u32(tb, ORCHFS_A_SERVER_IN_FLIGHT);
+	s->handles = msg_u32(tb, ORCHFS_A_SERVER_HANDLES);
+	s->held = msg_u32(tb, ORCHFS_A_SERVER_HELD);
+	s->held_most = msg_u32(tb, ORCHFS_A_SERVER_HELD_MOST);
+	s->waits = msg_u64(tb, ORCHFS_A_SERVER_WAITS);
+	s->fences = msg_u32(tb, ORCHFS_A_SERVER_FENCES);
 	return 0;
 }
 
@@ -53,17 +35,17 @@ int nl_decode_serve(struct nlmsghdr *nlh, struct nl_serve *s)
 {
 	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 
-	if (parse(nlh, tb) < 0 ||
+	if (msg_parse(nlh, tb) < 0 ||
 	    (!tb[ORCHFS_A_MSG_VOLUME] && !tb[ORCHFS_A_MSG_PEER]))
 		return -EPROTO;
 	memset(s, 0, sizeof(*s));
 	if (tb[ORCHFS_A_MSG_NS_UUID])
 		memcpy(s->uuid, nla_data(tb[ORCHFS_A_MSG_NS_UUID]), 16);
-	s->volume = get32(tb, ORCHFS_A_MSG_VOLUME);
-	s->key_id = get32(tb, ORCHFS_A_MSG_KEY_ID);
-	s->peer = get32(tb, ORCHFS_A_MSG_PEER);
-	s->connection = get64(tb, ORCHFS_A_MSG_CONNECTION);
-	s->reason = get32(tb, ORCHFS_A_MSG_REASON);
+	s->volume = msg_u32(tb, ORCHFS_A_MSG_VOLUME);
+	s->key_id = msg_u32(tb, ORCHFS_A_MSG_KEY_ID);
+	s->peer = msg_u32(tb, ORCHFS_A_MSG_PEER);
+	s->connection = msg_u64(tb, ORCHFS_A_MSG_CONNECTION);
+	s->reason = msg_u32(tb, ORCHFS_A_MSG_REASON);
 	return tb[ORCHFS_A_MSG_SERVER] ?
 	       get_counters(tb[ORCHFS_A_MSG_SERVER], s) : 0;
 }
@@ -72,9 +54,9 @@ int nl_decode_connection(struct nlmsghdr *nlh, uint64_t *connection)
 {
 	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 
-	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_CONNECTION])
+	if (msg_parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_CONNECTION])
 		return -EPROTO;
-	*connection = get64(tb, ORCHFS_A_MSG_CONNECTION);
+	*connection = msg_u64(tb, ORCHFS_A_MSG_CONNECTION);
 	return 0;
 }
 
@@ -82,39 +64,18 @@ int nl_decode_serve_done(struct nlmsghdr *nlh, uint64_t *id, int *status)
 {
 	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
 
-	if (parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_REQUEST_ID])
+	if (msg_parse(nlh, tb) < 0 || !tb[ORCHFS_A_MSG_REQUEST_ID])
 		return -EPROTO;
-	*id = get64(tb, ORCHFS_A_MSG_REQUEST_ID);
-	*status = (int)get32(tb, ORCHFS_A_MSG_STATUS);
+	*id = msg_u64(tb, ORCHFS_A_MSG_REQUEST_ID);
+	*status = (int)msg_u32(tb, ORCHFS_A_MSG_STATUS);
 	return 0;
-}
-
-static struct nl_msg *msg_new(uint16_t family, uint8_t cmd, int flags)
-{
-	struct nl_msg *m = nlmsg_alloc_size(NLMSG_HDRLEN + GENL_HDRLEN +
-					    PAYLOAD);
-
-	if (m && !genlmsg_put(m, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0,
-			      NLM_F_REQUEST | flags, cmd,
-			      ORCHFS_FAMILY_VERSION)) {
-		nlmsg_free(m);
-		return NULL;
-	}
-	return m;
-}
-
-static struct nl_msg *msg_end(struct nl_msg *m, int rc)
-{
-	if (!rc)
-		return m;
-	nlmsg_free(m);
-	return NULL;
 }
 
 struct nl_msg *nl_encode_serve_volume(uint16_t family, uint32_t volume, int fd,
 				      const uint8_t *key, uint32_t key_id)
 {
-	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_VOLUME, NLM_F_ACK);
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_VOLUME, NLM_F_ACK,
+				   PAYLOAD);
 
 	if (!m)
 		return NULL;
@@ -128,7 +89,7 @@ struct nl_msg *nl_encode_serve_unvolume(uint16_t family, uint64_t id,
 					uint32_t volume)
 {
 	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_UNVOLUME,
-				   NLM_F_ACK);
+				   NLM_F_ACK, PAYLOAD);
 
 	if (!m)
 		return NULL;
@@ -139,7 +100,7 @@ struct nl_msg *nl_encode_serve_unvolume(uint16_t family, uint64_t id,
 struct nl_msg *nl_encode_socket(uint16_t family, uint8_t cmd, int fd,
 				uint32_t peer)
 {
-	struct nl_msg *m = msg_new(family, cmd, 0);
+	struct nl_msg *m = msg_new(family, cmd, 0, PAYLOAD);
 
 	if (!m)
 		return NULL;
@@ -150,7 +111,8 @@ struct nl_msg *nl_encode_socket(uint16_t family, uint8_t cmd, int fd,
 struct nl_msg *nl_encode_serve_drop(uint16_t family, uint32_t peer,
 				    uint64_t connection)
 {
-	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_DROP, NLM_F_ACK);
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_DROP, NLM_F_ACK,
+				   PAYLOAD);
 	int rc;
 
 	if (!m)
@@ -166,7 +128,8 @@ struct nl_msg *nl_encode_serve_fence(uint16_t family, uint64_t id,
 				     uint32_t peer, uint64_t epoch,
 				     uint64_t expiry_ms)
 {
-	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_FENCE, NLM_F_ACK);
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_FENCE, NLM_F_ACK,
+				   PAYLOAD);
 
 	if (!m)
 		return NULL;
@@ -181,7 +144,8 @@ struct nl_msg *nl_encode_serve_fence(uint16_t family, uint64_t id,
 struct nl_msg *nl_encode_serve_time(uint16_t family, uint64_t authority_ms,
 				    uint64_t boot_ms, uint32_t lease_ms)
 {
-	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_TIME, NLM_F_ACK);
+	struct nl_msg *m = msg_new(family, ORCHFS_CMD_SERVE_TIME, NLM_F_ACK,
+				   PAYLOAD);
 
 	if (!m)
 		return NULL;
