@@ -46,6 +46,7 @@ static void cluster_free(struct cluster *cl)
 	X509_free(cl->ca);
 	X509_free(cl->cert);
 	free(cl->nodes);
+	free(cl->data);
 	pthread_mutex_destroy(&cl->lock);
 	free(cl);
 }
@@ -89,6 +90,53 @@ static bool is_own(const struct cluster *cl, X509 *cert)
 
 	return !pki_identity(cert, cl->uuid, &node) && node == cl->node &&
 	       X509_verify(cert, X509_get0_pubkey(cl->ca)) == 1;
+}
+
+static struct data_address *data_address(struct cluster *cl, uint32_t node)
+{
+	for (size_t i = 0; i < cl->nr_data; i++)
+		if (cl->data[i].node == node)
+			return &cl->data[i];
+	return NULL;
+}
+
+int cluster_set_data_address(struct cluster *cl, uint32_t node,
+			     const char *address)
+{
+	struct data_address *d;
+	int rc = -ENOMEM;
+
+	pthread_mutex_lock(&cl->lock);
+	d = data_address(cl, node);
+	if (!d) {
+		d = realloc(cl->data, (cl->nr_data + 1) * sizeof(*d));
+		if (!d)
+			goto out;
+		cl->data = d;
+		d += cl->nr_data++;
+		*d = (struct data_address){ .node = node };
+	}
+	rc = strcmp(d->address, address) != 0;
+	snprintf(d->address, sizeof(d->address), "%s", address);
+out:
+	pthread_mutex_unlock(&cl->lock);
+	return rc;
+}
+
+void cluster_data_address(struct cluster *cl, uint32_t node,
+			  char out[NS_NODE_ADDRESS])
+{
+	const struct data_address *d;
+
+	*out = 0;
+	pthread_mutex_lock(&cl->lock);
+	for (size_t i = 0; i < cl->nr_nodes; i++)
+		if (cl->nodes[i].number == node && !cl->nodes[i].removed)
+			strcpy(out, cl->nodes[i].address);
+	d = data_address(cl, node);
+	if (d && *d->address)
+		strcpy(out, d->address);
+	pthread_mutex_unlock(&cl->lock);
 }
 
 /* Keys and certificates of an agent; they must be its own. */

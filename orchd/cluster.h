@@ -22,6 +22,11 @@ struct arena;
 struct peer;
 struct peer_handler;
 
+struct data_address {
+	uint32_t node;
+	char address[NS_NODE_ADDRESS];
+};
+
 struct cluster {
 	struct served *sv;
 	char dir[4200];			/* STORE/cluster */
@@ -44,8 +49,10 @@ struct cluster {
 	uint64_t epoch;
 	EVP_PKEY *key;
 	X509 *cert;
-	struct ns_node *nodes;		/* as the store has them */
-	size_t nr_nodes;
+	struct ns_node *nodes;		/* as the store has them; an agent's: */
+	size_t nr_nodes;		/* as peers has told */
+	struct data_address *data;	/* where nodes serve data */
+	size_t nr_data;
 	char problem[VOLUME_WHY];
 };
 
@@ -61,6 +68,18 @@ bool cluster_is_agent(const char *dir);
 void cluster_start(struct served *sv);
 /** cluster_stop() - nobody uses it any more (served_wait_users()) */
 void cluster_stop(struct served *sv);
+/**
+ * cluster_set_data_address() - any thread: a node has told, or was told of
+ * Return: 1 that is news; 0; -ENOMEM.
+ */
+int cluster_set_data_address(struct cluster *cl, uint32_t node,
+			     const char *address);
+/**
+ * cluster_data_address() - any thread: where a node serves data, as far as is
+ * known: else where its record says that it is; "" where that says nothing
+ */
+void cluster_data_address(struct cluster *cl, uint32_t node,
+			  char out[NS_NODE_ADDRESS]);
 /** cluster_agent() - read an agent's files; its name and UUID are claimed. */
 int cluster_agent(struct served *sv, char *why, size_t len);
 

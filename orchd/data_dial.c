@@ -156,9 +156,10 @@ static void address_of(struct data_dial *dd, struct dial_peer *p,
 {
 	struct cluster *cl = dd->cl;
 
-	*out = 0;
 	if (p->node == cl->authority && cl->nr_addresses)
 		strcpy(out, cl->address[p->turn++ % cl->nr_addresses]);
+	else
+		cluster_data_address(cl, p->node, out);
 }
 
 static void dial(struct data_dial *dd, struct dial_peer *p)
