@@ -59,7 +59,7 @@ static void send_status(struct served *sv, uint64_t id, int status)
 static void check_layout(struct served *sv, uint32_t kind,
 			 struct op_reply *rep)
 {
-	if (!rep->has_layout || (rep->layout.home &&
+	if (!rep->has_layout || (rep->layout.home && !rep->layout.at_home &&
 				 rep->layout.home != sv->cluster->node))
 		return;
 	log_err(sv->name, "inode %llu: its layout names volume %u of this "

@@ -78,7 +78,8 @@ struct op_layout {
 	uint32_t volume;
 	bool writable;
 	uint32_t home;		/* node of the volume; 0: this machine */
-	uint8_t token[OP_TOKEN_LEN];	/* with a home */
+	bool at_home;		/* it is for that node's kernel: no token */
+	uint8_t token[OP_TOKEN_LEN];	/* with another home */
 	/* what the kernel holds if this one can't be sent; 0: none */
 	uint64_t held, held_instance;
 	bool written;		/* before it was granted */

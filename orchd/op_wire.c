@@ -317,7 +317,8 @@ static Orchfs__Peer__Layout *put_layout(struct arena *a,
 	m->volume = l->volume;
 	m->writable = l->writable;
 	m->home = l->home;
-	m->token = put_bytes(l->token, l->home ? sizeof(l->token) : 0);
+	m->token = put_bytes(l->token, l->home && !l->at_home ?
+			     sizeof(l->token) : 0);
 	return m;
 }
 
@@ -424,9 +425,10 @@ static int get_layout(const Orchfs__Peer__Layout *m, struct op_layout *l)
 		.writable = m->writable, .home = m->home,
 	};
 	if (!l->generation || !l->version || !l->instance || !l->volume ||
-	    m->token.len != (l->home ? sizeof(l->token) : 0))
+	    (m->token.len && (m->token.len != sizeof(l->token) || !l->home)))
 		return -EPROTO;
-	if (l->home)
+	l->at_home = l->home && !m->token.len;
+	if (m->token.len)
 		memcpy(l->token, m->token.data, sizeof(l->token));
 	return 0;
 }

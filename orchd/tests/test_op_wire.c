@@ -407,8 +407,11 @@ static void test_reply(void **state)
 
 	(void)state;
 	reply_round(&rep);
-	rep.layout.home = 0;
+	rep.layout.at_home = true;
 	memset(rep.layout.token, 0, sizeof(rep.layout.token));
+	reply_round(&rep);
+	rep.layout.home = 0;
+	rep.layout.at_home = false;
 	reply_round(&rep);
 	rep.value_len = 0;
 	reply_round(&rep);
@@ -467,7 +470,7 @@ static bool spoil_reply(int n, Orchfs__Peer__OpReply *m)
 	case 15: m->layout->volume = 0; break;
 	case 16: m->layout->home = 0; break;	/* it has a token */
 	case 17: m->layout->token.len = 119; break;
-	case 18: m->layout->token.len = 0; break;
+	case 18: m->layout->token.len = 121; break;
 	case 19: m->entry[2]->name.len = 0; break;
 	case 20: set_bytes(&m->entry[0]->name, "..", 2); break;
 	case 21: set_bytes(&m->entry[0]->name, "a\0", 2); break;
