@@ -26,12 +26,47 @@ typedef int64_t s64;
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define static_assert	_Static_assert
 
+#ifdef __x86_64__
+__attribute__((target("sse4.2")))
+static inline u32 crc32c_by_cpu(u32 crc, const unsigned char *p, size_t len)
+{
+	u64 c = crc, v;
+
+	for (; len >= sizeof(v); p += sizeof(v), len -= sizeof(v)) {
+		memcpy(&v, p, sizeof(v));
+		c = __builtin_ia32_crc32di(c, v);
+	}
+	while (len--)
+		c = __builtin_ia32_crc32qi((u32)c, *p++);
+	return (u32)c;
+}
+
+static inline bool cpu_has_crc32c(void)
+{
+	return __builtin_cpu_supports("sse4.2");
+}
+#else
+static inline u32 crc32c_by_cpu(u32 crc, const unsigned char *p, size_t len)
+{
+	(void)p;
+	(void)len;
+	return crc;
+}
+
+static inline bool cpu_has_crc32c(void)
+{
+	return false;
+}
+#endif
+
 /* Reflected, polynomial of Castagnoli, without the inversions. */
 static inline u32 __crc32c_le(u32 crc, const unsigned char *p, size_t len)
 {
-	static u32 table[256];
+	static _Thread_local u32 table[256];
 	u32 i, j, v;
 
+	if (cpu_has_crc32c())
+		return crc32c_by_cpu(crc, p, len);
 	if (!table[1]) {
 		for (i = 0; i < 256; i++) {
 			for (v = i, j = 0; j < 8; j++)
