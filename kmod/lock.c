@@ -104,6 +104,8 @@ static struct orchfs_locks *orchfs_locks_get(struct inode *inode)
 	old = xa_cmpxchg(&ORCHFS_SB(inode->i_sb)->locks, inode->i_ino, NULL, li,
 			 GFP_KERNEL_ACCOUNT);
 	if (!old) {
+		/* whoever didn't find it has said before that it must ask */
+		smp_mb();
 		smp_store_release(&oi->locks, li);
 		return li;
 	}

@@ -14,6 +14,8 @@
 
 #include "channel.h"
 
+struct netlink_callback;
+
 /**
  * struct orchfs_locks - locks of one inode; made with the first
  * @inode: whose
@@ -47,5 +49,9 @@ int orchfs_lock_ask(struct orchfs_locks *li, const struct orchfs_lock *l,
 		    struct orchfs_result *res);
 void orchfs_lock_release(struct inode *inode, const struct orchfs_lock *l,
 			 bool wait);
+
+/* lock_nl.c */
+int orchfs_locks_dump_start(struct netlink_callback *cb,
+			    struct orchfs_channel *ch);
 
 #endif

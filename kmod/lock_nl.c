@@ -254,8 +254,8 @@ int orchfs_nl_lock_recall_doit(struct sk_buff *skb, struct genl_info *info)
 	struct orchfs_recall *r;
 	struct super_block *sb;
 
-	/* before who decides about any lock is looked at */
-	WRITE_ONCE(ch->locks_ask, true);
+	/* before the locks of any inode are looked for; orchfs_locks_get() */
+	smp_store_mb(ch->locks_ask, true);
 	if (!node)
 		return 0;
 	r = kzalloc(sizeof(*r), GFP_KERNEL);
@@ -297,25 +297,42 @@ struct orchfs_locks_dump {
 	bool part;
 };
 
+/**
+ * orchfs_locks_dump_start() - begin a dump of a channel's locks
+ * @cb: ended by orchfs_nl_locks_done()
+ * @ch: its daemon reads; a reference of its own is taken
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int orchfs_locks_dump_start(struct netlink_callback *cb,
+			    struct orchfs_channel *ch)
+{
+	struct orchfs_locks_dump *d = kzalloc(sizeof(*d), GFP_KERNEL);
+
+	if (!d)
+		return -ENOMEM;
+	d->ch = orchfs_channel_get(ch);
+	cb->args[0] = (long)d;
+	return 0;
+}
+
 int orchfs_nl_locks_start(struct netlink_callback *cb)
 {
-	struct orchfs_locks_dump *d;
+	struct orchfs_channel *ch;
+	int ret;
 
 	if (!orchfs_nl_permitted(cb->skb, cb->extack))
 		return -EPERM;
-	d = kzalloc(sizeof(*d), GFP_KERNEL);
-	if (!d)
-		return -ENOMEM;
-	d->ch = orchfs_channel_by_port(sock_net(cb->skb->sk),
-				       NETLINK_CB(cb->skb).portid);
-	if (!d->ch) {
+	ch = orchfs_channel_by_port(sock_net(cb->skb->sk),
+				    NETLINK_CB(cb->skb).portid);
+	if (!ch) {
 		NL_SET_ERR_MSG(cb->extack,
 			       "this socket is no daemon: attach first");
-		kfree(d);
 		return -ENOTCONN;
 	}
-	cb->args[0] = (long)d;
-	return 0;
+	ret = orchfs_locks_dump_start(cb, ch);
+	orchfs_channel_put(ch);
+	return ret;
 }
 
 int orchfs_nl_locks_done(struct netlink_callback *cb)
@@ -369,11 +386,12 @@ static int orchfs_dump_inode(struct sk_buff *skb, struct netlink_callback *cb,
 		d->told = 0;
 		/* an answer of the last daemon may be on its way to the lists */
 		orchfs_locks_settled(li);
-		down_read(&li->sem);
+		/* nobody decides by what was before it had to ask */
+		down_write(&li->sem);
 		lease = li->lease;
 		if (!lease)
 			ret = orchfs_held_get(li->inode, &d->held);
-		up_read(&li->sem);
+		up_write(&li->sem);
 		if (ret)
 			return ret;
 		if (lease)

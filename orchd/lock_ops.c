@@ -49,11 +49,14 @@ static void on_answer(void *ctx, uint32_t node, uint64_t id, int status,
 	free(a);
 }
 
-/* The own kernel without the module, or without the mount, holds nothing. */
+/*
+ * The own kernel without the module, or without the mount, holds nothing. What
+ * it has lost it is told while it attaches.
+ */
 static bool recall_own(struct served *sv, uint64_t ino, uint64_t number,
 		       bool lost)
 {
-	if (!sv->attached)
+	if (!sv->attached && !lost)
 		return !sv->no_module;
 	if (channel_send(&sv->ch, nl_encode_lock_recall(sv->ch.family, number,
 							ino, lost), NULL) < 0)
@@ -152,16 +155,20 @@ bool lock_request(struct served *sv, const struct asker *who,
 int lock_own(struct served *sv)
 {
 	struct held_locks h = { .nr = 0 };
-	int rc;
+	int rc = 0;
 
 	if (!sv->locks)
 		return 0;
-	rc = attach_locks(sv, &h);
-	/* of an earlier run others may have some: it may not decide alone */
-	if (!rc && lease_awaits(sv->lease))
+	/*
+	 * Others may have some, of an earlier run too: it may not decide alone.
+	 * What it has is told once it knows that.
+	 */
+	if (lease_awaits(sv->lease) || locks_count(sv->locks).inodes)
 		rc = channel_send(&sv->ch, nl_encode_lock_recall(
 						sv->ch.family, 0, 0, false),
 				  NULL);
+	if (!rc)
+		rc = attach_locks(sv, &h);
 	if (!rc) {
 		locks_reclaim_begin(sv->locks, sv->lock_self);
 		for (size_t i = 0; i < h.nr; i++)

@@ -38,6 +38,7 @@
 #define K(x)		ORCHFS_KIND_##x
 #define LEASE		10000U
 #define SAID_MAX	256
+#define LOCKED		77U		/* an inode */
 
 /* An answer to a request of the test. */
 struct got {
@@ -68,6 +69,8 @@ static struct said said[SAID_MAX];
 static size_t nr_said;
 static unsigned int drops, fences;
 static bool no_files, fencing, deaf;
+static const struct orchfs_lock *own_lock;	/* what the own kernel has */
+static bool own_asks;				/* it decides no more alone */
 static char peer_memory;
 
 /* --- in the place of the rest --- */
@@ -140,7 +143,7 @@ bool __wrap_data_fencing(const struct served *s, uint32_t node)
 	return fencing;
 }
 
-/* The own kernel hears of invalidations alone here. */
+/* The own kernel hears of invalidations and locks alone here. */
 int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq);
 int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq)
 {
@@ -158,16 +161,44 @@ int __wrap_channel_send(struct channel *ch, struct nl_msg *m, uint32_t *seq)
 		return -ENOBUFS;
 	}
 	assert_in_range(nr_said, 0, SAID_MAX - 1);
-	s = &said[nr_said++];
 	assert_int_equal(genlmsg_parse(nlmsg_hdr(m), 0, tb, ORCHFS_A_MSG_MAX,
 				       NULL), 0);
+	if (nl_cmd(nlmsg_hdr(m)) == ORCHFS_CMD_LOCK_RECALL) {
+		own_asks = true;
+		if (!tb[ORCHFS_A_MSG_NODE]) {
+			nlmsg_free(m);
+			return 0;
+		}
+	}
+	s = &said[nr_said++];
 	*s = (struct said){ .nr = 1 };
 	if (nl_cmd(nlmsg_hdr(m)) == ORCHFS_CMD_LOCK_RECALL)
-		s->recall = nla_get_u64(tb[ORCHFS_A_MSG_REQUEST_ID]);
+		s->recall = tb[ORCHFS_A_MSG_LOST] ? 1 :
+			    nla_get_u64(tb[ORCHFS_A_MSG_REQUEST_ID]);
 	else
 		assert_int_equal(nl_cmd(nlmsg_hdr(m)), ORCHFS_CMD_INVALIDATE);
 	s->ino[0] = nla_get_u64(tb[ORCHFS_A_MSG_NODE]);
 	s->nameless[0] = tb[ORCHFS_A_MSG_ATTR];
+	nlmsg_free(m);
+	return 0;
+}
+
+/* The own kernel's dump of locks; one that decides alone tells none. */
+int __wrap_channel_call(struct channel *ch, struct nl_msg *m, channel_fn fn,
+			void *ctx);
+int __wrap_channel_call(struct channel *ch, struct nl_msg *m, channel_fn fn,
+			void *ctx)
+{
+	(void)ch;
+	assert_int_equal(nl_cmd(nlmsg_hdr(m)), ORCHFS_CMD_LOCKS);
+	nlmsg_free(m);
+	if (!own_lock || !own_asks)
+		return 0;
+	m = nlmsg_alloc();
+	assert_non_null(genlmsg_put(m, 0, 0, 30, 0, 0, ORCHFS_CMD_LOCKS, 1));
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, LOCKED);
+	nla_put(m, ORCHFS_A_MSG_LOCKS, sizeof(*own_lock), own_lock);
+	fn(ctx, nlmsg_hdr(m));
 	nlmsg_free(m);
 	return 0;
 }
@@ -346,7 +377,8 @@ static int setup(void **state)
 	memset(&sv, 0, sizeof(sv));
 	memset(sequence, 0, sizeof(sequence));
 	drops = fences = 0;
-	no_files = fencing = deaf = false;
+	no_files = fencing = deaf = own_asks = false;
+	own_lock = NULL;
 	peer_clock = test_clock;
 	clock_ms = 1000000;
 	strcpy(sv.name, "t");
@@ -1030,8 +1062,6 @@ static void test_own_away(void **state)
 
 /* --- locks --- */
 
-#define LOCKED	77U			/* an inode */
-
 static struct orchfs_lock a_lock(uint32_t type, uint32_t flags)
 {
 	return (struct orchfs_lock){ .owner = 5, .end = 9, .type = type,
@@ -1201,6 +1231,44 @@ static void test_locks(void **state)
 	assert_int_equal(c.rep.status, 0);
 }
 
+/* A kernel that comes later knows that others have locks, and has none of theirs. */
+static void test_own_locks(void **state)
+{
+	struct orchfs_lock w = a_lock(ORCHFS_LOCK_WRITE, 0);
+	struct got b, c;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	/* without others' locks it isn't asked for anything */
+	own_lock = &w;
+	assert_int_equal(lock_own(&sv), 0);
+	assert_false(own_asks);
+	/* there is no module when B locks */
+	sv.attached = false;
+	sv.no_module = true;
+	do_lock(B, 1, ORCHFS_LOCK_WRITE, 0, &b);
+	assert_int_equal(b.rep.flags, ORCHFS_REQ_FLAG_LEASE);
+	/* then it comes, with a lock that it hasn't got */
+	sv.no_module = false;
+	assert_int_equal(lock_own(&sv), 0);
+	assert_true(own_asks);
+	assert_int_equal(recalled(0), 1);
+	/* one that was detached is believed: nobody else could lock */
+	do_lock(B, 1, ORCHFS_LOCK_NONE, 0, &b);
+	note(B, K(NOTE_UMOUNT), 0, &c);
+	clock_ms += 2000;
+	sessions_tick(&sv);
+	own_asks = false;
+	do_lock(C, 1, ORCHFS_LOCK_WRITE, 0, &c);
+	assert_false(c.answered);
+	assert_int_equal(lock_own(&sv), 0);
+	assert_true(own_asks);
+	assert_int_equal(recalled(0), 0);
+	assert_true(c.answered);
+	assert_int_equal(c.rep.status, -EAGAIN);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -1209,6 +1277,7 @@ int main(void)
 		T(test_unlinked), T(test_deadline), T(test_pause),
 		T(test_away), T(test_restart),
 		T(test_links), T(test_own_away), T(test_locks),
+		T(test_own_locks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
