@@ -285,14 +285,15 @@ void cluster_start(struct served *sv)
 	if (!sv->agent) {
 		if (!ns_cluster(sv->ns))
 			return;
+		/* what nodes may hold has an end, whatever the files are */
+		rc = sessions_start(sv);
 		cl = cluster_new(sv);
 		if (!cl) {
 			log_err(sv->name, "cluster: out of memory");
 			return;
 		}
-		rc = from_store(cl, sv->ns, why, sizeof(why));
 		if (!rc)
-			rc = sessions_start(sv);
+			rc = from_store(cl, sv->ns, why, sizeof(why));
 		cl->handler = &sessions_handler;
 		if (rc < 0)
 			cluster_set_problem(cl, *why ? why : strerror(-rc));

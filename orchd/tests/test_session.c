@@ -959,6 +959,39 @@ static void test_restart(void **state)
 	assert_true(g.answered);
 }
 
+/* Nobody can come without the cluster's files: all are waited for and end. */
+static void test_no_files(void **state)
+{
+	struct session_info i[NODES];
+	const struct ns_node *n;
+	struct got g;
+	size_t nr;
+
+	(void)state;
+	attach(B);
+	do_create(B, "f", F(LAYOUT) | F(WRITE), &g);
+	turn();
+	stop();
+	start();
+	sv.cluster = NULL;
+	strcpy(sv.dir, dir);
+	cluster_start(&sv);
+	assert_non_null(sv.cluster);
+	assert_null(sv.cluster->peer);
+	assert_non_null(strstr(sv.cluster->problem, "ca.crt"));
+	assert_int_equal(sessions_info(&sv, i, NODES), 1);
+	assert_true(i[0].awaited);
+	pass(LEASE + LEASE / 100 + 99);
+	assert_int_equal(sessions_info(&sv, i, NODES), 1);
+	pass(1);
+	assert_int_equal(sessions_info(&sv, i, NODES), 0);
+	n = ns_nodes(sv.ns, &nr);
+	assert_int_equal(n[1].lease_ms, 0);
+	assert_false(n[1].awaited);
+	cluster_stop(&sv);
+	data_free(&sv);
+}
+
 static void test_links(void **state)
 {
 	Orchfs__Peer__Op bad = ORCHFS__PEER__OP__INIT;
@@ -1276,7 +1309,7 @@ int main(void)
 		T(test_attach), T(test_change), T(test_layouts),
 		T(test_unlinked), T(test_deadline), T(test_pause),
 		T(test_away), T(test_restart),
-		T(test_links), T(test_own_away), T(test_locks),
+		T(test_no_files), T(test_links), T(test_own_away), T(test_locks),
 		T(test_own_locks),
 	};
 
