@@ -222,8 +222,10 @@ int ns_node_leases(struct ns *ns, uint32_t number, uint32_t lease_ms,
 	*txn = 0;
 	if (!n)
 		return -ENOENT;
-	if (n->lease_ms == lease_ms)
+	if (n->lease_ms == lease_ms) {
+		*txn = n->lease_txn;
 		return 0;
+	}
 	after = *n;
 	after.lease_ms = lease_ms;
 	arena_reset(ns->scratch);
@@ -231,9 +233,11 @@ int ns_node_leases(struct ns *ns, uint32_t number, uint32_t lease_ms,
 	txn_urgent(&t);
 	node_put(&t, &after);
 	rc = txn_commit(&t, txn);
-	if (!rc)
-		*n = after;
-	return rc;
+	if (rc)
+		return rc;
+	after.lease_txn = *txn;
+	*n = after;
+	return 0;
 }
 
 int ns_cluster_begin(struct ns *ns, const uint8_t ca_sha256[32],

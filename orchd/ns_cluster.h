@@ -35,6 +35,7 @@ struct ns_node {
 	struct orchfs_time joined, removed_at;
 	/* it may have leases as long, also of an earlier run; 0: it has none */
 	uint32_t lease_ms;
+	uint64_t lease_txn;		/* that wrote it; 0: of an earlier run */
 	bool awaited;			/* and hasn't told since this start */
 };
 
@@ -55,7 +56,7 @@ const struct ns_node *ns_nodes(const struct ns *ns, size_t *nr);
 /**
  * ns_node_leases() - durable before a node gets its first lease (@lease_ms),
  * and after its session has ended (0)
- * @txn: to wait for; 0: nothing was written. Return: 0; -ENOENT; other -errno.
+ * @txn: to wait for; 0: it was so at the start. Return: 0; -ENOENT; other -errno.
  */
 int ns_node_leases(struct ns *ns, uint32_t number, uint32_t lease_ms,
 		   uint64_t *txn);

@@ -437,7 +437,7 @@ static void test_reconcile(void **state)
 static void test_restart(void **state)
 {
 	struct ns_handle h[2] = { { 0 }, { 0 } };
-	uint64_t f, g, txn;
+	uint64_t f, g, txn, written;
 	uint64_t gf, orphan;
 	struct ns_move m = { 0 };
 	const struct ns_node *n;
@@ -447,9 +447,11 @@ static void test_restart(void **state)
 	assert_int_equal(ns_node_leases(e.ns, 9, 10000, &txn), -ENOENT);
 	assert_int_equal(ns_node_leases(e.ns, B, 10000, &txn), 0);
 	assert_int_equal(txn, ns_txn(e.ns));
-	assert_int_equal(ns_node_leases(e.ns, B, 10000, &txn), 0);
-	assert_int_equal(txn, 0);
+	written = txn;
 	assert_int_equal(ns_node_leases(e.ns, C, 5000, &txn), 0);
+	/* who asks for the same again has to wait for it as well */
+	assert_int_equal(ns_node_leases(e.ns, B, 10000, &txn), 0);
+	assert_int_equal(txn, written);
 	f = make("f", 0);
 	g = make("g", 0);
 	orphan = make("o", 0);
@@ -464,6 +466,8 @@ static void test_restart(void **state)
 	assert_false(n[0].awaited);
 	assert_true(n[1].awaited && n[2].awaited);
 	assert_int_equal(n[1].lease_ms, 10000);
+	assert_int_equal(ns_node_leases(e.ns, B, 10000, &txn), 0);
+	assert_int_equal(txn, 0);
 	assert_int_equal(gone(0), 0);
 	assert_true(dirty(f) && dirty(g));
 	assert_int_equal(orphans(), 1);

@@ -648,6 +648,12 @@ static void test_attach(void **state)
 	assert_false(g.answered);
 	do_lookup(B, "f", &g2);
 	assert_int_equal(g2.rc, -ENOTCONN);
+	/* nor by the next link */
+	link_down(B);
+	assert_int_equal(g.rc, -ENOTCONN);
+	link_up(B);
+	tell(B, B, 0, &g);
+	assert_false(g.answered);
 	turn();
 	assert_int_equal(g.body, PEER_BODY(LEASE));
 	do_lookup(B, "f", &g2);
