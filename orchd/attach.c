@@ -20,6 +20,7 @@
 #include "served.h"
 
 #define DUMP_TRIES	10
+#define ASKS_MS		10000	/* for what waits in the kernel to come */
 
 static void nl_readable(struct loop_source *s, uint32_t events)
 {
@@ -222,10 +223,29 @@ static int reconcile(struct served *sv, bool live)
 			log_err(sv->name, "reconciling with the kernel's open "
 				"files: %s", strerror(-rc));
 		sv->own_mount = held.nr_sessions ? held.sessions[0] : 0;
+		sv->asks_until = now_ms() + ASKS_MS;
 	}
 	free(held.handles);
 	served_txn(sv);
 	return rc;
+}
+
+void attach_asked(struct served *sv, uint32_t origin)
+{
+	int rc = ns_asked(sv->ns, origin);
+
+	if (rc < 0)
+		log_err(sv->name, "collecting files without names: %s",
+			strerror(-rc));
+	served_txn(sv);
+}
+
+void attach_tick(struct served *sv)
+{
+	if (!sv->attached || !sv->asks_until || now_ms() < sv->asks_until)
+		return;
+	sv->asks_until = 0;
+	attach_asked(sv, 0);
 }
 
 void attach_resync(struct served *sv)

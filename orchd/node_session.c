@@ -505,12 +505,15 @@ static void do_renew(struct served *sv, struct session_node *s,
 	int rc = lease_renew(sv->lease, s->node, now > ms ? now - ms : 0,
 			     lease_end_at(sv, lease_ms()));
 
-	if (!rc)
-		reply_lease(sv, r);
-	else
+	if (rc) {
 		peer_fail(r, rc, rc == -EBUSY ? "an invalidation is not "
 			  "acknowledged for a whole lease" :
 			  "it has no session: attach again");
+		return;
+	}
+	/* what it asked again when it had attached came before */
+	attach_asked(sv, s->node);
+	reply_lease(sv, r);
 }
 
 /* What isn't taken is asked for: it attaches again, and lists what it holds. */

@@ -149,6 +149,11 @@ int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
 		 size_t nr_sessions, const struct ns_handle *handles,
 		 size_t nr_handles);
 /**
+ * ns_asked() - what a node's kernel has asked again since it told what it holds
+ * has come: orphans that only its slots name are collected, too
+ */
+int ns_asked(struct ns *ns, uint32_t origin);
+/**
  * ns_node_gone() - nothing was heard of a node for a lease: as ns_reconcile()
  * with no sessions and no handles, but its slots stay. Its kernel may come back
  * and ask again for what it has no answer of; they end by what it lists then.

@@ -211,6 +211,16 @@ void cluster_node_told(struct ns *ns, uint32_t number)
 	ns->awaited--;
 }
 
+/* See ns_asked(). NULL: no such node. */
+bool *cluster_asks(struct ns *ns, uint32_t number)
+{
+	struct ns_node *n = number ? node_find(ns, number) : NULL;
+
+	if (!number)
+		return &ns->asks;
+	return n ? &n->asks : NULL;
+}
+
 int ns_node_leases(struct ns *ns, uint32_t number, uint32_t lease_ms,
 		   uint64_t *txn)
 {

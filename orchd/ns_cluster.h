@@ -37,6 +37,7 @@ struct ns_node {
 	uint32_t lease_ms;
 	uint64_t lease_txn;		/* that wrote it; 0: of an earlier run */
 	bool awaited;			/* and hasn't told since this start */
+	bool asks;			/* has told, and not yet ns_asked() */
 };
 
 /* A node that comes by an invitation, or comes again with the same key. */

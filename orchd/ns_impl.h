@@ -101,6 +101,7 @@ struct ns {
 	struct arena *scratch;	/* for one call */
 	uint32_t origin;	/* whose call it is; 0: this machine's */
 	size_t awaited;		/* nodes that may hold what nobody told */
+	bool asks;		/* of this machine, as ns_node.asks */
 
 	char name[64];
 	uint8_t uuid[16];
@@ -234,6 +235,7 @@ void session_forget(struct ns *ns, uint64_t id);
 void session_free_all(struct ns *ns);
 int session_delete(struct txn *t, uint64_t id);
 int session_delete_all(struct txn *t, uint32_t origin);
+int session_origin(struct ns *ns, uint64_t id, uint32_t *origin);
 int session_is_of(struct ns *ns, uint64_t id, uint32_t origin);
 
 /* ns_inode.c */
@@ -328,6 +330,7 @@ int node_settle(struct txn *t, struct tnode *n, bool from_backing);
 int cluster_load(struct ns *ns);
 void cluster_unload(struct ns *ns);
 void cluster_node_told(struct ns *ns, uint32_t number);
+bool *cluster_asks(struct ns *ns, uint32_t number);
 
 /* ns_volume.c */
 int volumes_load(struct ns *ns);

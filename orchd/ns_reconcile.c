@@ -6,7 +6,7 @@
  *
  * An answer may still be on its way to the kernel when it lists its handles,
  * so two things stay although they are not listed: orphans that a live slot of
- * that kernel names, and layouts that this very daemon granted.
+ * a kernel names, and layouts that this very daemon granted.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -144,14 +144,26 @@ static int end_sessions(struct ns *ns, const struct numbers *live)
 	return rc;
 }
 
-/* Inodes that an answer names which the node may ask for again. */
+/* May requests of that session come again? */
+static int asks_again(struct ns *ns, uint64_t session, bool *does)
+{
+	uint32_t of = 0;
+	int rc = session_origin(ns, session, &of);
+	const bool *asks = rc ? NULL : cluster_asks(ns, of);
+
+	*does = asks && *asks;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Inodes that an answer names which a node may ask for again. */
 static int named_by_slots(struct ns *ns, struct numbers *out)
 {
 	Orchfs__Store__Slot *m;
 	uint64_t session = 0;
-	int rc, own = 0;
+	bool again = false;
 	struct scan s;
 	struct key k;
+	int rc;
 	void *p;
 
 	rc = scan_begin(ns, &s, key_table(&k, 'T'));
@@ -160,12 +172,11 @@ static int named_by_slots(struct ns *ns, struct numbers *out)
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
 		if (session != key_num_at(scan_key(&s), 0)) {
 			session = key_num_at(scan_key(&s), 0);
-			own = session_is_of(ns, session, ns->origin);
+			rc = asks_again(ns, session, &again);
 		}
-		if (!own)
+		if (rc || !again)
 			continue;
-		rc = own < 0 ? own :
-		     record_unpack(ns->scratch,
+		rc = record_unpack(ns->scratch,
 				   &orchfs__store__slot__descriptor,
 				   scan_value(&s), &p);
 		if (rc)
@@ -197,10 +208,11 @@ static int remove_orphan(struct txn *t, uint64_t ino)
 	return inode_remove(t, n);
 }
 
-static bool held_by_others(struct live *l, uint32_t origin)
+/* What @origin doesn't list it has no layout of. */
+static bool in_use(struct live *l, uint32_t origin)
 {
 	for (struct hold *h = NULL; (h = hold_next(l, h)); ) {
-		if (h->origin != origin && (h->out || h->nameless))
+		if (h->nameless || (h->out && h->origin != origin))
 			return true;
 	}
 	return false;
@@ -229,21 +241,18 @@ static int see_orphan(struct ns *ns, uint64_t ino, struct store_key v,
 		return 0;
 	}
 	/* who asks for that answer again hears of it then */
-	if (has(o->named, ino) || (l && held_by_others(l, ns->origin)))
+	if (has(o->named, ino) || (l && in_use(l, ns->origin)))
 		return 0;
 	return add(&o->gone, ino);
 }
 
-/* @any_session: it may ask again soon for what its slots tell */
-static int collect_orphans(struct ns *ns, const struct numbers *held,
-			   bool any_session)
+static int collect_orphans(struct ns *ns, const struct numbers *held)
 {
 	struct numbers named = { 0 };
 	struct orphans o = { .held = held, .named = &named };
-	int rc = 0;
+	int rc;
 
-	if (any_session)
-		rc = named_by_slots(ns, &named);
+	rc = named_by_slots(ns, &named);
 	if (!rc)
 		rc = each_key(ns, 'O', see_orphan, &o);
 	if (!rc && !ns->awaited)
@@ -349,12 +358,28 @@ static int settle_returned(struct ns *ns)
 static int told(struct ns *ns, const struct numbers *held,
 		const struct numbers *layouts, bool any_session)
 {
+	bool *asks = cluster_asks(ns, ns->origin);
 	int rc;
 
+	if (asks)
+		*asks = any_session;
 	drop_holds(ns, held, layouts, any_session);
 	cluster_node_told(ns, ns->origin);
-	rc = collect_orphans(ns, held, any_session);
+	rc = collect_orphans(ns, held);
 	return rc ? rc : settle_returned(ns);
+}
+
+int ns_asked(struct ns *ns, uint32_t origin)
+{
+	const struct numbers none = { 0 };
+	bool *asks = cluster_asks(ns, origin);
+
+	if (!asks || !*asks)
+		return 0;
+	*asks = false;
+	arena_reset(ns->scratch);
+	ns->origin = origin;
+	return collect_orphans(ns, &none);
 }
 
 int ns_node_gone(struct ns *ns, uint32_t origin)

@@ -249,16 +249,23 @@ void slot_committed(struct txn *t)
 	t->session->sequence[t->slot] = t->sequence;
 }
 
+/* The node that it is of. 0; -ENOENT: there is none; other -errno. */
+int session_origin(struct ns *ns, uint64_t id, uint32_t *origin)
+{
+	const struct session *s = session_find(ns, id);
+
+	if (!s)
+		return session_read(ns, id, origin);
+	*origin = s->origin;
+	return 0;
+}
+
 /* Is there one, and of that node? 1, 0 or -errno. */
 int session_is_of(struct ns *ns, uint64_t id, uint32_t origin)
 {
-	const struct session *s = session_find(ns, id);
 	uint32_t of;
-	int rc;
+	int rc = session_origin(ns, id, &of);
 
-	if (s)
-		return s->origin == origin;
-	rc = session_read(ns, id, &of);
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
 	return of == origin;

@@ -279,8 +279,10 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	if (sv->deleter.failed)
 		deleter_kick(sv);
 	flush_kick(sv);
-	if (sv->ns)
+	if (sv->ns) {
+		attach_tick(sv);
 		sessions_tick(sv);
+	}
 	if (sv->ns && sv->waiters)
 		answer_run(sv);
 	pool_tick(sv);

@@ -162,6 +162,7 @@ struct served {
 	uint32_t lock_self;		/* node of the own kernel */
 	uint64_t own_mount;		/* session of the own kernel's mount */
 	uint32_t telling;		/* node whose notices are applied */
+	uint64_t asks_until;		/* ms: what it has no answer of; or 0 */
 	uint64_t missed;		/* times the own kernel wasn't told */
 	bool notes_lost;		/* not for good; and the last txn then */
 	uint64_t notes_lost_txn;
@@ -344,6 +345,9 @@ void attach_why(struct served *sv, int rc, const char *remedy,
 		char text[VOLUME_WHY]);
 void attach_try(struct served *sv);
 void attach_lost(struct served *sv);
+/** attach_asked() - what that node has asked again has come */
+void attach_asked(struct served *sv, uint32_t origin);
+void attach_tick(struct served *sv);	/* each second */
 void attach_resync(struct served *sv);
 int attach_count_mounts(struct served *sv);
 void attach_tell(struct served *sv);	/* state and problem, when served */

@@ -391,6 +391,55 @@ static void test_sessions(void **state)
 	end();
 }
 
+/* A file that only the answer tells of, which nobody has heard: asked again. */
+static void unheard(void **state, bool last_is_gone)
+{
+	struct op_req rq;
+	uint64_t f, txn;
+
+	begin(state, false);
+	assert_int_equal(ns_node_leases(e.ns, B, 10000, &txn), 0);
+	assert_int_equal(ns_node_leases(e.ns, C, 10000, &txn), 0);
+	as(B);
+	rq = env_req(&e, K(CREATE), 3);
+	rq.node = ROOT;
+	rq.mode = REG;
+	rq.flags = F(TMPFILE) | RW;
+	assert_int_equal(env_run(&e, &rq), 0);
+	f = e.rep.attr.ino;
+	env_restart(&e, false);
+	assert_int_equal(reconcile(0, NULL, 0), 0);
+	assert_int_equal(reconcile(B, NULL, 0), 0);
+	assert_int_equal(last_is_gone ? ns_node_gone(e.ns, C) :
+			 reconcile(C, NULL, 0), 0);
+	assert_int_equal(ns_asked(e.ns, 0), 0);
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.rep.attr.ino, f);
+	assert_int_equal(ns_asked(e.ns, B), 0);
+	assert_int_equal(nameless(B), 1);
+	as(B);
+	assert_int_equal(do_forget(&e, f), 0);
+	assert_int_equal(orphans(), 0);
+	/* one that isn't asked for again */
+	rq.sequence = ++e.sequence[3];
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(reconcile(B, NULL, 0), 0);
+	assert_int_equal(reconcile(C, NULL, 0), 0);
+	assert_int_equal(orphans(), 1);
+	assert_int_equal(ns_asked(e.ns, C), 0);
+	assert_int_equal(orphans(), 1);
+	assert_int_equal(ns_asked(e.ns, B), 0);
+	assert_int_equal(orphans(), 0);
+	assert_int_equal(ns_asked(e.ns, B), 0);
+	end();
+}
+
+static void test_unheard(void **state)
+{
+	unheard(state, false);
+	unheard(state, true);
+}
+
 /* What a node that was away holds isn't kept for what its slots tell. */
 static void test_gone(void **state)
 {
@@ -552,6 +601,7 @@ int main(void)
 		BOTH(test_unlink_dies),
 		BOTH(test_tmpfile),
 		BOTH(test_sessions),
+		BOTH(test_unheard),
 		BOTH(test_gone),
 		BOTH(test_reconcile),
 		BOTH(test_restart),

@@ -1099,6 +1099,28 @@ static void test_own_away(void **state)
 	sv.attached = true;
 }
 
+/* Files that only a slot of the own kernel names: it has had its time. */
+static void test_own_asks(void **state)
+{
+	struct op_req rq = { .kind = K(CREATE), .node = ROOT, .mode = REG,
+			     .flags = F(TMPFILE), .session = 99,
+			     .sequence = 1 };
+	struct op_reply rep = { 0 };
+	const uint64_t session = 99;
+
+	(void)state;
+	ns_execute(sv.ns, &rq, &rep);
+	assert_int_equal(rep.status, 0);
+	arena_free(rep.arena);
+	assert_int_equal(ns_reconcile(sv.ns, 0, &session, 1, NULL, 0), 0);
+	sv.asks_until = now_ms() + 100000;
+	attach_tick(&sv);
+	assert_int_equal(orphans(), 1);
+	sv.asks_until = now_ms();
+	attach_tick(&sv);
+	assert_int_equal(orphans(), 0);
+}
+
 /* --- locks --- */
 
 static struct orchfs_lock a_lock(uint32_t type, uint32_t flags)
@@ -1315,8 +1337,9 @@ int main(void)
 		T(test_attach), T(test_change), T(test_layouts),
 		T(test_unlinked), T(test_deadline), T(test_pause),
 		T(test_away), T(test_restart),
-		T(test_no_files), T(test_links), T(test_own_away), T(test_locks),
-		T(test_own_locks),
+		T(test_no_files), T(test_links),
+		T(test_own_away), T(test_own_asks),
+		T(test_locks), T(test_own_locks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
