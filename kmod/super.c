@@ -538,6 +538,7 @@ static void orchfs_kill_sb(struct super_block *sb)
 	spin_unlock(&sbi->lock);
 	cancel_work_sync(&sbi->prune_work);
 	orchfs_channel_sb_end(sbi->channel, sb);
+	orchfs_locks_sb_end(sbi);
 
 	if (sb->s_root)
 		trace_orchfs_inode_op(ORCHFS_TRACE_UMOUNT, d_inode(sb->s_root),

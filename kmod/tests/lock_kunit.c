@@ -366,6 +366,21 @@ static void test_lease(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
 }
 
+/* A recall that waits for what was granted holds up umount, not its inode. */
+static void test_recall_at_umount(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_WRLCK, 0, 9), 0);
+	unlock_all(d, 1);
+	atomic_inc(&locks_of(d)->granted);
+	recall(test, 7, false);
+	close_file(d);
+	kern_unmount(d->mnt);
+	d->mnt = NULL;
+	KUNIT_EXPECT_EQ(test, d->nr_eofs, 0);
+}
+
 /* --- the dump --- */
 
 struct dump {
@@ -468,6 +483,7 @@ static void test_dump_waits(struct kunit *test)
 static struct kunit_case lock_cases[] = {
 	KUNIT_CASE(test_alone),
 	KUNIT_CASE(test_lease),
+	KUNIT_CASE(test_recall_at_umount),
 	KUNIT_CASE(test_dump),
 	KUNIT_CASE(test_dump_waits),
 	{}
