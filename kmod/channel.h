@@ -74,6 +74,7 @@ enum orchfs_request_state {
  * @flags_at: where in @msg the flags are, to add "resent"
  * @leaves: goes with the daemon, whose next one reads what it tells
  * @locks: of a lock or test: those of its inode, while a caller waits
+ * @lost: orchfs_locks.lost when it was answered; valid when done
  * @lock: of a request of kind lock
  * @done: completed once, by whoever moved it to done
  * @status: of the answer; valid when done
@@ -95,6 +96,7 @@ struct orchfs_request {
 	unsigned int flags_at;
 	bool leaves;
 	struct orchfs_locks *locks;
+	u32 lost;
 	struct orchfs_lock lock;
 	struct completion done;
 	int status;
@@ -185,7 +187,7 @@ void orchfs_note_work(struct work_struct *work);
 void orchfs_note_cancel(struct orchfs_channel *ch);
 void orchfs_note_drop_list(struct list_head *notes);
 void orchfs_event_drop_list(struct list_head *events);
-void orchfs_event_queue(struct orchfs_channel *ch, struct sk_buff *skb);
+bool orchfs_event_queue(struct orchfs_channel *ch, struct sk_buff *skb);
 
 /* unlinked.c: inodes whose last name went elsewhere */
 void orchfs_answer_begin(struct orchfs_channel *ch, u32 kind,

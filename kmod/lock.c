@@ -100,6 +100,7 @@ static struct orchfs_locks *orchfs_locks_get(struct inode *inode)
 	init_waitqueue_head(&li->wq);
 	spin_lock_init(&li->lock);
 	INIT_LIST_HEAD(&li->waiters);
+	INIT_LIST_HEAD(&li->recall);
 	/* a recall that finds none was before anything was decided */
 	old = xa_cmpxchg(&ORCHFS_SB(inode->i_sb)->locks, inode->i_ino, NULL, li,
 			 GFP_KERNEL_ACCOUNT);
@@ -160,12 +161,16 @@ static void orchfs_locks_landed(struct orchfs_locks *li, atomic_t *count)
 		wake_up_all(&li->wq);
 }
 
-/* Locks that were granted before must be in the lists that decide now. */
-static void orchfs_locks_take_lease(struct orchfs_locks *li)
+/*
+ * Locks that were granted before must be in the lists that decide now. A lease
+ * that was lost meanwhile is not believed.
+ */
+static void orchfs_locks_take_lease(struct orchfs_locks *li, u32 lost)
 {
 	wait_event(li->wq, !atomic_read(&li->granted));
 	down_write(&li->sem);
-	WRITE_ONCE(li->lease, true);
+	if (li->lost == lost)
+		WRITE_ONCE(li->lease, true);
 	up_write(&li->sem);
 	orchfs_locks_landed(li, &li->leased);
 }
@@ -292,29 +297,44 @@ static int orchfs_unlock_local(struct file *file, const struct file_lock *fl,
 	return locks_lock_file_wait(file, &un);
 }
 
-/* ORCHFS_MUST_ASK: it is this kernel that has to decide, so try again. */
+/* A lock that was granted goes to the lists, unless it was lost meanwhile. */
+static int orchfs_lock_land(struct orchfs_locks *li, struct file *file,
+			    struct file_lock *fl, const struct orchfs_lock *l,
+			    u32 lost)
+{
+	int ret = orchfs_lock_insert(file, fl);
+
+	down_read(&li->sem);
+	if (!ret && li->lost != lost)
+		ret = ORCHFS_MUST_ASK;
+	up_read(&li->sem);
+	/* before a recall tells what is held */
+	if (ret)
+		orchfs_unlock_local(file, fl, l);
+	orchfs_locks_landed(li, &li->granted);
+	return ret;
+}
+
+/* ORCHFS_MUST_ASK: it has to be tried again. */
 static int orchfs_lock_shared(struct orchfs_locks *li, struct file *file,
 			      struct file_lock *fl)
 {
 	bool flock = fl->c.flc_flags & FL_FLOCK;
 	struct orchfs_result res;
 	struct orchfs_lock l;
+	u32 lost;
 	int ret;
 
 	orchfs_lock_describe(fl, &l);
 	if (flock)
 		orchfs_flock_unlock(li->inode, fl);
-	ret = orchfs_lock_ask(li, &l, &res);
+	ret = orchfs_lock_ask(li, &l, &res, &lost);
 	if (!ret && res.flags & ORCHFS_REQ_FLAG_LEASE) {
-		orchfs_locks_take_lease(li);
+		orchfs_locks_take_lease(li, lost);
 		ret = ORCHFS_MUST_ASK;
 	} else if (!ret) {
-		ret = orchfs_lock_insert(file, fl);
-		/* before a recall tells what is held */
-		if (ret)
-			orchfs_unlock_local(file, fl, &l);
-		orchfs_locks_landed(li, &li->granted);
-		if (ret)
+		ret = orchfs_lock_land(li, file, fl, &l, lost);
+		if (ret && ret != ORCHFS_MUST_ASK)
 			orchfs_lock_release(li->inode, &l, false);
 	} else if (flock && ret != -EAGAIN) {
 		/* what it had isn't in the lists any more */
@@ -392,6 +412,7 @@ static int orchfs_lock_test_once(struct orchfs_locks *li, struct file *file,
 	struct orchfs_result res;
 	struct orchfs_lock l;
 	bool asked;
+	u32 lost;
 	int ret;
 
 	orchfs_lock_describe(fl, &l);
@@ -404,9 +425,9 @@ static int orchfs_lock_test_once(struct orchfs_locks *li, struct file *file,
 	if (!asked || type == F_UNLCK || fl->c.flc_type != F_UNLCK)
 		return 0;
 	fl->c.flc_type = type;
-	ret = orchfs_lock_ask(li, &l, &res);
+	ret = orchfs_lock_ask(li, &l, &res, &lost);
 	if (!ret && res.flags & ORCHFS_REQ_FLAG_LEASE) {
-		orchfs_locks_take_lease(li);
+		orchfs_locks_take_lease(li, lost);
 		ret = ORCHFS_MUST_ASK;
 	} else if (!ret) {
 		orchfs_lock_conflict(fl, &res.lock);

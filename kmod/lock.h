@@ -22,6 +22,11 @@ struct netlink_callback;
  * @sem: held for reading to decide by the VFS's lists alone, for writing to
  *	change who decides
  * @lease: this kernel decides alone (@sem)
+ * @lost: times that all of it was lost (@sem); what was granted, or leased,
+ *	before the last isn't, wherever it is on its way
+ * @recall: on orchfs_sb.recalls, with a reference to the inode, or empty
+ *	(orchfs_sb.lock)
+ * @recall_id: of the last recall (orchfs_sb.lock)
  * @granted: answers whose lock isn't in the VFS's lists yet
  * @leased: answers whose lease isn't in @lease yet
  * @wq: those two fell to 0
@@ -32,6 +37,9 @@ struct orchfs_locks {
 	struct inode *inode;
 	struct rw_semaphore sem;
 	bool lease;
+	u32 lost;
+	struct list_head recall;
+	u64 recall_id;
 	atomic_t granted;
 	atomic_t leased;
 	wait_queue_head_t wq;
@@ -46,7 +54,7 @@ void orchfs_lock_describe(const struct file_lock *fl, struct orchfs_lock *l);
 
 /* lock_ask.c */
 int orchfs_lock_ask(struct orchfs_locks *li, const struct orchfs_lock *l,
-		    struct orchfs_result *res);
+		    struct orchfs_result *res, u32 *lost);
 void orchfs_lock_release(struct inode *inode, const struct orchfs_lock *l,
 			 bool wait);
 

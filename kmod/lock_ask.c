@@ -78,12 +78,13 @@ static int orchfs_lock_wait(struct inode *inode, struct orchfs_request *req,
  *	the flag lease, else @granted if it isn't a test. The caller counts down
  * @l: what is wanted; with ORCHFS_LOCK_WAIT as long as it takes
  * @res: filled on 0, empty otherwise; the caller frees it in every case
+ * @lost: set on 0 to what orchfs_locks.lost was when it was answered
  *
  * Return: 0, the daemon's status, -ERESTARTSYS when waiting was interrupted,
  * else as orchfs_upcall().
  */
 int orchfs_lock_ask(struct orchfs_locks *li, const struct orchfs_lock *l,
-		    struct orchfs_result *res)
+		    struct orchfs_result *res, u32 *lost)
 {
 	struct orchfs_args args = { .lock = l, .locks = li };
 	struct inode *inode = li->inode;
@@ -100,6 +101,7 @@ int orchfs_lock_ask(struct orchfs_locks *li, const struct orchfs_lock *l,
 		ret = req->status;
 	if (!ret) {
 		*res = req->res;
+		*lost = req->lost;
 		memset(&req->res, 0, sizeof(req->res));
 	} else if (ret == -EINTR && l->flags & ORCHFS_LOCK_WAIT) {
 		ret = -ERESTARTSYS;	/* the cancel won */
@@ -148,6 +150,7 @@ void orchfs_lock_answered(struct orchfs_request *req)
 
 	if (!li || req->status)
 		return;
+	req->lost = READ_ONCE(li->lost);
 	if (req->res.flags & ORCHFS_REQ_FLAG_LEASE)
 		atomic_inc(&li->leased);
 	else if (!(req->lock.flags & ORCHFS_LOCK_TEST))

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The daemon's side of locks: it recalls the lease of an inode's locks, and
- * reads what there is of locks when it attaches. A recall is recorded by the
- * command's handler and carried out by a work item, which tells what is held.
+ * The daemon's side of locks: it recalls the lease of an inode's locks, tells
+ * that they are lost, and reads what there is of locks when it attaches. A
+ * recall is recorded by the command's handler and carried out by a work item,
+ * which tells what is held. What is lost goes in the handler, so that nothing
+ * of after is taken for it.
  */
 #include <linux/slab.h>
 #include <linux/xarray.h>
@@ -14,20 +16,6 @@
 #define ORCHFS_HELD_BATCH	512
 #define ORCHFS_DUMP_BATCH	64
 #define ORCHFS_LAND_TIMEOUT	HZ
-
-/**
- * struct orchfs_recall - the daemon wants a lease back
- * @link: on orchfs_sb.recalls
- * @id: of the recall
- * @node: inode number
- * @lost: what is held is not held any more
- */
-struct orchfs_recall {
-	struct list_head link;
-	u64 id;
-	u64 node;
-	bool lost;
-};
 
 /* Locks of one inode. */
 struct orchfs_held {
@@ -148,79 +136,103 @@ static bool orchfs_locks_settled(struct orchfs_locks *li)
 				  ORCHFS_LAND_TIMEOUT);
 }
 
-/*
- * Without an answer the daemon asks again. What is lost goes in any case: who
- * was granted the same since may wait for that.
- */
-static int orchfs_recall_one(struct orchfs_locks *li, bool lost,
-			     struct orchfs_held *held)
+/* Without an answer the daemon asks again. */
+static int orchfs_recall_one(struct orchfs_locks *li, struct orchfs_held *held)
 {
 	int ret;
 
 	*held = (struct orchfs_held){};
-	if (!orchfs_locks_settled(li) && !lost)
+	if (!orchfs_locks_settled(li))
 		return -EAGAIN;
 	down_write(&li->sem);
 	WRITE_ONCE(li->lease, false);
-	if (lost)
-		orchfs_held_lose(li->inode);
 	ret = orchfs_held_get(li->inode, held);
 	up_write(&li->sem);
 	orchfs_locks_wake(li);
 	return ret;
 }
 
+/*
+ * What was granted before and isn't in the lists yet won't stay there: see
+ * orchfs_locks.lost.
+ */
+static void orchfs_locks_lose(struct orchfs_locks *li)
+{
+	down_write(&li->sem);
+	WRITE_ONCE(li->lost, li->lost + 1);
+	WRITE_ONCE(li->lease, false);
+	orchfs_held_lose(li->inode);
+	up_write(&li->sem);
+	orchfs_locks_wake(li);
+}
+
+/* The last message tells that it was all, so none before it may be missing. */
 static void orchfs_recall_answer(struct orchfs_channel *ch, u64 id, u64 node,
 				 const struct orchfs_held *held)
 {
 	unsigned int n, done = 0;
+	bool queued;
 
 	do {
 		n = min(held->nr - done, ORCHFS_HELD_BATCH);
-		orchfs_event_queue(ch, orchfs_message_held(id, node,
-							   held->locks + done,
-							   n,
-							   done + n == held->nr));
+		queued = orchfs_event_queue(ch,
+			orchfs_message_held(id, node, held->locks + done, n,
+					    done + n == held->nr));
 		done += n;
 		cond_resched();
-	} while (done < held->nr);
+	} while (queued && done < held->nr);
 }
 
-static void orchfs_recall_run(struct orchfs_sb *sbi,
-			      const struct orchfs_recall *r)
+static void orchfs_recall_run(struct orchfs_sb *sbi, struct orchfs_locks *li,
+			      u64 id)
 {
-	struct orchfs_locks *li = orchfs_locks_find(sbi, r->node);
-	struct orchfs_held held = {};
-	int ret = 0;
+	struct orchfs_held held;
 
-	if (li)
-		ret = orchfs_recall_one(li, r->lost, &held);
-	if (!ret && !r->lost)
-		orchfs_recall_answer(sbi->channel, r->id, r->node, &held);
+	if (!orchfs_recall_one(li, &held))
+		orchfs_recall_answer(sbi->channel, id, li->inode->i_ino, &held);
 	kvfree(held.locks);
-	if (li)
-		iput(li->inode);
 }
 
 static void orchfs_recall_work(struct work_struct *work)
 {
 	struct orchfs_sb *sbi = container_of(work, struct orchfs_sb,
 					     recall_work);
-	struct orchfs_recall *r;
+	struct orchfs_locks *li;
+	u64 id = 0;
 
 	for (;;) {
 		spin_lock(&sbi->lock);
-		r = list_first_entry_or_null(&sbi->recalls,
-					     struct orchfs_recall, link);
-		if (r)
-			list_del(&r->link);
+		li = list_first_entry_or_null(&sbi->recalls,
+					      struct orchfs_locks, recall);
+		if (li) {
+			list_del_init(&li->recall);
+			id = li->recall_id;
+		}
 		spin_unlock(&sbi->lock);
-		if (!r)
+		if (!li)
 			return;
-		orchfs_recall_run(sbi, r);
-		kfree(r);
+		orchfs_recall_run(sbi, li, id);
+		iput(li->inode);
 		cond_resched();
 	}
+}
+
+/* Takes the reference to the inode, which it gives up where one waits. */
+static void orchfs_recall_queue(struct orchfs_sb *sbi, struct orchfs_locks *li,
+				u64 id)
+{
+	bool queued;
+
+	spin_lock(&sbi->lock);
+	queued = list_empty(&li->recall);
+	if (queued)
+		list_add_tail(&li->recall, &sbi->recalls);
+	li->recall_id = id;
+	spin_unlock(&sbi->lock);
+	if (queued)
+		queue_work(orchfs_channel_wq, &sbi->recall_work);
+	else
+		iput(li->inode);
 }
 
 /**
@@ -247,34 +259,31 @@ void orchfs_locks_sb_end(struct orchfs_sb *sbi)
 
 int orchfs_nl_lock_recall_doit(struct sk_buff *skb, struct genl_info *info)
 {
+	bool lost = nla_get_flag(info->attrs[ORCHFS_A_MSG_LOST]);
 	const struct nlattr *node = info->attrs[ORCHFS_A_MSG_NODE];
 	const struct nlattr *id = info->attrs[ORCHFS_A_MSG_REQUEST_ID];
 	struct orchfs_channel *ch = info->user_ptr[0];
-	struct orchfs_held none = {};
-	struct orchfs_recall *r;
+	const struct orchfs_held none = {};
+	struct orchfs_locks *li = NULL;
 	struct super_block *sb;
 
 	/* before the locks of any inode are looked for; orchfs_locks_get() */
 	smp_store_mb(ch->locks_ask, true);
 	if (!node)
 		return 0;
-	r = kzalloc(sizeof(*r), GFP_KERNEL);
-	if (!r)
-		return -ENOMEM;
-	r->node = nla_get_u64(node);
-	r->id = id ? nla_get_u64(id) : 0;
-	r->lost = nla_get_flag(info->attrs[ORCHFS_A_MSG_LOST]);
 	sb = orchfs_channel_sb_get(ch);
-	if (!sb) {
-		if (!r->lost)
-			orchfs_recall_answer(ch, r->id, r->node, &none);
-		kfree(r);
-		return 0;
+	if (sb)
+		li = orchfs_locks_find(ORCHFS_SB(sb), nla_get_u64(node));
+	if (li && lost) {
+		orchfs_locks_lose(li);
+		iput(li->inode);
+	} else if (li) {
+		orchfs_recall_queue(ORCHFS_SB(sb), li,
+				    id ? nla_get_u64(id) : 0);
+	} else if (!lost) {
+		orchfs_recall_answer(ch, id ? nla_get_u64(id) : 0,
+				     nla_get_u64(node), &none);
 	}
-	spin_lock(&ORCHFS_SB(sb)->lock);
-	list_add_tail(&r->link, &ORCHFS_SB(sb)->recalls);
-	spin_unlock(&ORCHFS_SB(sb)->lock);
-	queue_work(orchfs_channel_wq, &ORCHFS_SB(sb)->recall_work);
 	orchfs_channel_sb_put(ch, sb);
 	return 0;
 }

@@ -244,8 +244,10 @@ void orchfs_note_stray(struct orchfs_channel *ch)
  *
  * May sleep to allocate. Dropped when the daemon has gone. If it can't be kept
  * the daemon is told to read again what there is.
+ *
+ * Return: false when it was dropped.
  */
-void orchfs_event_queue(struct orchfs_channel *ch, struct sk_buff *skb)
+bool orchfs_event_queue(struct orchfs_channel *ch, struct sk_buff *skb)
 {
 	struct orchfs_event *event;
 	bool queued = false;
@@ -271,12 +273,13 @@ void orchfs_event_queue(struct orchfs_channel *ch, struct sk_buff *skb)
 	spin_unlock(&ch->lock);
 	if (!queued)
 		orchfs_event_free(event);
-	return;
+	return queued;
 
 err_free_skb:
 	kfree_skb(skb);
 err_lost:
 	orchfs_notes_lost(ch);
+	return false;
 }
 
 /**

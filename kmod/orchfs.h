@@ -177,7 +177,7 @@ struct orchfs_sb {
 	struct shrinker *shrinker;
 	struct list_head vm_ops;	/* mmap.c; lock to add */
 	struct xarray locks;		/* ino -> struct orchfs_locks */
-	struct list_head recalls;	/* of leases of locks; lock */
+	struct list_head recalls;	/* orchfs_locks.recall; lock */
 	struct work_struct recall_work;
 	struct rcu_head rcu;
 };

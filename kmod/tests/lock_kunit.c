@@ -316,6 +316,52 @@ static void ask_from_now_on(struct kunit *test)
 	recall(test, 0, false);
 }
 
+/* --- who waits --- */
+
+struct waiter {
+	struct lock_daemon *d;
+	struct want want;
+	struct task_struct *task;
+	int ret;
+	bool ended;
+	struct completion done;
+};
+
+static int waiter_thread(void *arg)
+{
+	struct waiter *w = arg;
+
+	allow_signal(SIGUSR1);
+	allow_signal(SIGKILL);
+	w->ret = lock(w->d, &w->want);
+	WRITE_ONCE(w->ended, true);
+	complete(&w->done);
+	return 0;
+}
+
+/* It wants a lock; its request has arrived when this returns. */
+static void waiter_begin(struct kunit *test, struct waiter *w,
+			 struct want want)
+{
+	struct lock_daemon *d = test->priv;
+	unsigned int before = READ_ONCE(d->nr_got);
+
+	*w = (struct waiter){ .d = d, .want = want };
+	init_completion(&w->done);
+	w->task = kthread_create(waiter_thread, w, "waiter");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(w->task));
+	get_task_struct(w->task);
+	wake_up_process(w->task);
+	KUNIT_EXPECT_TRUE(test, UNTIL(READ_ONCE(d->nr_got) > before));
+}
+
+static int waiter_end(struct waiter *w)
+{
+	wait_for_completion(&w->done);
+	put_task_struct(w->task);
+	return w->ret;
+}
+
 /* --- who decides --- */
 
 static void test_alone(struct kunit *test)
@@ -363,6 +409,66 @@ static void test_lease(struct kunit *test)
 	unlock_all(d, 3);
 	KUNIT_EXPECT_EQ(test, d->nr_got, 6);
 	KUNIT_EXPECT_EQ(test, d->got[5].l.type, ORCHFS_LOCK_NONE);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
+}
+
+/* What is lost is gone when the daemon has said so. */
+static void test_lost(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+
+	ask_from_now_on(test);
+	d->answer = LEASE;
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_WRLCK, 0, 9), 0);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK, F_RDLCK, 0, OFFSET_MAX), 0);
+	recall(test, 1, true);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
+	d->answer = 0;
+	KUNIT_EXPECT_EQ(test, LOCK(d, 2, POSIX, F_WRLCK, 0, 9), 0);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 2);
+	KUNIT_EXPECT_EQ(test, d->nr_eofs, 0);
+	unlock_all(d, 2);
+}
+
+/* A lease that was given before, and is on its way still, is lost as well. */
+static void test_lost_lease(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	struct waiter w;
+
+	ask_from_now_on(test);
+	d->answer = HOLD;
+	waiter_begin(test, &w, (struct want){ 1, POSIX, F_WRLCK, 0, 9 });
+	/* a lock that was granted is to be in the lists first */
+	atomic_inc(&locks_of(d)->granted);
+	daemon_complete(d, d->got[0].id, 0, ORCHFS_REQ_FLAG_LEASE, NULL);
+	d->answer = -EAGAIN;
+	recall(test, 1, true);
+	atomic_dec(&locks_of(d)->granted);
+	wake_up_all(&locks_of(d)->wq);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 2);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
+}
+
+/* So is a lock. */
+static void test_lost_grant(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	struct file_lock fl;
+	struct waiter w;
+
+	ask_from_now_on(test);
+	d->answer = HOLD;
+	waiter_begin(test, &w, (struct want){ 1, POSIX, F_WRLCK, 0, 9 });
+	/* it can't get into the lists at once */
+	fill(d, &fl, &(struct want){ 2, POSIX, F_WRLCK, 5, 5 });
+	KUNIT_EXPECT_EQ(test, posix_lock_file(d->file, &fl, NULL), 0);
+	daemon_complete(d, d->got[0].id, 0, 0, NULL);
+	d->answer = -EAGAIN;
+	recall(test, 1, true);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 2);
 	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
 }
 
@@ -483,6 +589,9 @@ static void test_dump_waits(struct kunit *test)
 static struct kunit_case lock_cases[] = {
 	KUNIT_CASE(test_alone),
 	KUNIT_CASE(test_lease),
+	KUNIT_CASE(test_lost),
+	KUNIT_CASE(test_lost_lease),
+	KUNIT_CASE(test_lost_grant),
 	KUNIT_CASE(test_recall_at_umount),
 	KUNIT_CASE(test_dump),
 	KUNIT_CASE(test_dump_waits),
