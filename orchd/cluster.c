@@ -139,6 +139,16 @@ void cluster_data_address(struct cluster *cl, uint32_t node,
 	pthread_mutex_unlock(&cl->lock);
 }
 
+struct peer_tls *cluster_tls(struct cluster *cl)
+{
+	struct peer_tls *t;
+
+	pthread_mutex_lock(&cl->lock);
+	t = peer_tls_new(cl->key, cl->cert, cl->ca, NULL);
+	pthread_mutex_unlock(&cl->lock);
+	return t;
+}
+
 /* Keys and certificates of an agent; they must be its own. */
 static int read_keys(struct cluster *cl, char *why, size_t len)
 {

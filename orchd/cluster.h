@@ -80,6 +80,8 @@ int cluster_set_data_address(struct cluster *cl, uint32_t node,
  */
 void cluster_data_address(struct cluster *cl, uint32_t node,
 			  char out[NS_NODE_ADDRESS]);
+/** cluster_tls() - any thread: this node's credentials of now; NULL: no memory */
+struct peer_tls *cluster_tls(struct cluster *cl);
 /** cluster_agent() - read an agent's files; its name and UUID are claimed. */
 int cluster_agent(struct served *sv, char *why, size_t len);
 

@@ -47,8 +47,10 @@ static const char *job_step(const struct mover_job *j)
 {
 	if (j->phase == JOB_ENDED)
 		return job_state(j);
+	if (j->copying && atomic_load(&j->copy.verifying))
+		return move_states[MOVE_VERIFY].name;
 	if (j->nr)
-		return move_states[atomic_load(&j->batch[0]->phase)].name;
+		return move_states[j->batch[0]->sm.state].name;
 	return move_states[j->waiting ? MOVE_SWITCH : MOVE_PLAN].name;
 }
 
@@ -84,7 +86,7 @@ static Orchfs__Control__JobInfo *job_info(struct ctl_call *c,
 	i->total = j->total;
 	i->moved = j->rec.moved;
 	i->bytes = j->rec.bytes;
-	i->reading = atomic_load(&j->reading);
+	i->reading = atomic_load(&j->copy.reading);
 	i->there = j->rec.there;
 	i->skipped = j->left;
 	i->waiting = j->nr_waiting;

@@ -137,12 +137,8 @@ static void failed(struct data_dial *dd, uint32_t node, const char *why)
 /* The credentials of now; -ENOMEM. */
 static int renew_tls(struct data_dial *dd)
 {
-	struct cluster *cl = dd->cl;
-	struct peer_tls *t;
+	struct peer_tls *t = cluster_tls(dd->cl);
 
-	pthread_mutex_lock(&cl->lock);
-	t = peer_tls_new(cl->key, cl->cert, cl->ca, NULL);
-	pthread_mutex_unlock(&cl->lock);
 	if (!t)
 		return -ENOMEM;
 	peer_tls_put(dd->set.tls);

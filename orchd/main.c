@@ -20,12 +20,12 @@
 #include "backup.h"
 #include "cluster.h"
 #include "config.h"
+#include "copy.h"
 #include "ctl.h"
 #include "fault.h"
 #include "handover.h"
 #include "log.h"
 #include "memory.h"
-#include "mover.h"
 #include "notify.h"
 #include "rebuild.h"
 #include "served.h"
@@ -463,7 +463,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_init(cfg.log_level);
-	mover_set_rate(cfg.move_rate);
+	copy_set_rate(cfg.move_rate);
 	memory_configure(cfg.memory);
 	fault_init();
 	if (fault_enabled("newer-format"))

@@ -129,7 +129,7 @@ static int batch_record(struct mover_job *j)
 		rc = number_take_one(j->sv, &f->m.to);
 		v = served_volume(j->sv, f->m.from_volume);
 		if (v)
-			f->from = volume_get(v);
+			f->c.source = volume_get(v);
 		else
 			rc = -EIO;
 	}
@@ -182,10 +182,8 @@ void batch_fenced(struct mover_job *j)
 	served_txn(j->sv);
 	if (!j->nr)
 		return;
-	for (size_t i = 0; i < j->nr; i++) {
+	for (size_t i = 0; i < j->nr; i++)
 		sm_move(&j->batch[i]->sm, MOVE_COPY);
-		atomic_store(&j->batch[i]->phase, MOVE_COPY);
-	}
 	mover_stepped(j->sv);
 	copy_start(j);
 }
@@ -197,7 +195,7 @@ void copy_done(struct mover_job *j)
 	size_t nr = j->nr;
 
 	j->copying = false;
-	atomic_store(&j->reading, 0);
+	atomic_store(&j->copy.reading, 0);
 	/* What was begun is found by the next start. */
 	if (!j->sv->ns || j->sv->mover->stopped)
 		return;
@@ -533,10 +531,7 @@ static void batch_watch(struct mover_job *j)
 		if (!ns_move_written(j->sv->ns, f->m.ino) &&
 		    ns_move_stat(j->sv->ns, f->m.ino, &e) != -ENOENT)
 			continue;
-		pthread_mutex_lock(&j->sv->mover->lock);
-		atomic_store(&f->stop, true);
-		pthread_cond_broadcast(&j->sv->mover->cond);
-		pthread_mutex_unlock(&j->sv->mover->lock);
+		copy_stop(&j->sv->mover->pace, &f->c.stop);
 	}
 }
 

@@ -8,13 +8,14 @@
 #ifndef ORCHD_MOVER_H
 #define ORCHD_MOVER_H
 
+#include "copy.h"
 #include "ns_move.h"
 #include "served.h"
 #include "sm.h"
 
 #define MOVER_RUNNING		4	/* jobs at a time */
 #define MOVER_KEPT		100	/* jobs that have ended */
-#define MOVER_BATCH		64	/* files between two records */
+#define MOVER_BATCH		COPY_BATCH	/* files between two records */
 #define MOVER_BATCH_BYTES	(32ULL << 20)
 #define MOVER_LEFT		1000	/* files a job tells of */
 #define MOVER_WALKS		3
@@ -33,10 +34,6 @@ extern const struct sm_state move_states[];
 
 struct mover_job;
 
-struct mover_run {
-	off_t begin, end;
-};
-
 /* A file that a job is at. */
 struct mover_file {
 	struct mover_file *next;	/* in mover_job.waiting */
@@ -44,7 +41,6 @@ struct mover_file {
 	struct sm sm;
 	struct ns_move m;
 	uint64_t size;
-	struct volume *from;		/* a reference, from copy on */
 	struct swap swap;
 	bool swapping, fenced, forward, aborting, tried_back;
 	bool lost;			/* the copy, at switch */
@@ -53,18 +49,7 @@ struct mover_file {
 	unsigned int tries;
 	int told;			/* why it was not swapped, last */
 	/* the worker's from copy_start() on, ours again in copy_done */
-	int src, dst;
-	struct mover_run *runs;		/* of bytes, holes left out */
-	size_t nr_runs, max_runs;
-	uint64_t copied, blocks;
-	struct ns_owner owner;		/* of the copy */
-	off_t flushed[2];		/* written back up to; begun up to */
-	mode_t mode;			/* of the source's file */
-	uint32_t sum;
-	int rc;				/* 0, or why it was not copied */
-	bool fatal;			/* so will be the next one */
-	atomic_int phase;		/* enum move_state, for people */
-	atomic_bool stop;
+	struct copy_file c;
 };
 
 /* Where a walk is. */
@@ -98,6 +83,7 @@ struct mover_job {
 	size_t nr;			/* of them; 0: no batch under way */
 	size_t fencing;			/* of them */
 	bool copying;			/* the worker has them */
+	struct copy_batch copy;
 	uint64_t txn;			/* of the batch's record */
 	struct mover_file *waiting;	/* switch: mapped, or I/O goes on */
 	size_t nr_waiting;
@@ -115,10 +101,6 @@ struct mover_job {
 	enum ns_job_state end;		/* of JOB_UNWIND */
 	char text[NS_JOB_TEXT];		/* what it waits for */
 	char last[NS_JOB_TEXT];		/* why a file was left */
-	atomic_bool stop;
-	atomic_uint_fast64_t reading;	/* bytes of this batch */
-	atomic_uint steps;		/* of the worker: it gets on */
-	uint64_t next_ns;		/* mover.lock: rate */
 };
 
 struct mover {
@@ -128,14 +110,8 @@ struct mover {
 	uint64_t instance, instances;	/* numbers reserved */
 	struct work turn_work;
 	bool turn_posted, stopped;
-	pthread_mutex_t lock;		/* next_ns of all */
-	pthread_cond_t cond;		/* a job is stopped */
-	uint64_t next_ns;
+	struct copy_pace pace;
 };
-
-/** mover_set_rate() - bytes a second of all jobs of a namespace, 0: any. */
-void mover_set_rate(uint64_t rate);
-uint64_t mover_rate(void);
 
 /* mover_job.c */
 int mover_start(struct served *sv);	/* before attaching */

@@ -33,24 +33,21 @@ struct mover_file *file_new(struct mover_job *j, const struct ns_move *m)
 		return NULL;
 	f->job = j;
 	f->m = *m;
-	f->src = f->dst = -1;
+	copy_file_init(&f->c);
 	sm_init(&f->sm, move_states, m->step == NS_MOVE_SWITCH ? MOVE_SWITCH :
 		MOVE_PLAN);
-	atomic_init(&f->phase, (int)f->sm.state);
 	return f;
 }
 
 void file_free(struct mover_file *f)
 {
-	volume_put(f->from);
-	free(f->runs);
+	volume_put(f->c.source);
 	free(f);
 }
 
 static void file_move(struct mover_file *f, enum move_state to)
 {
 	sm_move(&f->sm, to);
-	atomic_store(&f->phase, (int)to);
 	mover_stepped(f->job->sv);
 }
 
@@ -321,30 +318,30 @@ static void copy_failed(struct mover_file *f)
 {
 	struct mover_job *j = f->job;
 
-	if (f->fatal && j->rec.drain && f->rc != -EBADMSG) {
+	if (f->c.fatal && j->rec.drain && f->c.rc != -EBADMSG) {
 		/* there may be another volume, next time */
 		file_say(f, "volume %s: %s", j->to->rec.name,
-			 strerror(-f->rc));
+			 strerror(-f->c.rc));
 		file_give_up(f);
 		return;
 	}
-	if (f->fatal && f->rc == -EBADMSG)
+	if (f->c.fatal && f->c.rc == -EBADMSG)
 		job_fail(j, "inode %llu: what was read back from volume %s is "
 			 "not what was written: check its drive",
 			 (unsigned long long)f->m.ino, j->to->rec.name);
-	else if (f->fatal && f->rc == -ENOSPC)
+	else if (f->c.fatal && f->c.rc == -ENOSPC)
 		job_fail(j, "volume %s has no room for inode %llu (%llu bytes) "
 			 "and its reserve", j->to->rec.name,
 			 (unsigned long long)f->m.ino,
 			 (unsigned long long)f->size);
-	else if (f->fatal)
+	else if (f->c.fatal)
 		job_fail(j, "volume %s: %s", j->to->rec.name,
-			 strerror(-f->rc));
-	if (f->rc == -ESTALE && !f->fatal)
+			 strerror(-f->c.rc));
+	if (f->c.rc == -ESTALE && !f->c.fatal)
 		file_say(f, "changed meanwhile");
-	else if (f->rc && f->rc != -ECANCELED && !f->fatal)
+	else if (f->c.rc && f->c.rc != -ECANCELED && !f->c.fatal)
 		file_say(f, "its contents cannot be read: %s",
-			 strerror(-f->rc));
+			 strerror(-f->c.rc));
 	file_give_up(f);
 }
 
@@ -354,8 +351,10 @@ void file_copied(struct mover_file *f)
 	struct ns_move_entry e;
 	int rc;
 
-	volume_put(f->from);
-	f->from = NULL;
+	volume_put(f->c.source);
+	f->c.source = NULL;
+	if (f->c.size || !f->c.rc)
+		f->size = f->c.size;
 	if (ns_move_stat(sv->ns, f->m.ino, &e) == -ENOENT) {
 		file_give_up(f);
 		return;
@@ -364,12 +363,12 @@ void file_copied(struct mover_file *f)
 		give_up_written(f);
 		return;
 	}
-	if (f->rc || f->job->phase == JOB_UNWIND) {
+	if (f->c.rc || f->job->phase == JOB_UNWIND) {
 		copy_failed(f);
 		return;
 	}
 	file_move(f, MOVE_VERIFY);
-	rc = ns_move_valid(sv->ns, &f->m, f->blocks, &f->owner);
+	rc = ns_move_valid(sv->ns, &f->m, f->c.blocks, &f->c.owner);
 	if (rc) {
 		if (rc == -EBUSY)
 			file_say(f, "opened for writing meanwhile");

@@ -11,18 +11,6 @@
 #include "log.h"
 #include "mover.h"
 
-static atomic_uint_fast64_t rate_of_all;
-
-void mover_set_rate(uint64_t rate)
-{
-	atomic_store(&rate_of_all, rate);
-}
-
-uint64_t mover_rate(void)
-{
-	return atomic_load(&rate_of_all);
-}
-
 static void now_time(struct orchfs_time *t)
 {
 	struct timespec ts;
@@ -72,10 +60,7 @@ static void job_put_record(struct mover_job *j)
 
 static void job_stop_worker(struct mover_job *j)
 {
-	pthread_mutex_lock(&j->sv->mover->lock);
-	atomic_store(&j->stop, true);
-	pthread_cond_broadcast(&j->sv->mover->cond);
-	pthread_mutex_unlock(&j->sv->mover->lock);
+	copy_stop(&j->sv->mover->pace, &j->copy.stop);
 }
 
 void job_unwind(struct mover_job *j, enum ns_job_state end)
@@ -114,6 +99,7 @@ static void job_free(struct mover_job *j)
 	}
 	walk_free(&j->walk);
 	volume_put(j->to);
+	copy_batch_end(&j->copy);
 	free(j);
 }
 
@@ -413,18 +399,13 @@ static int resume(struct mover_job *j)
 int mover_start(struct served *sv)
 {
 	struct mover *mv = calloc(1, sizeof(*mv));
-	pthread_condattr_t a;
 	struct mover_job *j;
 	int rc;
 
 	if (!mv)
 		return -ENOMEM;
 	mv->sv = sv;
-	pthread_mutex_init(&mv->lock, NULL);
-	pthread_condattr_init(&a);
-	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
-	pthread_cond_init(&mv->cond, &a);
-	pthread_condattr_destroy(&a);
+	copy_pace_init(&mv->pace);
 	sv->mover = mv;
 	rc = ns_jobs(sv->ns, load_job, sv);
 	for (j = mv->jobs; j && !rc; j = j->next)
@@ -457,7 +438,6 @@ void mover_stop(struct served *sv)
 		job_free(j);
 	}
 	sv->mover = NULL;
-	pthread_mutex_destroy(&mv->lock);
-	pthread_cond_destroy(&mv->cond);
+	copy_pace_destroy(&mv->pace);
 	free(mv);
 }

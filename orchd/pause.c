@@ -103,7 +103,7 @@ static void probe_job(struct pause *p, struct mover_job *j)
 {
 	struct probe b = {
 		.kind = PROBE_JOB, .id = j->rec.id, .fd = -1,
-		.seen = atomic_load(&j->steps),
+		.seen = atomic_load(&j->copy.steps),
 	};
 
 	snprintf(b.what, sizeof(b.what), "job %llu waits for a volume that "
@@ -155,7 +155,7 @@ static bool probe_moves(struct served *sv, const struct probe *b)
 		return !v || atomic_load(&v->pool_steps) != b->seen;
 	case PROBE_JOB:
 		j = mover_find(sv, b->id);
-		return !j || atomic_load(&j->steps) != b->seen;
+		return !j || atomic_load(&j->copy.steps) != b->seen;
 	default:
 		return false;
 	}

@@ -258,7 +258,7 @@ static void look_at(struct served *sv, void *arg)
 	assert_non_null(j);
 	l->rec = j->rec;
 	l->phase = j->phase;
-	l->copying = j->copying && atomic_load(&j->reading);
+	l->copying = j->copying && atomic_load(&j->copy.reading);
 }
 
 struct ns_job wait_for(struct served *sv, uint64_t id, bool copying)
