@@ -110,6 +110,8 @@ int sessions_send(struct served *sv, uint32_t node, peer_frame *f,
 int sessions_attached(struct served *sv);
 /** sessions_durable() - more of the store is */
 void sessions_durable(struct served *sv);
+/** sessions_unheard() - one of an earlier run ends, and has told no locks */
+bool sessions_unheard(const struct served *sv);
 /** sessions_start() - the cluster's nodes may come */
 int sessions_start(struct served *sv);
 /** sessions_stop() - none comes any more (peer_stop()) */

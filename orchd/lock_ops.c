@@ -104,10 +104,16 @@ void lock_stop(struct served *sv)
 	sv->locks = NULL;
 }
 
-/* Until all have told what they have, none is given. */
+/* There may be locks of an earlier run that aren't told or given up yet. */
+static bool some_unheard(const struct served *sv)
+{
+	return lease_awaits(sv->lease) || sessions_unheard(sv);
+}
+
+/* None is given until then. */
 static bool too_early(const struct served *sv, const struct orchfs_lock *l)
 {
-	return lease_awaits(sv->lease) && l->type != ORCHFS_LOCK_NONE &&
+	return some_unheard(sv) && l->type != ORCHFS_LOCK_NONE &&
 	       !(l->flags & ORCHFS_LOCK_CANCEL);
 }
 
@@ -116,7 +122,7 @@ void lock_tick(struct served *sv)
 	if (!sv->locks)
 		return;
 	locks_tick(sv->locks, peer_now());
-	if (!sv->lock_parked || lease_awaits(sv->lease))
+	if (!sv->lock_parked || some_unheard(sv))
 		return;
 	sv->lock_parked = false;
 	exec_unpark(sv);
@@ -163,7 +169,7 @@ int lock_own(struct served *sv)
 	 * Others may have some, of an earlier run too: it may not decide alone.
 	 * What it has is told once it knows that.
 	 */
-	if (lease_awaits(sv->lease) || locks_count(sv->locks).inodes)
+	if (some_unheard(sv) || locks_count(sv->locks).inodes)
 		rc = channel_send(&sv->ch, nl_encode_lock_recall(
 						sv->ch.family, 0, 0, false),
 				  NULL);

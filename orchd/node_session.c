@@ -39,7 +39,9 @@ struct session_node {
 	uint64_t link;			/* 0: down */
 	uint8_t boot_id[16];		/* of the kernel of its session */
 	bool known;			/* it is of this run */
-	bool ending;			/* its writes may be under way */
+	bool ending;			/* its writes may be under way, ... */
+	uint64_t over;			/* ... or its end isn't durable */
+	bool unheard;			/* ends without having told its locks */
 	bool locks_lost;		/* what it had before */
 	uint8_t boot_new[16];
 	uint64_t sessions[OP_WIRE_SESSIONS_MAX];
@@ -237,11 +239,12 @@ int sessions_send(struct served *sv, uint32_t node, peer_frame *f,
 
 /*
  * No write of it can come any more: what it held is free. It may still come
- * back and ask again for what was done.
+ * back and ask again for what was done. Returns the transaction by which the
+ * next daemon knows of its end.
  */
-static void session_over(struct served *sv, uint32_t node)
+static uint64_t session_over(struct served *sv, uint32_t node)
 {
-	uint64_t txn;
+	uint64_t txn = 0;
 	int rc;
 
 	rc = ns_node_gone(sv->ns, node);
@@ -250,8 +253,17 @@ static void session_over(struct served *sv, uint32_t node)
 	if (rc < 0 && rc != -ENOENT)
 		log_err(sv->name, "the end of node %u's session: %s", node,
 			strerror(-rc));
-	lock_gone(sv, node);
 	served_txn(sv);
+	exec_unpark(sv);
+	return txn;
+}
+
+/* Durably, so its locks aren't given back to it whatever happens. */
+static void session_ended(struct served *sv, struct session_node *s)
+{
+	s->ending = s->unheard = false;
+	s->over = 0;
+	lock_gone(sv, s->node);
 	exec_unpark(sv);
 }
 
@@ -271,23 +283,51 @@ static void ops_ended(void *ctx, uint32_t node)
 			node);
 	if (!s) {
 		session_over(sv, node);
+		lock_gone(sv, node);
 		return;
 	}
 	s->state = SESSION_NEW;
+	s->unheard = !s->known;
 	s->known = false;
 	s->mount = 0;
 	s->ending = true;
+	s->over = 0;
 	s->locks_lost = true;
 }
 
 static void end_fenced(struct served *sv)
 {
 	for (struct session_node *s = sv->sessions; s; s = s->next) {
-		if (!s->ending || data_fencing(sv, s->node))
+		if (!s->ending || s->over || data_fencing(sv, s->node))
 			continue;
-		s->ending = false;
-		session_over(sv, s->node);
+		s->over = session_over(sv, s->node);
+		if (s->over <= store_durable(sv->st))
+			session_ended(sv, s);
+		else
+			sync_request(sv, s->over);
 	}
+}
+
+bool sessions_unheard(const struct served *sv)
+{
+	const struct session_node *s = sv->sessions;
+
+	while (s && !s->unheard)
+		s = s->next;
+	return s;
+}
+
+/* What it had is somebody else's if its last session has ended. */
+static bool had_no_session(struct served *sv, uint32_t node)
+{
+	const struct ns_node *n;
+	size_t nr;
+
+	n = ns_nodes(sv->ns, &nr);
+	for (size_t i = 0; i < nr; i++)
+		if (n[i].number == node)
+			return !n[i].lease_ms;
+	return true;
 }
 
 static const struct lease_ops lease_ops = {
@@ -308,6 +348,8 @@ static void do_attach(struct served *sv, struct session_node *s,
 	const Orchfs__Peer__Attach *m = r->f->attach;
 	const char *problem = own_problem(sv);
 
+	if (!problem && s->ending)
+		problem = "its last session is still being ended";
 	if (problem) {
 		peer_fail(r, -EAGAIN, problem);
 		return;
@@ -322,6 +364,7 @@ static void do_attach(struct served *sv, struct session_node *s,
 	memcpy(s->sessions, m->session, m->n_session * sizeof(*m->session));
 	s->nr_sessions = m->n_session;
 	s->state = SESSION_TELLING;
+	s->locks_lost |= had_no_session(sv, s->node);
 	locks_reclaim_begin(sv->locks, s->node);
 	reply_done(r);
 }
@@ -441,7 +484,6 @@ static int take_over(struct served *sv, struct session_node *s)
 		return rc;
 	memcpy(s->boot_id, s->boot_new, sizeof(s->boot_id));
 	s->known = true;
-	s->ending = false;
 	s->mount = s->nr_sessions ? s->sessions[0] : 0;
 	locks_reclaim_end(sv->locks, s->node, peer_now());
 	s->locks_lost = false;
@@ -489,11 +531,15 @@ static void do_ready(struct served *sv, struct session_node *s,
 
 void sessions_durable(struct served *sv)
 {
+	const uint64_t durable = store_durable(sv->st);
 	struct session_node *s = sv->sessions;
 
-	for (; s; s = s->next)
-		if (s->ready && s->txn <= store_durable(sv->st))
+	for (; s; s = s->next) {
+		if (s->ready && s->txn <= durable)
 			now_up(sv, s);
+		if (s->over && s->over <= durable)
+			session_ended(sv, s);
+	}
 }
 
 /* --- what it asks and tells then --- */

@@ -839,6 +839,7 @@ static void test_deadline(void **state)
 	assert_int_equal(orphans(), 1);
 	fencing = false;
 	sessions_tick(&sv);
+	turn();
 	assert_int_equal(orphans(), 0);
 	/* it comes back as if nothing had been, but for what it asks again */
 	attach(C);
@@ -916,6 +917,7 @@ static void test_away(void **state)
 	do_unlink(B, "f", &b);
 	link_down(B);
 	pass(LEASE + LEASE / 100 + 100);
+	turn();
 	attach(B);
 	op(B, (struct op_req){ .kind = K(UNLINK), .sequence = 1, .node = ROOT,
 			       .name = nm("f"), .flags = F(RESENT) }, &b);
@@ -1184,27 +1186,33 @@ static void holds(uint32_t node, uint64_t number, struct orchfs_lock *l)
 	arena_free(a);
 }
 
-/* It attaches, and holds that lock. */
-static void attach_with(uint32_t node, struct orchfs_lock *l)
+static void tell_attach(uint32_t node, struct got *g)
 {
-	const struct op_locks v = { .ino = LOCKED, .nr = 1, .l = l };
 	Orchfs__Peer__Attach at = ORCHFS__PEER__ATTACH__INIT;
-	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
 	peer_frame f = PEER_FRAME_INIT(ATTACH);
-	peer_frame locks = PEER_FRAME_INIT(LOCKS);
-	peer_frame ready = PEER_FRAME_INIT(READY);
 	uint64_t session = node;
-	struct arena *a = arena_new();
 	uint8_t id[16] = { (uint8_t)node };
-	struct got g;
 
-	link_up(node);
 	at.boot_id.data = id;
 	at.boot_id.len = 16;
 	at.session = &session;
 	at.n_session = 1;
 	f.attach = &at;
-	ask(node, &f, &g);
+	ask(node, &f, g);
+}
+
+/* It attaches, and holds that lock. */
+static void attach_with(uint32_t node, struct orchfs_lock *l)
+{
+	const struct op_locks v = { .ino = LOCKED, .nr = 1, .l = l };
+	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
+	peer_frame locks = PEER_FRAME_INIT(LOCKS);
+	peer_frame ready = PEER_FRAME_INIT(READY);
+	struct arena *a = arena_new();
+	struct got g;
+
+	link_up(node);
+	tell_attach(node, &g);
 	locks.locks = op_wire_locks(a, &v, 1);
 	ask(node, &locks, &g);
 	assert_int_equal(g.body, PEER_BODY(DONE));
@@ -1280,6 +1288,8 @@ static void test_locks(void **state)
 	assert_false(b.answered);
 	fencing = false;
 	sessions_tick(&sv);
+	assert_false(b.answered);	/* the next daemon wouldn't know */
+	turn();
 	assert_true(b.answered);
 	assert_int_equal(b.rep.status, 0);
 	attach_with(C, &w);
@@ -1330,6 +1340,65 @@ static void test_own_locks(void **state)
 	assert_int_equal(c.rep.status, -EAGAIN);
 }
 
+/* What a session had is given on when nothing of it comes, and not back. */
+static void test_locks_over(void **state)
+{
+	struct orchfs_lock w = a_lock(ORCHFS_LOCK_WRITE, 0);
+	struct got b, c;
+
+	(void)state;
+	attach(B);
+	attach(C);
+	link_down(B);
+	attach_with(B, &w);
+	do_lock(C, 1, ORCHFS_LOCK_WRITE, ORCHFS_LOCK_WAIT, &c);
+	assert_false(c.answered);
+	link_down(B);
+	ack(C);
+	pass(LEASE / 2);
+	renew(C, &b);
+	fencing = true;
+	pass(LEASE / 2 + LEASE / 100 + 100);
+	/* it comes back at once */
+	link_up(B);
+	tell_attach(B, &b);
+	assert_int_equal(b.rc, -EAGAIN);
+	turn();
+	assert_false(c.answered);
+	link_down(B);
+	fencing = false;
+	sessions_tick(&sv);
+	turn();
+	assert_true(c.answered);
+	assert_int_equal(c.rep.status, 0);
+	do_lock(C, 1, ORCHFS_LOCK_NONE, 0, &c);
+	/* the next daemon doesn't know who had it meanwhile */
+	restart();
+	attach(C);
+	attach_with(B, &w);
+	assert_int_equal(recalled(B), 1);
+	/* nor, of one that isn't heard of, what is to be given up */
+	link_down(B);
+	attach_with(B, &w);
+	restart();
+	attach(C);
+	pass(LEASE / 2);
+	renew(C, &c);
+	fencing = true;
+	pass(LEASE / 2 + LEASE / 100 + 100);
+	do_lock(C, 1, ORCHFS_LOCK_WRITE, 0, &c);
+	sessions_tick(&sv);
+	turn();
+	assert_int_equal(recalled(0), 0);
+	fencing = false;
+	sessions_tick(&sv);
+	turn();
+	turn();
+	own_holds(recalled(0), NULL);
+	assert_true(c.answered);
+	assert_int_equal(c.rep.status, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -1339,7 +1408,7 @@ int main(void)
 		T(test_away), T(test_restart),
 		T(test_no_files), T(test_links),
 		T(test_own_away), T(test_own_asks),
-		T(test_locks), T(test_own_locks),
+		T(test_locks), T(test_own_locks), T(test_locks_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
