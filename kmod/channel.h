@@ -204,6 +204,12 @@ void orchfs_lock_late(struct orchfs_channel *ch,
 		      const struct orchfs_request *req,
 		      const struct orchfs_result *res);
 
+/* socket_nl.c: sockets of connections to and of data servers */
+typedef int (*orchfs_socket_fn)(struct genl_info *info, struct socket *sock,
+				u32 node, u64 *id);
+int orchfs_nl_refuse(struct genl_info *info, int attr, const char *why);
+int orchfs_nl_socket(struct genl_info *info, orchfs_socket_fn use);
+
 /* serve.c: the data servers of a network namespace */
 void orchfs_serve_detached(struct orchfs_channel *ch);
 void orchfs_serve_net_exit(struct orchfs_net *on);

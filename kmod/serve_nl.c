@@ -4,19 +4,10 @@
  * handler, so none waits for I/O or for the end of anything.
  */
 #include <linux/file.h>
-#include <linux/net.h>
 #include <net/sock.h>
 
 #include "nl_gen.h"
 #include "serve.h"
-
-static int serve_refuse(struct genl_info *info, int attr, const char *why)
-{
-	NL_SET_BAD_ATTR(info->extack, info->attrs[attr]);
-	if (info->extack)
-		info->extack->_msg = why;
-	return -EINVAL;
-}
 
 static u32 serve_u32(struct genl_info *info, int attr, u32 otherwise)
 {
@@ -83,12 +74,12 @@ int orchfs_nl_serve_volume_doit(struct sk_buff *skb, struct genl_info *info)
 		return -EINVAL;
 	root = fget(nla_get_u32(info->attrs[ORCHFS_A_MSG_FD]));
 	if (!root)
-		return serve_refuse(info, ORCHFS_A_MSG_FD,
-				    "no such descriptor");
+		return orchfs_nl_refuse(info, ORCHFS_A_MSG_FD,
+					"no such descriptor");
 	if (!S_ISDIR(file_inode(root)->i_mode) ||
 	    file_inode(root)->i_sb->s_magic == ORCHFS_SUPER_MAGIC) {
-		ret = serve_refuse(info, ORCHFS_A_MSG_FD,
-				   "not the directory of a volume");
+		ret = orchfs_nl_refuse(info, ORCHFS_A_MSG_FD,
+				       "not the directory of a volume");
 		goto out_fput;
 	}
 	key = orchfs_token_key(nla_data(info->attrs[ORCHFS_A_MSG_KEY]));
@@ -135,32 +126,25 @@ static int serve_limits(struct genl_info *info,
 					ORCHFS_SERVE_HANDLES);
 	if (!limits->max_requests ||
 	    limits->max_requests > ORCHFS_PDU_REQUESTS_MAX)
-		return serve_refuse(info, ORCHFS_A_MSG_MAX_REQUESTS,
-				    "limit is not within 1 and 256");
+		return orchfs_nl_refuse(info, ORCHFS_A_MSG_MAX_REQUESTS,
+					"limit is not within 1 and 256");
 	if (limits->max_bytes > S32_MAX)
-		return serve_refuse(info, ORCHFS_A_MSG_MAX_BYTES,
-				    "limit is above 2 GiB");
+		return orchfs_nl_refuse(info, ORCHFS_A_MSG_MAX_BYTES,
+					"limit is above 2 GiB");
 	if (!limits->max_handles ||
 	    limits->max_handles > ORCHFS_SERVE_HANDLES_MAX)
-		return serve_refuse(info, ORCHFS_A_MSG_MAX_HANDLES,
-				    "limit is not within 1 and 4096");
+		return orchfs_nl_refuse(info, ORCHFS_A_MSG_MAX_HANDLES,
+					"limit is not within 1 and 4096");
 	return 0;
 }
 
-static int serve_peer(struct genl_info *info, struct socket *sock, u64 *id)
+static int serve_peer(struct genl_info *info, struct socket *sock, u32 peer,
+		      u64 *id)
 {
-	struct orchfs_channel *ch = info->user_ptr[0];
-	u32 peer = nla_get_u32(info->attrs[ORCHFS_A_MSG_PEER]);
 	struct orchfs_serve_limits limits;
 	struct orchfs_serve *serve;
-	const char *fault;
 	int ret;
 
-	if (!peer)
-		return serve_refuse(info, ORCHFS_A_MSG_PEER, "no such node");
-	fault = orchfs_tcp_fault(sock, ch->net);
-	if (fault)
-		return serve_refuse(info, ORCHFS_A_MSG_FD, fault);
 	ret = serve_limits(info, &limits);
 	if (ret)
 		return ret;
@@ -169,52 +153,15 @@ static int serve_peer(struct genl_info *info, struct socket *sock, u64 *id)
 		return PTR_ERR(serve);
 	ret = orchfs_conn_start(serve, sock, peer, &limits, id);
 	serve_unlock(serve);
-	if (ret == -EBUSY)
-		NL_SET_ERR_MSG(info->extack,
-			       "somebody in the kernel uses the socket already");
-	else if (ret == -EMFILE)
+	if (ret == -EMFILE)
 		NL_SET_ERR_MSG(info->extack,
 			       "too many connections: drop some");
 	return ret;
 }
 
-static int serve_answer(struct genl_info *info, u64 id)
-{
-	struct sk_buff *skb = genlmsg_new(nla_total_size(sizeof(u64)),
-					  GFP_KERNEL);
-	void *head;
-
-	if (!skb)
-		return -ENOMEM;
-	head = genlmsg_iput(skb, info);
-	if (!head || nla_put(skb, ORCHFS_A_MSG_CONNECTION, sizeof(id), &id)) {
-		kfree_skb(skb);
-		return -ENOMEM;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
-}
-
 int orchfs_nl_serve_peer_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct socket *sock;
-	u64 id;
-	int ret;
-
-	if (GENL_REQ_ATTR_CHECK(info, ORCHFS_A_MSG_FD) ||
-	    GENL_REQ_ATTR_CHECK(info, ORCHFS_A_MSG_PEER))
-		return -EINVAL;
-	sock = sockfd_lookup(nla_get_u32(info->attrs[ORCHFS_A_MSG_FD]), &ret);
-	if (!sock)
-		return serve_refuse(info, ORCHFS_A_MSG_FD,
-				    "descriptor is no socket");
-	ret = serve_peer(info, sock, &id);
-	if (ret) {
-		sockfd_put(sock);
-		return ret;
-	}
-	/* Without an answer serve-list tells. */
-	return serve_answer(info, id);
+	return orchfs_nl_socket(info, serve_peer);
 }
 
 int orchfs_nl_serve_drop_doit(struct sk_buff *skb, struct genl_info *info)
@@ -283,8 +230,8 @@ int orchfs_nl_serve_time_doit(struct sk_buff *skb, struct genl_info *info)
 		return -EINVAL;
 	if (nla_get_u32(info->attrs[ORCHFS_A_MSG_LEASE_MS]) >
 	    ORCHFS_SERVE_LEASE_MAX)
-		return serve_refuse(info, ORCHFS_A_MSG_LEASE_MS,
-				    "lease is longer than 10 minutes");
+		return orchfs_nl_refuse(info, ORCHFS_A_MSG_LEASE_MS,
+					"lease is longer than 10 minutes");
 	serve = serve_lock(info, true);
 	if (IS_ERR(serve))
 		return PTR_ERR(serve);
