@@ -5,7 +5,6 @@
  */
 #include <linux/kthread.h>
 #include <linux/sched/signal.h>
-#include <net/sock.h>
 
 #include "client_kunit.h"
 
@@ -322,15 +321,10 @@ static void test_stalled(struct kunit *test)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 512 << 10);
 	struct socket *sock = ck_bound(test);
-	struct orchfs_client_conn *conn;
-	struct ck *ck = test->priv;
 	u8 head[ORCHFS_PDU_LEN];
 	struct victim v;
 
-	conn = list_first_entry(&ck->peer->conns, struct orchfs_client_conn,
-				link);
-	conn->tcp.sock->sk->sk_userlocks |= SOCK_SNDBUF_LOCK;
-	conn->tcp.sock->sk->sk_sndbuf = 32 << 10;
+	ck_narrow(test->priv);
 	victim_start(test, &v, ask);
 	KUNIT_ASSERT_EQ(test, ck_take(sock, head, sizeof(head)),
 			(int)sizeof(head));

@@ -3,7 +3,6 @@
  * The client against a server that the test plays itself, so that each order
  * of requests, replies and ends is explicit.
  */
-#include <net/sock.h>
 
 #include "client_kunit.h"
 
@@ -295,15 +294,10 @@ static void test_append_part(struct kunit *test)
 	struct socket *sock = ck_bound(test);
 	struct ck *ck = test->priv;
 	u8 head[ORCHFS_PDU_LEN], *buf;
-	struct orchfs_client_conn *conn;
 	struct ck_got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, got);
-	conn = list_first_entry(&ck->peer->conns, struct orchfs_client_conn,
-				link);
-	/* less than the request */
-	conn->tcp.sock->sk->sk_userlocks |= SOCK_SNDBUF_LOCK;
-	conn->tcp.sock->sk->sk_sndbuf = 32 << 10;
+	ck_narrow(ck);
 	buf = kunit_kzalloc(test, len, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, buf);
 	ck_fill(ask->buf, 0, len);

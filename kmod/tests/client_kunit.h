@@ -54,6 +54,8 @@ void ck_submit(struct orchfs_remote *r, struct ck_ask *ask);
 int ck_end(struct kunit *test, struct ck_ask *ask);
 int ck_do(struct kunit *test, struct orchfs_remote *r, struct ck_ask *ask);
 void ck_end_conns(struct ck *ck);
+/* the connection's socket takes less than a large request at once */
+void ck_narrow(struct ck *ck);
 
 /* contents that tell where they are from */
 void ck_fill(u8 *buf, u64 pos, size_t len);

@@ -90,6 +90,18 @@ void ck_end_conns(struct ck *ck)
 	flush_workqueue(orchfs_client_wq);
 }
 
+void ck_narrow(struct ck *ck)
+{
+	struct orchfs_client_conn *conn;
+	struct sock *sk;
+
+	conn = list_first_entry(&ck->peer->conns, struct orchfs_client_conn,
+				link);
+	sk = conn->tcp.sock->sk;
+	sk->sk_userlocks |= SOCK_SNDBUF_LOCK;
+	sk->sk_sndbuf = 32 << 10;
+}
+
 void ck_exit(struct kunit *test)
 {
 	struct orchfs_net *on = orchfs_net_of(&init_net);
