@@ -317,9 +317,7 @@ static void do_error(struct served *sv, struct nlmsghdr *nlh)
 		agent_lost(sv, "the kernel no longer knows this daemon");
 		return;
 	}
-	log_err(sv->name, "the kernel refused message %u: %s%s%s",
-		nlh->nlmsg_seq, strerror(-error),
-		sv->ch.error[0] ? ": " : "", sv->ch.error);
+	nl_ops_refused(sv, nlh->nlmsg_seq, error);
 }
 
 void agent_event(void *ctx, struct nlmsghdr *nlh)

@@ -206,6 +206,13 @@ static bool swap_failed(struct served *sv, uint32_t seq, int error)
 	return found;
 }
 
+void nl_ops_refused(struct served *sv, uint32_t seq, int error)
+{
+	log_err(sv->name, "the kernel refused message %u: %s%s%s",
+		seq, strerror(-error), sv->ch.error[0] ? ": " : "",
+		sv->ch.error);
+}
+
 static void do_error(struct served *sv, struct nlmsghdr *nlh)
 {
 	int error = channel_error(&sv->ch, nlh);
@@ -226,9 +233,7 @@ static void do_error(struct served *sv, struct nlmsghdr *nlh)
 		sv->need_attach = true;
 		return;
 	}
-	log_err(sv->name, "the kernel refused message %u: %s%s%s",
-		nlh->nlmsg_seq, strerror(-error),
-		sv->ch.error[0] ? ": " : "", sv->ch.error);
+	nl_ops_refused(sv, nlh->nlmsg_seq, error);
 }
 
 void nl_ops_event(void *ctx, struct nlmsghdr *nlh)

@@ -357,6 +357,8 @@ void family_unwatch(struct served *sv);
 /* nl_ops.c */
 void nl_ops_event(void *sv, struct nlmsghdr *nlh);
 void nl_ops_poll(struct served *sv);
+/** nl_ops_refused() - log what the kernel has against message @seq */
+void nl_ops_refused(struct served *sv, uint32_t seq, int error);
 /** nl_ops_lost() - who waited by the channel asks again by the next one */
 void nl_ops_lost(struct served *sv);
 /**
