@@ -12,6 +12,8 @@
 #include "lock.h"
 #include "trace.h"
 
+#define ORCHFS_CANCEL_AGAIN	HZ
+
 static struct orchfs_request *orchfs_lock_enter(struct inode *inode,
 						struct orchfs_args *args,
 						unsigned long deadline)
@@ -35,7 +37,7 @@ static unsigned long orchfs_lock_deadline(const struct inode *inode)
 	return jiffies + ORCHFS_SB(inode->i_sb)->upcall_timeout * HZ;
 }
 
-/* The answer to @req comes soon, as there is one to this. */
+/* The answer to the request comes soon, if the daemon has got it. */
 static void orchfs_lock_cancel(struct inode *inode, u64 id)
 {
 	const struct orchfs_lock l = {
@@ -50,24 +52,39 @@ static void orchfs_lock_cancel(struct inode *inode, u64 id)
 		orchfs_request_put(req);
 }
 
-/* 0 when there is an answer. */
+/*
+ * Not to be waited for any longer. The daemon may get the cancel before the
+ * request, if that has to wait on its way, so it is told again.
+ */
+static int orchfs_lock_end_wait(struct inode *inode, struct orchfs_request *req)
+{
+	struct orchfs_channel *ch = orchfs_channel_of(inode);
+	unsigned long deadline = orchfs_lock_deadline(inode);
+	long left;
+
+	do {
+		if (orchfs_request_withdraw(ch, req))
+			return -EINTR;
+		orchfs_lock_cancel(inode, req->id);
+		left = wait_for_completion_killable_timeout(&req->done,
+							    ORCHFS_CANCEL_AGAIN);
+	} while (!left && time_before(jiffies, deadline));
+	return left <= 0 && orchfs_request_give_up(ch, req) ? -EINTR : 0;
+}
+
+/* 0 when there is an answer, else an errno as of orchfs_upcall(). */
 static int orchfs_lock_wait(struct inode *inode, struct orchfs_request *req,
 			    bool for_long)
 {
 	struct orchfs_sb *sbi = ORCHFS_SB(inode->i_sb);
-	struct orchfs_channel *ch = sbi->channel;
 	long left;
 
-	if (for_long) {
-		if (!wait_for_completion_interruptible(&req->done))
-			return 0;
-		if (orchfs_request_withdraw(ch, req))
-			return -ERESTARTSYS;
-		orchfs_lock_cancel(inode, req->id);
-	}
+	if (for_long)
+		return wait_for_completion_interruptible(&req->done) ?
+		       orchfs_lock_end_wait(inode, req) : 0;
 	left = wait_for_completion_killable_timeout(&req->done,
 						    sbi->upcall_timeout * HZ);
-	if (left <= 0 && orchfs_request_give_up(ch, req))
+	if (left <= 0 && orchfs_request_give_up(sbi->channel, req))
 		return left ? -EINTR : sbi->upcall_errno;
 	return 0;
 }
@@ -104,7 +121,7 @@ int orchfs_lock_ask(struct orchfs_locks *li, const struct orchfs_lock *l,
 		*lost = req->lost;
 		memset(&req->res, 0, sizeof(req->res));
 	} else if (ret == -EINTR && l->flags & ORCHFS_LOCK_WAIT) {
-		ret = -ERESTARTSYS;	/* the cancel won */
+		ret = -ERESTARTSYS;	/* interrupted before the lock was granted */
 	}
 	trace_orchfs_upcall_done(orchfs_channel_of(inode)->name, req->id,
 				 ORCHFS_KIND_LOCK, ret,

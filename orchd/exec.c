@@ -226,6 +226,24 @@ static void drop_parked_of(struct served *sv, uint32_t origin,
 	sv->parked_tail = at;
 }
 
+bool exec_cancel(struct served *sv, uint32_t origin, uint64_t id)
+{
+	struct parked *p, **at = &sv->parked;
+
+	for (; (p = *at); at = &p->next) {
+		if (p->who.origin != origin || p->who.kind != ORCHFS_KIND_LOCK ||
+		    (p->who.peer ? p->who.peer->f->op->id : p->who.id) != id)
+			continue;
+		*at = p->next;
+		if (!*at)
+			sv->parked_tail = at;
+		answer_status(sv, &p->who, -EINTR);
+		free(p);
+		return true;
+	}
+	return false;
+}
+
 static void do_kernel(struct served *sv, struct nlmsghdr *nlh,
 		      uint64_t since);
 static void do_node(struct served *sv, const struct asker *who,

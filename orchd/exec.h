@@ -31,6 +31,8 @@ void exec_node(struct served *sv, struct peer_request *r);
 /** exec_notes() - notices; what they change is made known, too */
 int exec_notes(struct served *sv, uint32_t origin,
 	       const struct ns_note *notes, size_t nr);
+/** exec_cancel() - end a parked request for a lock; false: there is none */
+bool exec_cancel(struct served *sv, uint32_t origin, uint64_t id);
 /** exec_unpark() - try those that are parked again: soon, not in this call */
 void exec_unpark(struct served *sv);
 /**

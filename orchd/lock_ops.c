@@ -144,6 +144,11 @@ bool lock_request(struct served *sv, const struct asker *who,
 		sv->lock_parked = true;
 		return false;
 	}
+	if (op->lock.flags & ORCHFS_LOCK_CANCEL &&
+	    exec_cancel(sv, op->origin, op->lock.id)) {
+		answer_now(sv, who, &rep);
+		return true;
+	}
 	a = calloc(1, sizeof(*a));
 	if (!a) {
 		answer_status(sv, who, -ENOLCK);

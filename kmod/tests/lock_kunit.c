@@ -362,6 +362,60 @@ static int waiter_end(struct waiter *w)
 	return w->ret;
 }
 
+/* Who is interrupted says so until it is heard: the first may come too early. */
+static void test_cancel_again(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	struct waiter w;
+
+	ask_from_now_on(test);
+	d->answer = HOLD;
+	waiter_begin(test, &w, (struct want){ 1, POSIX | SLEEP, F_WRLCK, 0, 9 });
+	d->answer = 0;
+	send_sig(SIGUSR1, w.task, 1);
+	KUNIT_EXPECT_TRUE(test, UNTIL(READ_ONCE(d->nr_got) == 3));
+	KUNIT_EXPECT_EQ(test, d->got[1].l.flags, ORCHFS_LOCK_CANCEL);
+	KUNIT_EXPECT_EQ(test, d->got[1].l.id, d->got[0].id);
+	KUNIT_EXPECT_EQ(test, d->got[2].l.id, d->got[0].id);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(w.ended));
+	daemon_complete(d, d->got[0].id, -EINTR, 0, NULL);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), -ERESTARTSYS);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
+}
+
+/* What was granted before the cancel came is held. */
+static void test_cancel_late(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	struct waiter w;
+
+	ask_from_now_on(test);
+	d->answer = HOLD;
+	waiter_begin(test, &w, (struct want){ 1, OFD | SLEEP, F_WRLCK, 0, 9 });
+	d->answer = 0;
+	send_sig(SIGUSR1, w.task, 1);
+	KUNIT_EXPECT_TRUE(test, UNTIL(READ_ONCE(d->nr_got) == 2));
+	daemon_complete(d, d->got[0].id, 0, 0, NULL);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), 0);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 1);
+	unlock_all(d, 1);
+}
+
+/* Without a daemon, or before it has heard of it, nobody needs to be told. */
+static void test_cancel_detached(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	struct waiter w;
+
+	ask_from_now_on(test);
+	d->answer = HOLD;
+	waiter_begin(test, &w, (struct want){ 1, POSIX | SLEEP, F_WRLCK, 0, 9 });
+	orchfs_channel_detach(d->ch, PORT);
+	send_sig(SIGUSR1, w.task, 1);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), -ERESTARTSYS);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 1);
+}
+
 /* --- who decides --- */
 
 static void test_alone(struct kunit *test)
@@ -587,6 +641,9 @@ static void test_dump_waits(struct kunit *test)
 }
 
 static struct kunit_case lock_cases[] = {
+	KUNIT_CASE(test_cancel_again),
+	KUNIT_CASE(test_cancel_late),
+	KUNIT_CASE(test_cancel_detached),
 	KUNIT_CASE(test_alone),
 	KUNIT_CASE(test_lease),
 	KUNIT_CASE(test_lost),

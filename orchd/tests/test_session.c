@@ -1131,6 +1131,7 @@ static struct orchfs_lock a_lock(uint32_t type, uint32_t flags)
 				     .flags = flags, .pid = 11 };
 }
 
+/* @id: of the request; a cancel is of that one */
 static void do_lock(uint32_t node, uint64_t id, uint32_t type, uint32_t flags,
 		    struct got *g)
 {
@@ -1139,6 +1140,10 @@ static void do_lock(uint32_t node, uint64_t id, uint32_t type, uint32_t flags,
 	peer_frame f = PEER_FRAME_INIT(OP);
 	struct arena *a = arena_new();
 
+	if (flags & ORCHFS_LOCK_CANCEL) {
+		rq.lock.id = id;
+		rq.id += 1000;
+	}
 	f.op = op_wire_op(a, &rq);
 	ask(node, &f, g);
 	arena_free(a);
@@ -1269,7 +1274,14 @@ static void test_locks(void **state)
 	/* the next daemon gives nothing before all have told what they have */
 	restart();
 	attach(B);
+	do_lock(B, 2, ORCHFS_LOCK_WRITE, ORCHFS_LOCK_WAIT, &g);
 	do_lock(B, 3, ORCHFS_LOCK_WRITE, 0, &b);
+	assert_false(b.answered);
+	/* but who is interrupted doesn't wait for that */
+	assert_false(g.answered);
+	do_lock(B, 2, ORCHFS_LOCK_NONE, ORCHFS_LOCK_CANCEL, &c);
+	assert_true(c.answered && g.answered);
+	assert_int_equal(g.rep.status, -EINTR);
 	assert_false(b.answered);
 	attach_with(C, &w);
 	sessions_tick(&sv);
