@@ -584,7 +584,7 @@ void lease_told(struct lease *l, uint32_t node, uint64_t ino)
 		return;
 	}
 	if (rows_grow(n)) {
-		stale_all(l, n, UINT64_MAX);
+		stale_all(l, n, l->now);
 		if (rows_grow(n))
 			return;
 	}

@@ -365,6 +365,7 @@ static void test_full(void **state)
 	(void)state;
 	attach(B);
 	attach(C);
+	lease_now(l, 500);
 	for (; !stale(B); ino++)
 		lease_told(l, B, ino);
 	assert_true(ino > LEASE_ROWS_MAX / 2);
@@ -374,6 +375,9 @@ static void test_full(void **state)
 	assert_int_equal(nr_sent, 1);
 	assert_int_equal(sent[0].ino[0], 0);
 	assert_int_equal(waits(&w, A, 3), 1);
+	/* it has to acknowledge that as well */
+	assert_int_equal(lease_renew(l, B, 500, 1200), 0);
+	assert_int_equal(lease_renew(l, B, 501, 1200), -EBUSY);
 	/* what it has in memory nobody knows */
 	assert_int_equal(lease_holders(l, 12345, nodes, 4), 1);
 	lease_acked(l, B, sent[0].seq);
