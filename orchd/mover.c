@@ -8,6 +8,7 @@
 #include "exec.h"
 #include "log.h"
 #include "mover.h"
+#include "ns_cluster.h"
 
 #define WALK_BUDGET	512
 #define NUMBERS		256
@@ -323,6 +324,11 @@ static bool target_ready(struct mover_job *j)
 {
 	struct volume *v = served_volume(j->sv, j->rec.volume);
 
+	if (ns_awaits(j->sv->ns)) {
+		strcpy(j->text, "waits until all nodes have told what they "
+		       "have open");
+		return false;
+	}
 	if (j->rec.drain)
 		return drain_ready(j);
 	if (!v) {

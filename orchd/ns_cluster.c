@@ -211,6 +211,11 @@ void cluster_node_told(struct ns *ns, uint32_t number)
 	ns->awaited--;
 }
 
+bool ns_awaits(const struct ns *ns)
+{
+	return ns->awaited;
+}
+
 /* See ns_asked(). NULL: no such node. */
 bool *cluster_asks(struct ns *ns, uint32_t number)
 {

@@ -61,6 +61,8 @@ const struct ns_node *ns_nodes(const struct ns *ns, size_t *nr);
  */
 int ns_node_leases(struct ns *ns, uint32_t number, uint32_t lease_ms,
 		   uint64_t *txn);
+/** ns_awaits() - a node may hold what it hasn't told since this start */
+bool ns_awaits(const struct ns *ns);
 /** ns_node_known() - is this the serial of its present or last certificate? */
 bool ns_node_known(const struct ns_node *n, const struct ns_serial *s);
 

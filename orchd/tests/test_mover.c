@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "ctl.h"
+#include "ns_cluster.h"
 
 static void test_states(void **state)
 {
@@ -339,6 +340,42 @@ static void test_no_room(void **state)
 	stop(sv);
 }
 
+/* A node of the last run may have files open: none is left for that. */
+static void test_awaited(void **state)
+{
+	const struct ns_node first = { .number = 1, .name = "a" };
+	struct ns_join join = { .name = "b" };
+	const uint8_t ca[32] = { 1 };
+	struct store *st;
+	struct served *sv;
+	struct begin b;
+	struct ns_job j;
+	uint64_t d, txn;
+	uint32_t node;
+	struct ns *ns;
+
+	(void)state;
+	sv = start_with_tree(&d);
+	stop(sv);
+	st = store_of_test(false);
+	assert_int_equal(ns_open(st, &pool_backing_ops, NULL, "boot", &ns,
+				 NULL), 0);
+	assert_int_equal(ns_cluster_begin(ns, ca, &first), 0);
+	assert_int_equal(ns_invite(ns, join.secret_sha256, 1, 0, 1), 0);
+	assert_int_equal(ns_join(ns, &join, &node), 0);
+	assert_int_equal(ns_node_leases(ns, node, 1000, &txn), 0);
+	assert_int_equal(ns_close(ns), 0);
+	store_close(st);
+	sv = start();
+	b = move_to(sv, d, 2, 0);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_DONE);
+	assert_int_equal(j.moved, FILES);
+	assert_int_equal(j.skipped, 0);
+	expect_all_on(sv, 2);
+	stop(sv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +387,7 @@ int main(void)
 		TEST(test_meanwhile),
 		TEST(test_cancel_durable),
 		TEST(test_no_room),
+		TEST(test_awaited),
 	};
 
 	return cmocka_run_group_tests_name("mover", tests, NULL, NULL);
