@@ -14,7 +14,13 @@
 
 #include "ns_impl.h"
 
-static uint32_t newest_format = NS_FORMAT;	/* set before threads */
+static uint32_t newest_format = NS_FORMAT_LEASES;	/* set before threads */
+
+/* Of a store that is served, while no other node has had a lease. */
+static uint32_t plain_format(void)
+{
+	return newest_format > NS_FORMAT_LEASES ? newest_format : NS_FORMAT;
+}
 
 static const struct store_key super_key = { "Ssuper", 6 };
 
@@ -85,6 +91,20 @@ static int put_super(struct ns *ns, bool clean)
 	return put_message(ns->batch, ns->scratch, super_key, &m.base);
 }
 
+/* From now on programs that know no leases refuse the store. */
+int super_put_leases(struct ns *ns)
+{
+	const uint32_t old = ns->format;
+	int rc;
+
+	if (old >= NS_FORMAT_LEASES)
+		return 0;
+	ns->format = NS_FORMAT_LEASES;
+	rc = put_super(ns, false);
+	ns->format = old;
+	return rc;
+}
+
 static void free_ns(struct ns *ns)
 {
 	if (!ns)
@@ -105,7 +125,7 @@ static struct ns *new_ns(struct store *st)
 	if (!ns)
 		return NULL;
 	ns->st = st;
-	ns->format = ns_newest_format();
+	ns->format = plain_format();
 	ns->scratch = arena_new();
 	ns->batch = store_batch_new(st);
 	if (!ns->scratch || !ns->batch) {
@@ -337,9 +357,9 @@ int ns_raise_format(struct ns *ns)
 	uint64_t seq;
 	int rc;
 
-	if (old == ns_newest_format())
+	if (old >= plain_format())
 		return 0;
-	ns->format = ns_newest_format();
+	ns->format = plain_format();
 	arena_reset(ns->scratch);
 	store_batch_clear(ns->batch);
 	store_batch_urgent(ns->batch);

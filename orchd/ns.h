@@ -108,8 +108,9 @@ void ns_set_newest_format(uint32_t format);
 /**
  * ns_raise_format() - from now on older daemons refuse the store
  *
- * ns_open() leaves its number as it is. To be called before the first
- * request. Return: 0 or -errno.
+ * To the lowest number that tells all that any store of this release has; what
+ * only some have (store-format.md) raises it when it comes. ns_open() leaves its
+ * number as it is. To be called before the first request. Return: 0 or -errno.
  */
 int ns_raise_format(struct ns *ns);
 

@@ -247,9 +247,16 @@ int ns_node_leases(struct ns *ns, uint32_t number, uint32_t lease_ms,
 	txn_begin(&t, ns);
 	txn_urgent(&t);
 	node_put(&t, &after);
+	rc = lease_ms ? super_put_leases(ns) : 0;
+	if (rc) {
+		txn_abort(&t);
+		return rc;
+	}
 	rc = txn_commit(&t, txn);
 	if (rc)
 		return rc;
+	if (lease_ms && ns->format < NS_FORMAT_LEASES)
+		ns->format = NS_FORMAT_LEASES;
 	after.lease_txn = *txn;
 	*n = after;
 	return 0;

@@ -16,6 +16,7 @@
 #include "store.h"
 
 #define NS_FORMAT	3
+#define NS_FORMAT_LEASES 4		/* from the first lease of another node on */
 #define NS_LINK_MAX	65000U		/* names of one file */
 #define NS_SLOTS	64
 #define NS_XATTR_MAX	65536U		/* a value; all names of an inode */
@@ -325,6 +326,9 @@ int move_written(struct txn *t, const struct inode *i,
 
 /* ns_note.c */
 int node_settle(struct txn *t, struct tnode *n, bool from_backing);
+
+/* ns.c: into the transaction; ns->format follows when that is committed */
+int super_put_leases(struct ns *ns);
 
 /* ns_cluster.c */
 int cluster_load(struct ns *ns);

@@ -8,6 +8,7 @@
 
 #include "ns_cluster.h"
 #include "ns_move.h"
+#include "proto/store.pb-c.h"
 
 #define REG	(S_IFREG | 0644)
 #define RW	(F(LAYOUT) | F(WRITE))
@@ -591,6 +592,52 @@ static void test_move(void **state)
 	end();
 }
 
+static uint32_t stored_format(void)
+{
+	static const struct store_key super = { "Ssuper", 6 };
+	Orchfs__Store__Super *m;
+	uint32_t format;
+	size_t len;
+	void *p;
+
+	assert_int_equal(store_get(e.st, NULL, super, &p, &len), 0);
+	m = orchfs__store__super__unpack(NULL, len, p);
+	assert_non_null(m);
+	format = m->format;
+	orchfs__store__super__free_unpacked(m, NULL);
+	free(p);
+	return format;
+}
+
+/* Who doesn't know leases would wait for nobody: it refuses the store. */
+static void test_format(void **state)
+{
+	static const struct ns_backing_ops none;
+	const char *why;
+	struct ns *ns;
+	uint64_t txn;
+
+	begin(state, false);
+	assert_int_equal(ns_raise_format(e.ns), 0);
+	assert_int_equal(stored_format(), 3);
+	assert_int_equal(ns_node_leases(e.ns, B, 0, &txn), 0);
+	env_fail(&e, 0, -EIO);
+	assert_int_equal(ns_node_leases(e.ns, B, 10000, &txn), -EIO);
+	env_heal(&e);
+	assert_int_equal(stored_format(), 3);
+	assert_int_equal(ns_node_leases(e.ns, B, 10000, &txn), 0);
+	assert_int_equal(stored_format(), 4);
+	assert_int_equal(ns_node_leases(e.ns, B, 0, &txn), 0);
+	env_restart(&e, true);
+	assert_int_equal(ns_raise_format(e.ns), 0);
+	assert_int_equal(stored_format(), 4);
+	ns_set_newest_format(3);
+	assert_int_equal(ns_open(e.st, &none, NULL, "boot", &ns, &why),
+			 -EPROTO);
+	ns_set_newest_format(4);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -606,6 +653,7 @@ int main(void)
 		BOTH(test_reconcile),
 		BOTH(test_restart),
 		BOTH(test_move),
+		BOTH(test_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

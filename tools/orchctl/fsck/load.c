@@ -11,7 +11,7 @@
 #include "fsck.h"
 
 #define TABLES "SAIERVNXODMTLPJKQCHUW"
-#define FORMAT 3U
+#define FORMAT 4U
 
 static void check_synced(struct fsck *f)
 {

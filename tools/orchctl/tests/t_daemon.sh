@@ -205,7 +205,7 @@ try 0 "has taken over" "$orchctl" upgrade "$dir/new"
 pid=$("$orchctl" status | sed -n 's/^daemon .* process //p')
 same
 program "ORCHD_FAULT=any-fs exec '$ORCHD' \"\$@\""
-try 1 "have format 4 and orchd 0.1 knows up to 3" "$orchctl" upgrade "$dir/new"
+try 1 "have format 5 and orchd 0.1 knows up to 4" "$orchctl" upgrade "$dir/new"
 same
 try 0 "" "$orchctl" stop
 pid=
