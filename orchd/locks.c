@@ -251,14 +251,22 @@ static void recalled(struct locks *t, struct inode_locks *in, uint64_t now)
 	}
 }
 
-/* The first time or again. Returns whether there is something to wait for. */
+static bool send_recall(struct locks *t, struct inode_locks *in, uint64_t now)
+{
+	in->sent = now;
+	return t->ops->recall(t->ctx, in->lease, in->ino, in->number, false);
+}
+
+/*
+ * Returns whether there is something to wait for. Sent again it is the same
+ * one, or an answer that takes its time would never do.
+ */
 static bool recall(struct locks *t, struct inode_locks *in, uint64_t now)
 {
 	in->recalling = true;
 	in->number = ++t->number;
-	in->sent = now;
 	held_drop(t, in, in->lease, false);
-	return t->ops->recall(t->ctx, in->lease, in->ino, in->number, false);
+	return send_recall(t, in, now);
 }
 
 static bool alone(const struct inode_locks *in, uint32_t node)
@@ -624,7 +632,7 @@ void locks_tick(struct locks *t, uint64_t now)
 		if (!in->recalling || in->lease_stale ||
 		    now - in->sent < LOCKS_RESEND_MS)
 			continue;
-		if (!recall(t, in, now))
+		if (!send_recall(t, in, now))
 			recalled(t, in, now);
 	}
 	forget_idle(t, now);

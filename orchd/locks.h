@@ -57,7 +57,12 @@ void locks_free(struct locks *t);
 void locks_request(struct locks *t, uint32_t node, uint64_t id, uint64_t ino,
 		   const struct orchfs_lock *l, uint64_t now);
 
-/** locks_held() - what a node holds, as a recall asked; with @eof that is all. */
+/**
+ * locks_held() - what a node holds, as a recall asked; with @eof that is all
+ *
+ * It may be told twice, or begun anew: what it let go of meanwhile it tells by
+ * unlocks, which wait for the end of this.
+ */
 void locks_held(struct locks *t, uint32_t node, uint64_t ino, uint64_t number,
 		const struct orchfs_lock *l, size_t nr, bool eof, uint64_t now);
 

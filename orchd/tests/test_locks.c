@@ -244,6 +244,7 @@ static void test_lease(void **state)
 {
 	struct locks *t = begin(1);
 	struct orchfs_lock mine[2];
+	uint64_t number;
 
 	(void)state;
 	/* the own kernel decides about what nobody else asked for */
@@ -256,20 +257,26 @@ static void test_lease(void **state)
 	assert_int_equal(ask(t, 1, 1, 1, range(1, N, 0, 9, 9), 5000), PENDING);
 	mine[0] = range(1, W, 0, 0, 3);
 	mine[1] = range(1, W, 0, 4, 9);
-	/* a part of an answer that is asked for again doesn't count */
-	locks_held(t, 1, 1, recalls[1][1], mine, 1, false, 5000);
+	/* an answer that takes longer than until it is asked for again does */
+	number = recalls[1][1];
+	locks_held(t, 1, 1, number, mine, 1, false, 5000);
 	locks_tick(t, 5999);
 	assert_int_equal(nr_recalls, 1);
 	locks_tick(t, 6000);
 	assert_int_equal(nr_recalls, 2);
-	locks_held(t, 1, 1, recalls[1][1] - 1, mine, 1, true, 6000);
+	assert_int_equal(recalls[1][1], number);
+	/* one of another recall doesn't; this one was cut, and begins again */
+	locks_held(t, 1, 1, number - 1, mine, 1, true, 6000);
 	assert_int_equal(answers[1].status, PENDING);
-	locks_held(t, 1, 1, recalls[1][1], mine, 1, false, 6000);
-	locks_held(t, 1, 1, recalls[1][1], mine + 1, 1, true, 6000);
+	locks_held(t, 1, 1, number, mine, 1, false, 6000);
+	locks_held(t, 1, 1, number, mine + 1, 1, true, 6000);
 	assert_int_equal(answers[1].status, 0);
 	assert_int_equal(answers[2].status, PENDING);
 	assert_int_equal(locks_count(t).held, 1);
+	/* the answer to the second one is too late */
 	assert_int_equal(ask(t, 1, 1, 1, range(1, N, 0, 0, 8), 6000), 0);
+	locks_held(t, 1, 1, number, mine, 2, true, 6000);
+	assert_int_equal(locks_count(t).held, 1);
 	assert_int_equal(answers[2].status, 0);
 	/* alone, but it was contended just now */
 	assert_int_equal(ask(t, 2, 2, 1, range(1, R, 0, 0, 9), 6999), 0);
