@@ -11,8 +11,9 @@
  * an idle machine uses: with one processor BUSY - NANOSECONDS is work that
  * went on behind the caller's back.
  *
- * usage: fsbench [--quick] [--only WORK]... DIR
- * DIR is made if need be, and emptied before and after.
+ * usage: fsbench [--quick] [--only WORK]... DIR|DEVICE
+ * DIR is made if need be, and emptied before and after. Of a block device,
+ * whose contents are lost, only O_DIRECT is measured.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@
 #define SETTLE_SECONDS	4
 
 static bool quick;
+static const char *device;		/* NULL: a directory */
 static int fd = -1;
 static char *page, *mib;
 static struct rng rng;
@@ -94,8 +96,8 @@ static void make_many(int n, size_t size)
 
 static void remove_all(void)
 {
+	DIR *d = device ? NULL : opendir(".");
 	struct dirent *e;
-	DIR *d = opendir(".");
 
 	while (d && (e = readdir(d))) {
 		if (e->d_name[0] == '.')
@@ -119,12 +121,14 @@ static void forget(void)
 
 static void big_file(int flags)
 {
-	fd = OK(open("big", O_CREAT | O_RDWR, 0644));
+	const char *name = device ? device : "big";
+
+	fd = OK(open(name, (device ? 0 : O_CREAT) | O_RDWR, 0644));
 	for (size_t at = 0; at < FILE_SIZE; at += MIB)
 		OK(pwrite(fd, mib, MIB, (off_t)at));
 	OK(fsync(fd));
 	OK(close(fd));
-	fd = OK(open("big", O_RDWR | flags));
+	fd = OK(open(name, O_RDWR | flags));
 }
 
 static void p_cached(int n)
@@ -137,6 +141,12 @@ static void p_cached(int n)
 static void p_direct(int n)
 {
 	big_file(O_DIRECT);
+}
+
+static void p_cold(int n)
+{
+	big_file(0);
+	forget();
 }
 
 static void p_none(int n)
@@ -389,6 +399,7 @@ static const struct work {
 	{ "write-4k-cached", 16000, 4000, p_cached, o_write },
 	{ "write-4k-direct", 8000, 2000, p_direct, o_write },
 	{ "read-1m-cached", 512, 128, p_cached, o_read_mib },
+	{ "read-1m-cold", 64, 32, p_cold, o_read_mib },
 	{ "read-1m-direct", 256, 64, p_direct, o_read_mib },
 	{ "write-1m-cached", 128, 64, p_cached, o_write_mib },
 	{ "write-1m-direct", 128, 64, p_direct, o_write_mib },
@@ -455,6 +466,7 @@ static bool wanted(char **only, int nr, const char *name)
 int main(int argc, char **argv)
 {
 	char *only[ARRAY_SIZE(works)];
+	struct stat st;
 	int nr = 0, i;
 
 	for (i = 1; i < argc - 1; i++) {
@@ -467,18 +479,21 @@ int main(int argc, char **argv)
 			break;
 	}
 	if (i != argc - 1)
-		die("usage: fsbench [--quick] [--only WORK]... DIR");
+		die("usage: fsbench [--quick] [--only WORK]... DIR|DEVICE");
 	page = xpages(PAGE);
 	mib = xpages(MIB);
 	memset(page, 'p', PAGE);
 	memset(mib, 'm', MIB);
 	rng.state = 1;
-	if (mkdir(argv[i], 0755) && errno != EEXIST)
+	if (!stat(argv[i], &st) && S_ISBLK(st.st_mode))
+		device = argv[i];
+	else if (mkdir(argv[i], 0755) && errno != EEXIST)
 		die("fsbench: %s: %m", argv[i]);
-	if (chdir(argv[i]))
+	if (!device && chdir(argv[i]))
 		die("fsbench: %s: %m", argv[i]);
 	for (size_t w = 0; w < ARRAY_SIZE(works); w++) {
-		if (wanted(only, nr, works[w].name))
+		if (wanted(only, nr, works[w].name) &&
+		    (!device || works[w].prepare == p_direct))
 			measure(&works[w]);
 	}
 	return 0;
