@@ -59,6 +59,8 @@ struct orchfs_call {
  *	ITER_SOURCE). Of kernel pages (BVEC, KVEC, XARRAY, FOLIOQ), which the
  *	caller keeps until the end. It isn't advanced
  * @deadline: jiffies until when to wait for a connection
+ * @prompt: the caller may send it itself: it isn't within a send of a socket,
+ *	nor a fault, which may be within one
  * @done: told the end, once; in any task context, without locks; may sleep
  *	shortly, and submit again. orchfs_rio_wait() sets it
  * @err: 0 or a negative errno, valid at the end as all that follow
@@ -72,6 +74,7 @@ struct orchfs_call {
  * @waiter: of orchfs_rio_wait()
  * @handle: that it was sent with
  * @token: number of the token that this was bound with
+ * @sender: the connection that the caller has to send on
  * @last_err: why it has to be sent again
  * @tries: how often it was
  * @receiving: data are being copied into @iter
@@ -85,6 +88,7 @@ struct orchfs_rio {
 	u32 count;
 	struct iov_iter iter;
 	unsigned long deadline;
+	bool prompt;
 	void (*done)(struct orchfs_rio *rio);
 
 	int err;
@@ -98,6 +102,7 @@ struct orchfs_rio {
 	void *waiter;
 	u64 handle;
 	u32 token;
+	struct orchfs_client_conn *sender;
 	int last_err;
 	u8 tries;
 	bool receiving;

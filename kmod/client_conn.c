@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Connections to peers. A work sends, without blocking; one thread receives,
- * straight into the pages of who asked. Whoever finds a reason ends the
+ * Connections to peers. Who asks sends, or a work does, without blocking; one
+ * thread receives, straight into the pages of who asked. Whoever finds a reason ends the
  * connection, and a work takes it apart: what was under way goes to another.
  */
 #include <linux/file.h>
@@ -46,10 +46,24 @@ void orchfs_client_end(struct orchfs_client_conn *conn, int reason)
 
 /* --- slots --- */
 
+/* Does who asked send it? Nobody else does then. */
+static bool client_claimed_locked(struct orchfs_client_conn *conn,
+				  struct orchfs_call *call)
+{
+	if (!orchfs_call_is_rio(call) || !orchfs_call_rio(call)->prompt ||
+	    conn->busy || client_ending(conn))
+		return false;
+	conn->busy = true;
+	orchfs_call_rio(call)->sender = conn;
+	return true;
+}
+
 /**
  * orchfs_client_queue_locked() - have a call sent
  * @conn: has a slot; the caller holds the peer's lock
  * @call: on no list
+ *
+ * A request may have its caller send: orchfs_rio.sender.
  */
 void orchfs_client_queue_locked(struct orchfs_client_conn *conn,
 				struct orchfs_call *call)
@@ -75,7 +89,7 @@ void orchfs_client_queue_locked(struct orchfs_client_conn *conn,
 	call->state = ORCHFS_CALL_QUEUED;
 	list_add_tail(&call->link, &conn->queue);
 	/* The work that ends it takes the lock before it cancels this. */
-	if (!client_ending(conn))
+	if (!client_claimed_locked(conn, call) && !client_ending(conn))
 		queue_delayed_work(orchfs_client_wq, &conn->send_work, 0);
 }
 
@@ -179,14 +193,21 @@ static bool client_may_splice(const struct iov_iter *iter)
 	return true;
 }
 
-/* What is to be sent, from now until client_sent() the sender's. */
+/*
+ * What is to be sent, from now until client_sent() the sender's. Without any
+ * it is the sender no more, and unless it is the work the connection may be
+ * gone.
+ */
 static struct orchfs_call *client_next(struct orchfs_client_conn *conn)
 {
+	struct orchfs_peer *peer = conn->peer;
 	struct orchfs_call *call;
+	bool ending;
 
-	spin_lock(&conn->peer->lock);
-	call = conn->sending;
-	if (!call) {
+	spin_lock(&peer->lock);
+	ending = client_ending(conn);
+	call = ending ? NULL : conn->sending;
+	if (!call && !ending) {
 		call = list_first_entry_or_null(&conn->queue,
 						struct orchfs_call, link);
 		if (call) {
@@ -197,7 +218,10 @@ static struct orchfs_call *client_next(struct orchfs_client_conn *conn)
 		}
 	}
 	conn->active = call;
-	spin_unlock(&conn->peer->lock);
+	conn->busy = call;
+	spin_unlock(&peer->lock);
+	if (ending)
+		orchfs_peer_wake(peer);
 	return call;
 }
 
@@ -211,6 +235,21 @@ static void client_sent(struct orchfs_client_conn *conn, bool all)
 	}
 	spin_unlock(&conn->peer->lock);
 	orchfs_peer_wake(conn->peer);
+}
+
+/* The socket has no room: the work goes on when it has. As client_next(). */
+static void client_stop_sending(struct orchfs_client_conn *conn, bool work)
+{
+	struct orchfs_peer *peer = conn->peer;
+
+	spin_lock(&peer->lock);
+	conn->busy = false;
+	if (!work)
+		queue_delayed_work(orchfs_client_wq, &conn->send_work, 0);
+	else if (orchfs_tcp_idle(conn->tcp.sock))
+		mod_delayed_work(orchfs_client_wq, &conn->send_work, HZ / 10);
+	spin_unlock(&peer->lock);
+	orchfs_peer_wake(peer);
 }
 
 static int client_send(struct orchfs_client_conn *conn,
@@ -233,39 +272,50 @@ static int client_send(struct orchfs_client_conn *conn,
 			       false);
 }
 
-static void client_send_all(struct orchfs_client_conn *conn)
+/* By who is the sender. It may be sending for write-back or reclaim. */
+static void client_send_all(struct orchfs_client_conn *conn, bool work)
 {
+	unsigned int flags = memalloc_noio_save();
 	struct orchfs_call *call;
 	int ret;
 
-	while (!client_ending(conn)) {
-		call = client_next(conn);
-		if (!call)
-			return;
+	while ((call = client_next(conn))) {
 		ret = client_send(conn, call);
 		client_sent(conn, !ret);
 		if (ret == -EAGAIN) {
-			if (orchfs_tcp_idle(conn->tcp.sock))
-				mod_delayed_work(orchfs_client_wq,
-						 &conn->send_work, HZ / 10);
-			return;
+			client_stop_sending(conn, work);
+			break;
 		}
-		if (ret) {
+		if (ret)
 			orchfs_client_end(conn, ORCHFS_REASON_SOCKET);
-			return;
-		}
 		cond_resched();
 	}
+	memalloc_noio_restore(flags);
 }
 
-/* It may be sending for write-back or reclaim. */
+/**
+ * orchfs_client_send() - send what waits, by a caller
+ * @conn: orchfs_rio.sender of its request; may be gone when this returns
+ */
+void orchfs_client_send(struct orchfs_client_conn *conn)
+{
+	client_send_all(conn, false);
+}
+
 static void client_send_work(struct work_struct *work)
 {
-	unsigned int flags = memalloc_noio_save();
+	struct orchfs_client_conn *conn =
+		container_of(to_delayed_work(work), struct orchfs_client_conn,
+			     send_work);
+	bool busy;
 
-	client_send_all(container_of(to_delayed_work(work),
-				     struct orchfs_client_conn, send_work));
-	memalloc_noio_restore(flags);
+	spin_lock(&conn->peer->lock);
+	busy = conn->busy;
+	conn->busy = true;
+	spin_unlock(&conn->peer->lock);
+	/* Who is the sender finds what this one would. */
+	if (!busy)
+		client_send_all(conn, true);
 }
 
 static void client_writable(struct orchfs_tcp *tcp)
@@ -543,6 +593,16 @@ static void client_lost_locked(struct orchfs_client_conn *conn,
 		orchfs_bind_free_locked(orchfs_call_bind(call));
 }
 
+static bool client_is_busy(struct orchfs_client_conn *conn)
+{
+	bool busy;
+
+	spin_lock(&conn->peer->lock);
+	busy = conn->busy;
+	spin_unlock(&conn->peer->lock);
+	return busy;
+}
+
 /* Nobody sends or receives any more: what was under way goes elsewhere. */
 static void client_lose_calls(struct orchfs_client_conn *conn)
 {
@@ -589,6 +649,7 @@ static void client_end_work(struct work_struct *work)
 
 	orchfs_tcp_stop(&conn->tcp);
 	kthread_stop_put(conn->receiver);
+	wait_event(peer->wq, !client_is_busy(conn));
 	cancel_delayed_work_sync(&conn->send_work);
 	client_lose_calls(conn);
 	__fput_sync(conn->tcp.sock->file);

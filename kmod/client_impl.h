@@ -168,6 +168,7 @@ struct orchfs_slot {
  * @usable: HELLO was answered; this and what follows by the peer's lock
  * @stale: the daemon that brought it has gone
  * @leaving: takes nothing new
+ * @busy: somebody is the sender: @send_work, or a caller
  * @active: the sender is within a send
  * @max_data: of HELLO's reply, as the next two
  * @max_requests: 1 until then
@@ -202,6 +203,7 @@ struct orchfs_client_conn {
 	bool usable;
 	bool stale;
 	bool leaving;
+	bool busy;
 	bool active;
 	u32 max_data;
 	u32 max_requests;
@@ -291,6 +293,7 @@ int orchfs_client_start(struct orchfs_peer *peer, struct socket *sock,
 void orchfs_client_end(struct orchfs_client_conn *conn, int reason);
 void orchfs_client_queue_locked(struct orchfs_client_conn *conn,
 				struct orchfs_call *call);
+void orchfs_client_send(struct orchfs_client_conn *conn);
 void orchfs_client_release_locked(struct orchfs_client_conn *conn, u16 slot);
 
 /* client_nl.c */

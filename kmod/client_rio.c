@@ -444,6 +444,7 @@ static bool rio_valid(const struct orchfs_rio *rio)
  */
 void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
 {
+	struct orchfs_client_conn *sender;
 	LIST_HEAD(ended);
 
 	rio->err = 0;
@@ -453,6 +454,7 @@ void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
 	rio->remote = r;
 	rio->handle = 0;
 	rio->token = 0;
+	rio->sender = NULL;
 	rio->last_err = 0;
 	rio->tries = 0;
 	rio->receiving = false;
@@ -464,8 +466,13 @@ void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
 		orchfs_rio_end_locked(rio, -EINVAL, &ended);
 	else
 		orchfs_rio_route_locked(rio, &ended);
+	/* From now on others may queue it. */
+	sender = rio->sender;
+	rio->prompt = false;
 	spin_unlock(&r->peer->lock);
 	orchfs_rio_tell(&ended);
+	if (sender)
+		orchfs_client_send(sender);
 }
 
 static bool rio_held_locked(const struct orchfs_rio *rio)

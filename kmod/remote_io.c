@@ -287,6 +287,7 @@ static ssize_t remote_read_sync(struct orchfs_rinode *ri, struct kiocb *iocb,
 		if (ret)
 			break;
 		p.rio.offset = iocb->ki_pos;
+		p.rio.prompt = true;
 		ret = orchfs_rio_run(ri, &p.rio);
 		done = piece_end(&p, to);
 		iocb->ki_pos += done;
@@ -347,6 +348,7 @@ static ssize_t remote_write_sync(struct orchfs_rinode *ri, struct kiocb *iocb,
 		if (ret)
 			break;
 		write_begin(iocb, &p.rio);
+		p.rio.prompt = true;
 		ret = orchfs_rio_run(ri, &p.rio);
 		write_end(ri, iocb, &p.rio);
 		total += piece_end(&p, from);

@@ -233,7 +233,7 @@ struct orchfs_serve_limits {
  * @end_work: begins to end it
  * @last_work: ends it, when no request is at a worker any more
  * @hello: was said (receiver)
- * @sending: reply under way (send_work)
+ * @sending: reply under way (the sender)
  * @handles: by slot; its lock for nr_handles
  * @nr_handles: how many
  * @lock: what follows
@@ -241,6 +241,7 @@ struct orchfs_serve_limits {
  * @in_flight: how many
  * @working: at workers, and its receiver
  * @replies: to be sent
+ * @busy: somebody is the sender: @send_work, or who has answered a request
  * @held: bytes of the budget
  * @held_most: the most it ever was
  * @requests: received
@@ -271,6 +272,7 @@ struct orchfs_serve_conn {
 	u32 in_flight;
 	u32 working;
 	struct list_head replies;
+	bool busy;
 	u32 held;
 	u32 held_most;
 	atomic64_t requests;
@@ -346,6 +348,7 @@ orchfs_handle_open(struct orchfs_serve_volume *vol,
 /* serve_io.c */
 void orchfs_req_dispatch(struct orchfs_serve_req *req);
 int orchfs_req_pages(struct orchfs_serve_req *req, u32 len);
+void orchfs_req_free_pages(struct orchfs_serve_req *req);
 u32 orchfs_req_crc(const struct orchfs_serve_req *req);
 
 /* serve_nl.c */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Connections. One thread receives: header, checks, budget, data. Requests go
- * to workers or are answered on the spot; replies are queued, and a work sends
- * them, without blocking. Whoever finds a reason ends the connection, and a
+ * to workers or are answered on the spot; replies are queued, and who has
+ * answered sends them, or a work where the socket has no room, without blocking. Whoever finds a reason ends the connection, and a
  * work takes it apart:
  *
  *	running -> ending -> gone
@@ -70,14 +70,7 @@ static void conn_unhold(struct orchfs_serve_conn *conn, u32 bytes)
  */
 void orchfs_conn_release_data(struct orchfs_serve_req *req)
 {
-	unsigned int i;
-
-	for (i = 0; i < req->nr_bv; i++)
-		put_page(req->bv[i].bv_page);
-	kvfree(req->bv);
-	req->bv = NULL;
-	req->nr_bv = 0;
-	req->bytes = 0;
+	orchfs_req_free_pages(req);
 	conn_unhold(req->conn, req->held);
 	req->held = 0;
 }
@@ -105,6 +98,7 @@ void orchfs_conn_end(struct orchfs_serve_conn *conn, int reason)
 
 /* --- sending --- */
 
+/* The sender is it no more when there is none. */
 static struct orchfs_serve_req *conn_next_reply(struct orchfs_serve_conn *conn)
 {
 	struct orchfs_serve_req *req;
@@ -117,9 +111,30 @@ static struct orchfs_serve_req *conn_next_reply(struct orchfs_serve_conn *conn)
 		/* Before its first byte: the peer may use the tag then. */
 		hash_del(&req->tag);
 		conn->in_flight--;
+	} else {
+		conn->busy = false;
 	}
 	spin_unlock(&conn->lock);
 	return req;
+}
+
+static bool conn_become_sender(struct orchfs_serve_conn *conn)
+{
+	bool busy;
+
+	spin_lock(&conn->lock);
+	busy = conn->busy;
+	conn->busy = true;
+	spin_unlock(&conn->lock);
+	/* Who is it finds what this one would. */
+	return !busy;
+}
+
+static void conn_stop_sending(struct orchfs_serve_conn *conn)
+{
+	spin_lock(&conn->lock);
+	conn->busy = false;
+	spin_unlock(&conn->lock);
 }
 
 static int conn_send_req(struct orchfs_serve_conn *conn,
@@ -148,35 +163,49 @@ static int conn_send_req(struct orchfs_serve_conn *conn,
 	return orchfs_tcp_send(conn->tcp.sock, &req->iter, true, false);
 }
 
-static void conn_send_work(struct work_struct *work)
+/* By who is the sender. */
+static void conn_send_all(struct orchfs_serve_conn *conn, bool work)
 {
-	struct orchfs_serve_conn *conn =
-		container_of(to_delayed_work(work), struct orchfs_serve_conn,
-			     send_work);
+	struct orchfs_serve_req *req;
 	int ret;
 
 	while (!orchfs_conn_ending(conn)) {
-		if (!conn->sending)
-			conn->sending = conn_next_reply(conn);
-		if (!conn->sending)
+		req = conn->sending ?: conn_next_reply(conn);
+		if (!req)
 			return;
-		ret = conn_send_req(conn, conn->sending);
+		conn->sending = req;
+		ret = conn_send_req(conn, req);
 		if (ret == -EAGAIN) {
-			if (orchfs_tcp_idle(conn->tcp.sock))
+			conn_stop_sending(conn);
+			if (!work)
+				queue_delayed_work(conn->serve->wq,
+						   &conn->send_work, 0);
+			else if (orchfs_tcp_idle(conn->tcp.sock))
 				mod_delayed_work(conn->serve->wq,
 						 &conn->send_work, HZ / 10);
 			return;
 		}
 		if (ret) {
 			orchfs_conn_end(conn, ORCHFS_REASON_SOCKET);
-			return;
+			break;
 		}
-		if (conn->sending->last)
+		if (req->last)
 			orchfs_conn_end(conn, ORCHFS_REASON_VERSION);
-		conn_free_req(conn->sending);
+		conn_free_req(req);
 		conn->sending = NULL;
 		cond_resched();
 	}
+	conn_stop_sending(conn);
+}
+
+static void conn_send_work(struct work_struct *work)
+{
+	struct orchfs_serve_conn *conn =
+		container_of(to_delayed_work(work), struct orchfs_serve_conn,
+			     send_work);
+
+	if (conn_become_sender(conn))
+		conn_send_all(conn, true);
 }
 
 static void conn_writable(struct orchfs_tcp *tcp)
@@ -218,7 +247,8 @@ void orchfs_conn_reply(struct orchfs_serve_req *req, int err)
 	spin_lock(&conn->lock);
 	list_add_tail(&req->link, &conn->replies);
 	spin_unlock(&conn->lock);
-	queue_delayed_work(conn->serve->wq, &conn->send_work, 0);
+	if (conn_become_sender(conn))
+		conn_send_all(conn, false);
 }
 
 /**

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What requests do. The receiver dispatches; whatever touches a file runs at
- * the volume's workers, with the volume's credentials.
+ * the volume's workers, with the volume's credentials, but for small reads and
+ * writes that need wait for nothing: the receiver tries these itself while
+ * nothing else is under way on its connection.
  */
 #include <linux/cred.h>
 #include <linux/file.h>
@@ -15,6 +17,8 @@
 #include <linux/splice.h>
 
 #include "serve.h"
+
+#define PROMPT_BYTES	SZ_16K
 
 /**
  * orchfs_req_crc() - sum of the data of a request
@@ -43,8 +47,8 @@ u32 orchfs_req_crc(const struct orchfs_serve_req *req)
  * @req: has none
  * @len: bytes that go into them
  *
- * Return: 0 or -ENOMEM, and then orchfs_conn_release_data() takes back what
- * there is.
+ * Return: 0 or -ENOMEM, and then orchfs_req_free_pages() takes back what there
+ * is.
  */
 int orchfs_req_pages(struct orchfs_serve_req *req, u32 len)
 {
@@ -63,6 +67,22 @@ int orchfs_req_pages(struct orchfs_serve_req *req, u32 len)
 		req->bytes += req->bv[req->nr_bv - 1].bv_len;
 	}
 	return 0;
+}
+
+/**
+ * orchfs_req_free_pages() - the pages of a request are needed no more
+ * @req: may have none
+ */
+void orchfs_req_free_pages(struct orchfs_serve_req *req)
+{
+	unsigned int i;
+
+	for (i = 0; i < req->nr_bv; i++)
+		put_page(req->bv[i].bv_page);
+	kvfree(req->bv);
+	req->bv = NULL;
+	req->nr_bv = 0;
+	req->bytes = 0;
 }
 
 /* --- at a worker, on an admitted request --- */
@@ -185,7 +205,10 @@ static ssize_t write_once(struct orchfs_serve_req *req, struct iov_iter *iter,
 				     iov_iter_count(iter));
 	if (ret)
 		return ret;
-	file_start_write(file);
+	if (!(flags & RWF_NOWAIT))
+		file_start_write(file);
+	else if (!file_start_write_trylock(file))
+		return -EAGAIN;
 	ret = orchfs_volume_recheck(req);
 	if (!ret) {
 		ret = file->f_op->write_iter(&kiocb, iter);
@@ -236,6 +259,65 @@ static int run_write(struct orchfs_serve_req *req)
 	}
 	return 0;
 }
+
+/* --- in the receiver, on an admitted request --- */
+
+/*
+ * What is in the page cache, in pages of our own, which is cheaper than a
+ * worker. Return: 0; -EAGAIN when it takes one.
+ */
+static int prompt_read(struct orchfs_serve_req *req)
+{
+	struct file *file = req->handle->file;
+	u32 count = req->pdu.count;
+	struct kiocb kiocb;
+	struct iov_iter iter;
+	ssize_t ret = -EAGAIN;
+
+	if (count > PROMPT_BYTES || req->pdu.flags & ORCHFS_PDU_DATA_CRC)
+		return -EAGAIN;
+	init_sync_kiocb(&kiocb, file);
+	kiocb.ki_pos = req->pdu.offset;
+	kiocb.ki_flags |= IOCB_NOWAIT | IOCB_NOIO;
+	if (!orchfs_req_pages(req, count)) {
+		iov_iter_bvec(&iter, ITER_DEST, req->bv, req->nr_bv, count);
+		ret = vfs_iocb_iter_read(file, &kiocb, &iter);
+	}
+	if (ret < 0 ||
+	    (ret < count && kiocb.ki_pos < i_size_read(file_inode(file)))) {
+		orchfs_req_free_pages(req);
+		return -EAGAIN;
+	}
+	req->bytes = ret;
+	atomic64_add(ret, &req->conn->bytes_read);
+	return 0;
+}
+
+/* Over what is in the page cache. A part is written again by the worker. */
+static int prompt_write(struct orchfs_serve_req *req)
+{
+	unsigned int pflags = current->flags & PF_LOCAL_THROTTLE;
+	u32 len = req->pdu.data_len;
+	loff_t pos = req->pdu.offset;
+	struct iov_iter iter;
+	ssize_t ret;
+
+	if (len > PROMPT_BYTES ||
+	    req->pdu.flags & (ORCHFS_PDU_FUA | ORCHFS_PDU_APPEND))
+		return -EAGAIN;
+	iov_iter_bvec(&iter, ITER_SOURCE, req->bv, req->nr_bv, len);
+	current->flags |= PF_LOCAL_THROTTLE;
+	ret = write_once(req, &iter, &pos, RWF_NOWAIT);
+	current_restore_flags(pflags, PF_LOCAL_THROTTLE);
+	if (ret != len)
+		return -EAGAIN;
+	orchfs_conn_release_data(req);
+	atomic64_add(len, &req->conn->bytes_written);
+	req->reply.count = len;
+	return 0;
+}
+
+/* --- at a worker again --- */
 
 static int run_commit(struct orchfs_serve_req *req)
 {
@@ -307,22 +389,23 @@ struct serve_op {
 	int (*run)(struct orchfs_serve_req *req);
 	u32 right;			/* one of these; 0: none is needed */
 	bool changes;			/* so the reply has a verifier */
+	int (*prompt)(struct orchfs_serve_req *req);	/* or NULL */
 };
 
 static const struct serve_op serve_ops[ORCHFS_NR_OPS] = {
-	[ORCHFS_OP_READ]	= { run_read, ORCHFS_RIGHT_READ },
-	[ORCHFS_OP_WRITE]	= { run_write, ORCHFS_RIGHT_WRITE, true },
+	[ORCHFS_OP_READ]	= { run_read, ORCHFS_RIGHT_READ, false,
+				    prompt_read },
+	[ORCHFS_OP_WRITE]	= { run_write, ORCHFS_RIGHT_WRITE, true,
+				    prompt_write },
 	[ORCHFS_OP_COMMIT]	= { run_commit, ORCHFS_RIGHT_WRITE |
 				    ORCHFS_RIGHT_TRUNCATE, true },
 	[ORCHFS_OP_GETATTR]	= { run_getattr },
 	[ORCHFS_OP_TRUNCATE]	= { run_truncate, ORCHFS_RIGHT_TRUNCATE, true },
 };
 
-static void req_work(struct work_struct *work)
+static int req_run(struct orchfs_serve_req *req,
+		   int (*run)(struct orchfs_serve_req *req))
 {
-	struct orchfs_serve_req *req =
-		container_of(work, struct orchfs_serve_req, work);
-	const struct serve_op *op = &serve_ops[req->pdu.opcode];
 	struct orchfs_serve_volume *vol = req->handle->vol;
 	const struct cred *old;
 	u64 verifier;
@@ -331,18 +414,32 @@ static void req_work(struct work_struct *work)
 	/* Sent again by now, on another: it must not come after that. */
 	ret = orchfs_conn_ending(req->conn) ? -ESTALE :
 		orchfs_volume_recheck(req);
-	if (!ret) {
-		/* Of before: what is lost meanwhile shows in the next reply. */
-		verifier = orchfs_volume_verifier(vol);
-		old = override_creds(vol->cred);
-		ret = op->run(req);
-		revert_creds(old);
-		if (!ret && op->changes)
-			req->reply.verifier = verifier;
-	}
+	if (ret)
+		return ret;
+	/* Of before: what is lost meanwhile shows in the next reply. */
+	verifier = orchfs_volume_verifier(vol);
+	old = override_creds(vol->cred);
+	ret = run(req);
+	revert_creds(old);
+	if (!ret && serve_ops[req->pdu.opcode].changes)
+		req->reply.verifier = verifier;
+	return ret;
+}
+
+static void req_leave(struct orchfs_serve_req *req)
+{
 	orchfs_volume_leave(req);
 	/* A peer that doesn't read its replies keeps no file open. */
 	orchfs_handle_put(req->handle);
+}
+
+static void req_work(struct work_struct *work)
+{
+	struct orchfs_serve_req *req =
+		container_of(work, struct orchfs_serve_req, work);
+	int ret = req_run(req, serve_ops[req->pdu.opcode].run);
+
+	req_leave(req);
 	orchfs_conn_worked(req, ret);
 }
 
@@ -509,6 +606,16 @@ static void dispatch_io(struct orchfs_serve_req *req)
 		orchfs_handle_put(handle);
 		orchfs_conn_reply(req, ret);
 		return;
+	}
+	/* Several are done side by side. */
+	if (op->prompt && READ_ONCE(req->conn->in_flight) == 1 &&
+	    handle->file->f_mode & FMODE_NOWAIT) {
+		ret = req_run(req, op->prompt);
+		if (ret != -EAGAIN) {
+			req_leave(req);
+			orchfs_conn_reply(req, ret);
+			return;
+		}
 	}
 	INIT_WORK(&req->work, req_work);
 	orchfs_conn_work(req, op->changes ? handle->vol->writers :
