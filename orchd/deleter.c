@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backing.h"
 #include "exec.h"
-#include "fault.h"
 #include "log.h"
 #include "served.h"
 
@@ -24,17 +24,14 @@ struct delete_batch {
 	struct work w;
 	struct served *sv;
 	size_t nr;
-	struct {
-		struct volume *volume;	/* NULL: removed, nothing to do */
-		struct ns_deletion d;
-		bool done;
-	} item[BATCH_MAX];
+	uint64_t seq[BATCH_MAX];
+	struct backing_file file[BATCH_MAX];
 };
 
 static void batch_free(struct delete_batch *b)
 {
 	for (size_t i = 0; i < b->nr; i++)
-		volume_put(b->item[i].volume);
+		volume_put(b->file[i].volume);
 	free(b);
 }
 
@@ -56,9 +53,9 @@ static void batch_done(struct work *w)
 	int rc = 0;
 
 	for (size_t i = 0; i < b->nr; i++) {
-		if (b->item[i].done) {
-			seqs[nr++] = b->item[i].d.seq;
-			freed(sv, b->item[i].volume);
+		if (!b->file[i].rc) {
+			seqs[nr++] = b->seq[i];
+			freed(sv, b->file[i].volume);
 		} else {
 			sv->deleter.failed = true;
 		}
@@ -84,55 +81,24 @@ static void batch_done(struct work *w)
 		exec_unpark(sv);
 }
 
-/* Also what an earlier run has unlinked. Those of one directory are together. */
-static void batch_sync(struct delete_batch *b)
-{
-	struct volume *v = NULL;
-	uint64_t dir = 0;
-	int rc = 0;
-
-	for (size_t i = 0; i < b->nr; i++) {
-		const uint64_t ino = b->item[i].d.ino;
-
-		if (!b->item[i].done || !b->item[i].volume)
-			continue;
-		if (b->item[i].volume != v || backing_dir(ino) != dir) {
-			v = b->item[i].volume;
-			dir = backing_dir(ino);
-			rc = backing_sync(v, ino, ino);
-			volume_error(v, rc);
-		}
-		if (rc < 0)
-			b->item[i].done = false;
-	}
-}
-
 /* worker */
 static void batch_run(struct work *w)
 {
 	struct delete_batch *b = container_of(w, struct delete_batch, w);
 
+	backing_remove(b->file, b->nr);
 	for (size_t i = 0; i < b->nr; i++) {
-		struct ns_deletion *d = &b->item[i].d;
-		int rc = 0;
+		const struct backing_file *f = &b->file[i];
 
-		fault_point("before-delete");
-		if (b->item[i].volume)
-			rc = backing_unlink(b->item[i].volume, d->ino,
-					    d->version, d->instance);
-		b->item[i].done = !rc || rc == -ENOENT;
-		if (b->item[i].volume)
-			volume_error(b->item[i].volume, rc);
 		/* what is wrong with the volume has been reported */
-		if (!b->item[i].done && volume_writable(b->item[i].volume))
+		if (f->rc && volume_writable(f->volume))
 			log_warn(b->sv->name, "cannot unlink backing file "
 				 "%llx.%llx.%llx: %s; it is tried again",
-				 (unsigned long long)d->ino,
-				 (unsigned long long)d->version,
-				 (unsigned long long)d->instance,
-				 strerror(-rc));
+				 (unsigned long long)f->ino,
+				 (unsigned long long)f->version,
+				 (unsigned long long)f->instance,
+				 strerror(-f->rc));
 	}
-	batch_sync(b);
 	b->w.run = batch_done;
 	if (!work_post(&b->sv->queue, &b->w))
 		batch_free(b);	/* stopping: the records stay */
@@ -167,8 +133,11 @@ void deleter_kick(struct served *sv)
 	for (int i = 0; i < n; i++) {
 		struct volume *v = served_volume(sv, d[i].volume);
 
-		b->item[i].volume = v ? volume_get(v) : NULL;
-		b->item[i].d = d[i];
+		b->seq[i] = d[i].seq;
+		b->file[i] = (struct backing_file){
+			.volume = v ? volume_get(v) : NULL, .ino = d[i].ino,
+			.version = d[i].version, .instance = d[i].instance,
+		};
 	}
 	b->nr = (size_t)n;
 	del->after = d[n - 1].seq;

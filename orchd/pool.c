@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "backing.h"
 #include "exec.h"
-#include "fault.h"
 #include "log.h"
 #include "served.h"
 
@@ -81,26 +81,9 @@ static void batch_run(struct work *w)
 	rc = store_barrier(sv->st);	/* the range record */
 	if (rc < 0)
 		sync_fatal(sv, rc);
-	atomic_fetch_add(&b->volume->pool_steps, 1);
 	/* what isn't made is passed over at the next start */
-	while (!rc && b->made < r->count && !atomic_load(&sv->leaving)) {
-		rc = backing_create(b->volume, r->first_ino + b->made, 1,
-				    r->first_instance + b->made);
-		if (!rc)
-			b->made++;
-		atomic_fetch_add(&b->volume->pool_steps, 1);
-		if (b->made == r->count / 2)
-			fault_point("mid-pool-refill");
-	}
-	b->rc = rc;
-	if (b->made) {
-		rc = backing_sync(b->volume, r->first_ino,
-				  r->first_ino + b->made - 1);
-		if (rc < 0) {
-			b->rc = rc;
-			b->made = 0;	/* quarantined by the next sweep */
-		}
-	}
+	b->rc = backing_make(b->volume, r->first_ino, r->first_instance,
+			     r->count, &sv->leaving, &b->made);
 	pthread_mutex_lock(&pool->lock);
 	b->next = pool->done;
 	pool->done = b;
@@ -549,26 +532,21 @@ static int load_file(struct load_ctx *c, struct volume *v,
 	if (rc || sweep_deletions_has(c->deletions, v->rec.id, ino, 1,
 				      instance))
 		return rc < 0 ? rc : 0;
-	if (volume_stat(v, ino, 1, instance, &st) < 0)
+	rc = backing_look(v, ino, instance, c->unclean, &st);
+	if (rc == -ENOENT || rc == -EIO)
 		return 0;	/* never made, or used and gone */
-	if (!st.size && !st.blocks) {
-		/* a create that was cut short may have given it away */
-		const struct ns_owner nobody = { .project = true };
-
-		if (c->unclean)
-			rc = backing_own(v, ino, 1, instance, &nobody);
-		if (!rc)
-			rc = pool_push(v, ino, instance);
-		if (!rc)
-			r->left++;
-		return rc;
+	if (!rc)
+		rc = pool_push(v, ino, instance);
+	if (!rc) {
+		r->left++;
+	} else if (rc == 1) {
+		backing_path(path, ino, 1, instance);
+		log_warn(c->sv->name, "volume %s: backing file %s has "
+			 "contents and no record: moved to quarantine",
+			 v->rec.name, path + 8);
+		rc = 0;
 	}
-	/* of a create that a power cut undid: kept, under quarantine */
-	backing_path(path, ino, 1, instance);
-	path[7] = 0;		/* data/XX/NAME */
-	log_warn(c->sv->name, "volume %s: backing file %s has contents and "
-		 "no record: moved to quarantine", v->rec.name, path + 8);
-	return backing_quarantine(v, path + 5, path + 8);
+	return rc;
 }
 
 static int load_range(void *ctx, uint32_t volume, uint64_t first_ino,
