@@ -266,6 +266,11 @@ void attach_resync(struct served *sv)
 	channel_deferred(&sv->ch, nl_ops_event, sv);
 }
 
+channel_fn attach_events(const struct served *sv)
+{
+	return sv->agent ? agent_event : nl_ops_event;
+}
+
 int attach_count_mounts(struct served *sv)
 {
 	struct held held = { .nr = 0 };
@@ -274,7 +279,7 @@ int attach_count_mounts(struct served *sv)
 	if (!sv->attached)
 		return 0;
 	rc = dump_all(sv, &held, ORCHFS_CMD_MOUNTS, dump_mount);
-	channel_deferred(&sv->ch, sv->agent ? agent_event : nl_ops_event, sv);
+	channel_deferred(&sv->ch, attach_events(sv), sv);
 	if (rc < 0)
 		return rc;
 	atomic_store(&sv->mounts, (unsigned int)held.nr_sessions);

@@ -40,7 +40,7 @@ static int list_run(struct served *sv, struct job *j)
 	if (!sv->data || !sv->attached)
 		return 0;
 	rc = data_list(sv, list_entry, l);
-	channel_deferred(&sv->ch, nl_ops_event, sv);
+	channel_deferred(&sv->ch, attach_events(sv), sv);
 	return rc;
 }
 
@@ -75,8 +75,8 @@ static void served(struct ctl_call *c, struct served *sv,
 {
 	struct list_job *l;
 
-	if (served_hold(sv))
-		return;		/* an agent serves nothing */
+	if (served_hold_cluster(sv))
+		return;
 	l = job_new(sizeof(*l), list_run);
 	if (l && !served_call(sv, &l->j, LIST_MS))
 		fill_served(c, l, d);

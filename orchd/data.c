@@ -76,11 +76,13 @@ struct data_node *data_node_get(struct data *d, uint32_t node)
 uint64_t data_node_epoch(const struct served *sv, uint32_t node)
 {
 	const struct data *d = sv->data;
-	uint64_t epoch = ns_incarnation(sv->ns) << EPOCH_SHIFT;
+	uint64_t epoch = 0;
 
+	if (sv->ns)
+		epoch = ns_incarnation(sv->ns) << EPOCH_SHIFT;
 	for (size_t i = 0; i < d->nr_nodes; i++)
 		if (d->nodes[i].node == node)
-			epoch += d->nodes[i].fenced;
+			epoch += d->nodes[i].fenced + d->nodes[i].epoch;
 	return epoch;
 }
 

@@ -45,10 +45,10 @@ int token_make(struct served *sv, uint32_t node, uint32_t volume,
 	       uint64_t ino, uint64_t version, uint64_t instance, bool write,
 	       uint8_t out[ORCHFS_TOKEN_LEN]);
 
-/* data_serve.c: at the authority */
+/* data_serve.c */
 
 /**
- * data_fence_node() - none of the tokens that a node has is good any more
+ * data_fence_node() - at the authority: none of the tokens that a node has is good any more
  * Its connections are dropped. What it had under way ends: data_fencing().
  * Return: 0; -ENOMEM: nothing was done.
  */
@@ -62,6 +62,25 @@ bool data_fencing(const struct served *sv, uint32_t node);
 bool data_holds(const struct served *sv, uint32_t volume);
 /** data_release() - a volume is to go; or, @back, it stays. */
 void data_release(struct served *sv, uint32_t volume, bool back);
+
+/* data_serve.c: at an agent, as the authority has told */
+
+/** data_key_told() - of a volume of this node. Return: 0 or -ENOMEM. */
+int data_key_told(struct served *sv, uint32_t volume,
+		  const uint8_t key[ORCHFS_KEY_LEN], uint32_t key_id);
+/** data_forget() - a volume that is let go of */
+void data_forget(struct served *sv, uint32_t volume);
+/** data_heard() - all volumes are known: others aren't served any more */
+void data_heard(struct served *sv);
+/** data_time_told() - its clock, when it was asked at (ms, boot time) */
+void data_time_told(struct served *sv, uint64_t authority_ms, uint64_t asked,
+		    uint32_t lease_ms);
+/**
+ * data_fence_told() - tokens of a node below @epoch are good no more
+ * Until data_fencing() they may still be used. Return: 0 or -ENOMEM.
+ */
+int data_fence_told(struct served *sv, uint32_t node, uint64_t epoch,
+		    uint64_t expiry_ms);
 
 /* What the channel has to do with it. */
 

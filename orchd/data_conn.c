@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cluster.h"
 #include "data_impl.h"
 #include "log.h"
 #include "nl_gen.h"
@@ -49,16 +50,32 @@ void data_drop(struct served *sv, uint32_t node, uint64_t connection)
 						 connection));
 }
 
-static bool removed(const struct served *sv, uint32_t node)
+static bool removed_of(const struct ns_node *nodes, size_t nr, uint32_t node)
 {
-	const struct ns_node *nodes;
-	size_t nr;
-
-	nodes = ns_nodes(sv->ns, &nr);
 	for (size_t i = 0; i < nr; i++)
 		if (nodes[i].number == node)
 			return nodes[i].removed;
 	return true;
+}
+
+bool data_removed(const struct served *sv, uint32_t node)
+{
+	struct cluster *cl = sv->cluster;
+	const struct ns_node *nodes;
+	size_t nr;
+	bool out = true;
+
+	if (sv->ns) {
+		nodes = ns_nodes(sv->ns, &nr);
+		return removed_of(nodes, nr, node);
+	}
+	if (cl) {
+		pthread_mutex_lock(&cl->lock);
+		out = node != cl->authority &&
+		      removed_of(cl->nodes, cl->nr_nodes, node);
+		pthread_mutex_unlock(&cl->lock);
+	}
+	return out;
 }
 
 /* One that comes again has lost the older ones, or will. */
@@ -106,8 +123,8 @@ static void handover_run(struct work *w)
 	struct data_op *o;
 
 	/* who is told nothing dials again */
-	if (sv->data && sv->data->begun && sv->attached && sv->ns &&
-	    !sv->stopping && !removed(sv, h->node)) {
+	if (sv->data && sv->data->begun && sv->attached && !sv->stopping &&
+	    !data_removed(sv, h->node)) {
 		make_room(sv, h->node);
 		o = data_op_new(sv->data, DATA_OP_SERVE_PEER);
 		if (o) {

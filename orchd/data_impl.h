@@ -34,6 +34,7 @@ struct data_node {
 	uint64_t until;			/* by then they have expired, too */
 	bool waiting;			/* for a kernel to be told */
 	bool out;			/* it was removed, which was seen */
+	uint64_t epoch, expiry_ms;	/* an agent's: of the last fence */
 };
 
 /* A connection that this kernel serves. */
@@ -73,6 +74,7 @@ struct data {
 	size_t nr_nodes;
 	uint32_t key_id;		/* the last that was given */
 	bool begun;			/* this kernel knows what it serves */
+	bool heard;			/* an agent's: what is to be served */
 	struct data_conn *conns;	/* newest first */
 	struct data_op *ops;
 	uint64_t next_id;
@@ -102,6 +104,8 @@ void data_serve_done(struct served *sv, const struct data_op *o, int rc);
 void data_unserve_done(struct served *sv, const struct data_op *o, int rc);
 
 /* data_conn.c */
+/** data_removed() - may that node have no connection? */
+bool data_removed(const struct served *sv, uint32_t node);
 void data_conn_add(struct served *sv, uint32_t node, uint64_t id);
 void data_conns_drop(struct data *d);
 void data_drop(struct served *sv, uint32_t node, uint64_t connection);

@@ -21,10 +21,10 @@
 #define STOP_MS		2000
 #define LOOK_MS		30000	/* is it still as it was told? */
 
-/* Only the authority has volumes so far. */
+/* An agent is told what to serve, and with which keys, by each link. */
 static bool serves(const struct served *sv)
 {
-	return sv->data && sv->ns && sv->attached;
+	return sv->data && sv->attached && (sv->ns || sv->data->heard);
 }
 
 static bool used(const struct data_volume *dv)
@@ -41,7 +41,9 @@ static bool wanted(const struct volume *v, const struct data_volume *dv)
 
 static void serve(struct served *sv, const struct volume *v)
 {
-	struct data_volume *dv = data_volume_key(sv->data, v->rec.id);
+	struct data_volume *dv = sv->ns ?
+				 data_volume_key(sv->data, v->rec.id) :
+				 data_volume(sv->data, v->rec.id);
 	struct data_op *o = data_op_new(sv->data, DATA_OP_SERVE);
 
 	if (!dv) {
@@ -89,7 +91,9 @@ void data_unserve_done(struct served *sv, const struct data_op *o, int rc)
 	if (!dv || dv->state != DATA_ENDING)
 		return;
 	dv->state = rc < 0 && rc != -ENOENT ? DATA_SERVED : DATA_OFF;
-	if (dv->state == DATA_OFF && !dv->release)
+	/* an agent's key is the authority's */
+	if (dv->state == DATA_OFF && !dv->release &&
+	    (sv->ns || sv->stopping))
 		data_volume_del(sv->data, dv->id);
 }
 
@@ -128,12 +132,40 @@ void data_release(struct served *sv, uint32_t volume, bool back)
 	if (!sv->data)
 		return;
 	dv = data_volume(sv->data, volume);
-	if (!dv && !back)
+	if (!dv && !back && sv->ns)
 		dv = data_volume_key(sv->data, volume);
 	if (dv)
 		dv->release = !back;
 	if (serves(sv))
 		volumes(sv);
+}
+
+int data_key_told(struct served *sv, uint32_t volume,
+		  const uint8_t key[ORCHFS_KEY_LEN], uint32_t key_id)
+{
+	struct data_volume *dv;
+
+	if (!sv->data)
+		return -ENOMEM;
+	dv = data_volume(sv->data, volume);
+	if (!dv)
+		dv = data_volume_key(sv->data, volume);
+	if (!dv)
+		return -ENOMEM;
+	dv->release = false;
+	if (dv->key_id == key_id && !memcmp(dv->key, key, sizeof(dv->key)))
+		return 0;
+	memcpy(dv->key, key, sizeof(dv->key));
+	dv->key_id = key_id;
+	if (used(dv))
+		dv->state = DATA_OFF;	/* told again, which replaces it */
+	return 0;
+}
+
+void data_forget(struct served *sv, uint32_t volume)
+{
+	if (sv->data)
+		data_volume_del(sv->data, volume);
 }
 
 /* --- the clock --- */
@@ -148,6 +180,15 @@ static void tell_time(struct served *sv)
 		sv->data->heard_at = boot;
 }
 
+void data_time_told(struct served *sv, uint64_t authority_ms, uint64_t asked,
+		    uint32_t lease_ms)
+{
+	if (sv->data && sv->attached)
+		data_op_send(sv, data_op_new(sv->data, DATA_OP_TIME),
+			     nl_encode_serve_time(sv->ch.family, authority_ms,
+						  asked, lease_ms));
+}
+
 void data_time_done(struct served *sv, int rc)
 {
 	if (rc < 0 && !sv->data->time_refused)
@@ -159,7 +200,8 @@ void data_time_done(struct served *sv, int rc)
 
 /* --- fences --- */
 
-static int fence_volume(struct served *sv, uint32_t volume, uint32_t node)
+static int fence_volume(struct served *sv, uint32_t volume, uint32_t node,
+			uint64_t expiry_ms)
 {
 	struct data_op *o = data_op_new(sv->data, DATA_OP_FENCE);
 
@@ -171,12 +213,13 @@ static int fence_volume(struct served *sv, uint32_t volume, uint32_t node)
 			    nl_encode_serve_fence(sv->ch.family, o->id, volume,
 						  0, node,
 						  data_node_epoch(sv, node),
-						  data_clock(sv) +
-						  DATA_TOKEN_MS));
+						  expiry_ms));
 }
 
 static void fence_volumes(struct served *sv, struct data_node *n)
 {
+	const uint64_t expiry = sv->ns ? data_clock(sv) + DATA_TOKEN_MS :
+					 n->expiry_ms;
 	uint32_t node = n->node;
 	struct data_volume *dv;
 	int rc = 0;
@@ -184,7 +227,7 @@ static void fence_volumes(struct served *sv, struct data_node *n)
 	n->waiting = false;
 	/* also one that an earlier daemon had served and this one can't */
 	for (dv = sv->data->volumes; dv && !rc; dv = dv->next)
-		rc = fence_volume(sv, dv->id, node);
+		rc = fence_volume(sv, dv->id, node, expiry);
 	if (rc < 0)
 		n->waiting = true;	/* at the next tick */
 }
@@ -199,6 +242,26 @@ int data_fence_node(struct served *sv, uint32_t node)
 	if (!n)
 		return -ENOMEM;
 	n->fenced++;
+	n->until = peer_now() + DATA_TOKEN_MS;
+	n->waiting = true;
+	if (serves(sv)) {
+		fence_volumes(sv, n);
+		data_drop(sv, node, 0);
+	}
+	return 0;
+}
+
+int data_fence_told(struct served *sv, uint32_t node, uint64_t epoch,
+		    uint64_t expiry_ms)
+{
+	struct data_node *n = sv->data ? data_node_get(sv->data, node) : NULL;
+
+	if (!n)
+		return -ENOMEM;
+	if (epoch > n->epoch)
+		n->epoch = epoch;
+	if (expiry_ms > n->expiry_ms)
+		n->expiry_ms = expiry_ms;
 	n->until = peer_now() + DATA_TOKEN_MS;
 	n->waiting = true;
 	if (serves(sv)) {
@@ -249,25 +312,19 @@ static void fences_again(struct served *sv)
 /* Those that were removed from the cluster are served no more. */
 static void removed_nodes(struct served *sv)
 {
-	const struct ns_node *nodes;
-	struct data_conn *c;
 	struct data_node *n;
-	size_t nr;
 
-	if (!sv->data->conns)
-		return;
-	nodes = ns_nodes(sv->ns, &nr);
-	for (size_t i = 0; i < nr; i++) {
-		if (!nodes[i].removed)
+	for (struct data_conn *c = sv->data->conns; c; c = c->next) {
+		if (!data_removed(sv, c->node))
 			continue;
-		for (c = sv->data->conns; c; c = c->next)
-			if (c->node == nodes[i].number)
-				break;
-		n = c ? data_node_get(sv->data, c->node) : NULL;
+		n = data_node_get(sv->data, c->node);
 		if (!n || n->out)
 			continue;
 		n->out = true;
-		data_fence_node(sv, n->node);
+		if (sv->ns)
+			data_fence_node(sv, n->node);
+		else	/* the authority has it fenced */
+			data_drop(sv, n->node, 0);
 	}
 }
 
@@ -323,21 +380,15 @@ static void found(void *ctx, const struct nl_serve *s)
 }
 
 /* What an earlier daemon had served goes on with another key, or ends. */
-int data_attached(struct served *sv)
+static int adopt(struct served *sv)
 {
 	struct found f = { .sv = sv };
 	struct data *d = sv->data;
 	struct data_volume *dv;
 	int rc;
 
-	if (!d)
-		return 0;
-	data_ops_drop(sv);
 	data_conns_drop(d);
-	d->begun = true;
 	d->looked_at = peer_now();
-	if (!sv->ns)
-		return 0;
 	for (dv = d->volumes; dv; dv = dv->next)
 		dv->listed = false;
 	rc = data_list(sv, found, &f);
@@ -345,7 +396,8 @@ int data_attached(struct served *sv)
 		return rc;
 	for (dv = d->volumes; dv; dv = dv->next)
 		dv->state = dv->listed ? DATA_SERVED : DATA_OFF;
-	tell_time(sv);
+	if (sv->ns)
+		tell_time(sv);
 	for (size_t i = 0; i < f.nr; i++)
 		unserve(sv, f.strange[i]);
 	volumes(sv);
@@ -354,6 +406,31 @@ int data_attached(struct served *sv)
 			d->nodes[i].waiting = true;
 	fences_again(sv);
 	return 0;
+}
+
+int data_attached(struct served *sv)
+{
+	struct data *d = sv->data;
+
+	if (!d)
+		return 0;
+	data_ops_drop(sv);
+	data_conns_drop(d);
+	d->begun = true;
+	return sv->ns ? adopt(sv) : 0;
+}
+
+void data_heard(struct served *sv)
+{
+	struct data *d = sv->data;
+
+	if (!d || !sv->attached || !d->begun)
+		return;
+	if (d->heard)
+		volumes(sv);
+	else if (!adopt(sv))
+		d->heard = true;
+	channel_deferred(&sv->ch, attach_events(sv), sv);
 }
 
 static void look_entry(void *ctx, const struct nl_serve *s)
@@ -385,7 +462,7 @@ static void look(struct served *sv)
 			 "again", dv->id);
 		dv->state = DATA_OFF;
 	}
-	channel_deferred(&sv->ch, nl_ops_event, sv);
+	channel_deferred(&sv->ch, attach_events(sv), sv);
 }
 
 void data_lost(struct served *sv)
@@ -399,7 +476,7 @@ void data_lost(struct served *sv)
 		dv->state = DATA_OFF;
 	if (!sv->data->begun)
 		return;
-	sv->data->begun = false;
+	sv->data->begun = sv->data->heard = false;
 	data_ops_drop(sv);
 	data_conns_drop(sv->data);
 }
@@ -410,11 +487,11 @@ void data_tick(struct served *sv)
 		return;
 	if (!sv->data->begun) {		/* it has just become a cluster's */
 		data_attached(sv);
-		channel_deferred(&sv->ch, nl_ops_event, sv);
+		channel_deferred(&sv->ch, attach_events(sv), sv);
 	}
 	if (!serves(sv))
 		return;
-	if (peer_now() >= sv->data->heard_at + DATA_LEASE_MS / 3)
+	if (sv->ns && peer_now() >= sv->data->heard_at + DATA_LEASE_MS / 3)
 		tell_time(sv);
 	if (peer_now() >= sv->data->looked_at + LOOK_MS)
 		look(sv);
@@ -435,7 +512,7 @@ static void stop_wait(struct served *sv, uint64_t end, bool conns)
 	while (sv->attached && now_ms() < end &&
 	       (conns ? sv->data->conns != NULL : sv->data->volumes != NULL)) {
 		if (poll(&p, 1, 100) > 0 &&
-		    channel_receive(&sv->ch, 64, nl_ops_event, sv) < 0)
+		    channel_receive(&sv->ch, 64, attach_events(sv), sv) < 0)
 			return;
 	}
 }

@@ -350,6 +350,8 @@ void attach_asked(struct served *sv, uint32_t origin);
 void attach_tick(struct served *sv);	/* each second */
 void attach_resync(struct served *sv);
 int attach_count_mounts(struct served *sv);
+/** attach_events() - what takes the kernel's messages */
+channel_fn attach_events(const struct served *sv);
 void attach_tell(struct served *sv);	/* state and problem, when served */
 int family_watch(struct served *sv);
 void family_unwatch(struct served *sv);
