@@ -123,6 +123,13 @@ out:
 	return rc;
 }
 
+void cluster_listening(struct cluster *cl, char out[NS_NODE_ADDRESS])
+{
+	pthread_mutex_lock(&cl->lock);
+	strcpy(out, cl->listening);
+	pthread_mutex_unlock(&cl->lock);
+}
+
 void cluster_data_address(struct cluster *cl, uint32_t node,
 			  char out[NS_NODE_ADDRESS])
 {
@@ -359,6 +366,7 @@ int cluster_agent(struct served *sv, char *why, size_t len)
 	strcpy(cl->authority_name, a.authority_name);
 	memcpy(cl->address, a.address, sizeof(cl->address));
 	cl->nr_addresses = a.nr_addresses;
+	strcpy(cl->listen, a.listen);
 	cl->epoch = a.epoch;
 	rc = read_keys(cl, why, len);
 	if (!rc && served_claim(sv, cl->ns, cl->uuid) < 0) {

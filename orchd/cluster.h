@@ -40,6 +40,7 @@ struct cluster {
 	/* where the authority listens */
 	char address[TOKEN_ADDRESSES][NS_NODE_ADDRESS];
 	unsigned int nr_addresses;
+	char listen[NS_NODE_ADDRESS];	/* an agent's; "": any */
 	EVP_PKEY *ca_key;		/* of the authority alone */
 	X509 *ca;
 	struct peer *peer;		/* NULL: it could not be started */
@@ -51,6 +52,7 @@ struct cluster {
 	X509 *cert;
 	struct ns_node *nodes;		/* as the store has them; an agent's: */
 	size_t nr_nodes;		/* as peers has told */
+	char listening[NS_NODE_ADDRESS];	/* an agent's, for data; or "" */
 	struct data_address *data;	/* where nodes serve data */
 	size_t nr_data;
 	char problem[VOLUME_WHY];
@@ -82,6 +84,8 @@ void cluster_data_address(struct cluster *cl, uint32_t node,
 			  char out[NS_NODE_ADDRESS]);
 /** cluster_tls() - any thread: this node's credentials of now; NULL: no memory */
 struct peer_tls *cluster_tls(struct cluster *cl);
+/** cluster_listening() - any thread: where an agent serves data, or "" */
+void cluster_listening(struct cluster *cl, char out[NS_NODE_ADDRESS]);
 /** cluster_agent() - read an agent's files; its name and UUID are claimed. */
 int cluster_agent(struct served *sv, char *why, size_t len);
 
@@ -138,6 +142,7 @@ struct agent_file {
 	char name[NS_NODE_NAME], authority_name[NS_NODE_NAME];
 	char address[TOKEN_ADDRESSES][NS_NODE_ADDRESS];
 	unsigned int nr_addresses;
+	char listen[NS_NODE_ADDRESS];	/* for data; "": any */
 	uint64_t epoch;
 };
 int agent_file_write(const char *dir, const struct agent_file *a);

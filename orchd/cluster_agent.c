@@ -50,6 +50,7 @@ int agent_file_write(const char *dir, const struct agent_file *a)
 	m.address = address;
 	m.n_address = a->nr_addresses;
 	m.epoch = a->epoch;
+	m.listen = (char *)a->listen;
 	strcpy((char *)buf, HEAD);
 	len = orchfs__peer__agent_file__pack(&m, buf + strlen(HEAD));
 	crc = crc32c(buf + strlen(HEAD), len);
@@ -67,8 +68,10 @@ static int decode(const Orchfs__Peer__AgentFile *m, struct agent_file *a)
 	if (!config_name_valid(m->ns) || !config_name_valid(m->name) ||
 	    !config_name_valid(m->authority_name) || m->uuid.len != 16 ||
 	    !m->node || !m->authority || !m->n_address ||
-	    m->n_address > TOKEN_ADDRESSES)
+	    m->n_address > TOKEN_ADDRESSES ||
+	    strlen(m->listen) >= NS_NODE_ADDRESS)
 		return -EUCLEAN;
+	strcpy(a->listen, m->listen);
 	strcpy(a->ns, m->ns);
 	strcpy(a->name, m->name);
 	strcpy(a->authority_name, m->authority_name);

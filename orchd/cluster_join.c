@@ -269,6 +269,7 @@ static int write_files(struct joining *j)
 	strcpy(j->file.ns, t->ns);
 	memcpy(j->file.uuid, t->uuid, 16);
 	snprintf(j->file.name, sizeof(j->file.name), "%s", j->o->name);
+	snprintf(j->file.listen, sizeof(j->file.listen), "%s", j->o->address);
 	memcpy(j->file.address, t->address, sizeof(t->address));
 	j->file.nr_addresses = t->nr_addresses;
 	snprintf(dir, sizeof(dir), "%s/" CLUSTER_DIR, j->o->dir);

@@ -126,7 +126,7 @@ static int admit_node(struct cluster *cl, const struct peer_conn *c, char *why,
 		snprintf(why, len, "node %u (%s) was removed from the "
 			 "cluster: invite it (orchctl node invite) and join "
 			 "again", n->number, n->name);
-	} else if (!ns_node_known(n, &c->serial)) {
+	} else if (n->serial.len && !ns_node_known(n, &c->serial)) {
 		rc = -EKEYREJECTED;
 		snprintf(why, len, "node %u (%s) has another certificate by "
 			 "now", n->number, n->name);
@@ -160,7 +160,7 @@ static int peer_admit(struct peer_set *s, struct peer_conn *c, char *why,
 {
 	struct cluster *cl = of(s)->cl;
 
-	if (cl->agent)
+	if (cl->agent && !c->server)
 		return admit_authority(cl, c, why, len);
 	return c->node ? admit_node(cl, c, why, len) : 0;
 }
@@ -221,6 +221,7 @@ static void peer_up(struct peer_set *s, struct peer_conn *c)
 	if (p->cl->agent) {
 		p->up_at = peer_now();
 		p->renew_at = 0;
+		peer_listen_beside(p, c);
 		see_epoch(p, c->hello.epoch);
 		log_info(p->cl->ns, "connected to node %u at %s", c->node,
 			 c->address_text);
@@ -291,7 +292,7 @@ static void peer_closed(struct peer_set *s, struct peer_conn *c, int rc)
 	peer_ns_down(p, c, rc);
 	if (p->stopping)
 		return;
-	if (p->cl->agent) {
+	if (p->cl->agent && !c->server) {
 		lost_authority(p, c, rc);
 	} else if (!c->was_up || !c->node) {
 		/* whoever looks whether the port is open, or has joined */
@@ -370,6 +371,8 @@ static struct peer_tls *make_tls(struct cluster *cl)
 	pthread_mutex_lock(&cl->lock);
 	t = peer_tls_new(cl->key, cl->cert, cl->ca, NULL);
 	pthread_mutex_unlock(&cl->lock);
+	if (t && cl->agent)
+		peer_tls_only_data(t);
 	return t;
 }
 
@@ -422,8 +425,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	(void)events;
 	loop_timer_read(s->fd);
 	peer_tick(&p->set);
-	if (!p->cl->agent)
-		peer_listen(p);
+	peer_listen(p);
 	if (p->cl->agent && !p->dialling && peer_now() >= p->dial_at)
 		dial(p);
 	peer_renew_tick(p);
@@ -534,8 +536,9 @@ int peer_start(struct cluster *cl, struct peer **out)
 	p->set.tls = make_tls(cl);
 	if (!rc)
 		rc = p->set.tls ? watch(p) : -ENOMEM;
-	if (!rc && !cl->agent)
-		rc = address_parse(cl->address[0], &p->where);
+	if (!rc && (!cl->agent || *cl->listen))
+		rc = address_parse(cl->agent ? cl->listen : cl->address[0],
+				   &p->where);
 	*out = p;	/* the threads use it */
 	if (!rc)
 		rc = worker_start(&p->ops, "orchd-peerop");

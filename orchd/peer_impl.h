@@ -25,7 +25,7 @@ struct peer {
 	struct work_queue queue;
 	struct loop_source queue_source, timer_source, listen_source;
 	struct peer_set set;
-	struct address where;		/* the authority's own */
+	struct address where;		/* it listens there; len 0: not yet */
 	bool listening, stopping;
 	struct work stop_work, recheck_work;
 	atomic_bool recheck_posted;
@@ -55,6 +55,8 @@ void peer_recheck_now(struct peer *p);
 
 /* peer_listen.c: in orchd-peer, again and again */
 void peer_listen(struct peer *p);
+/** peer_listen_beside() - an agent's link is up: where nothing else was said */
+void peer_listen_beside(struct peer *p, const struct peer_conn *c);
 void peer_renew_tick(struct peer *p);
 
 /* peer_call.c: in orchd-peer; takes @f */

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The authority's listener, and the renewal of a node's own certificate. */
+/*
+ * The listener, an agent's for data alone, and the renewal of a node's own
+ * certificate.
+ */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -86,13 +90,55 @@ static int listen_at(const struct address *a)
 	return rc;
 }
 
+static void stop_listening(struct peer *p)
+{
+	if (p->listen_source.fd >= 0)
+		close(p->listen_source.fd);
+	p->listen_source.fd = -1;
+	p->listening = false;
+}
+
+static void listens(struct peer *p, const char *at)
+{
+	struct cluster *cl = p->cl;
+
+	pthread_mutex_lock(&cl->lock);
+	if (cl->agent)
+		strcpy(cl->listening, at);
+	pthread_mutex_unlock(&cl->lock);
+}
+
+/* The end of the link that the authority reaches it by, so others do, too. */
+void peer_listen_beside(struct peer *p, const struct peer_conn *c)
+{
+	struct address a = { .len = sizeof(a.sa) };
+
+	if (*p->cl->listen ||
+	    getsockname(c->source.fd, (struct sockaddr *)&a.sa, &a.len) < 0)
+		return;
+	if (a.sa.ss_family == AF_INET6)
+		((struct sockaddr_in6 *)&a.sa)->sin6_port = htons(ADDRESS_PORT);
+	else
+		((struct sockaddr_in *)&a.sa)->sin_port = htons(ADDRESS_PORT);
+	if (a.len == p->where.len && !memcmp(&a.sa, &p->where.sa, a.len))
+		return;
+	if (p->listening)
+		loop_del(&p->loop, &p->listen_source);
+	stop_listening(p);
+	listens(p, "");
+	p->where = a;
+	peer_listen(p);
+}
+
 void peer_listen(struct peer *p)
 {
-	char why[VOLUME_WHY];
+	char why[VOLUME_WHY], at[NS_NODE_ADDRESS];
 	int rc;
 
-	if (p->listening || !presentable(p))
+	if (p->listening || !p->where.len ||
+	    (!p->cl->agent && !presentable(p)))
 		return;
+	address_text(&p->where, at);
 	rc = listen_at(&p->where);
 	if (rc >= 0) {
 		p->listen_source.fd = rc;
@@ -101,15 +147,14 @@ void peer_listen(struct peer *p)
 	}
 	if (rc < 0) {
 		snprintf(why, sizeof(why), "cannot listen at %s: %s: tried "
-			 "again each second", p->cl->address[0],
-			 strerror(-rc));
+			 "again each second", at, strerror(-rc));
 		cluster_set_problem(p->cl, why);
-		if (p->listen_source.fd >= 0)
-			close(p->listen_source.fd);
-		p->listen_source.fd = -1;
+		stop_listening(p);
 		return;
 	}
 	p->listening = true;
 	cluster_set_problem(p->cl, "");
-	log_info(p->cl->ns, "listening for nodes at %s", p->cl->address[0]);
+	listens(p, at);
+	log_info(p->cl->ns, "listening for %s at %s", p->cl->agent ?
+		 "data connections" : "nodes", at);
 }

@@ -13,12 +13,13 @@
 
 static const uint8_t alpn[] = "\x08" PEER_ALPN;
 static const uint8_t alpn_data[] = "\x0d" PEER_ALPN_DATA;
+/* of an authority, which takes both */
 static const uint8_t alpn_served[] = "\x08" PEER_ALPN "\x0d" PEER_ALPN_DATA;
 
 struct peer_tls {
 	atomic_int refs;
 	SSL_CTX *ctx;
-	bool pinned;
+	bool pinned, only_data;
 	uint8_t ca_sha256[32];
 };
 
@@ -26,11 +27,13 @@ static int select_alpn(SSL *ssl, const unsigned char **out,
 		       unsigned char *out_len, const unsigned char *in,
 		       unsigned int in_len, void *arg)
 {
+	const struct peer_tls *t = arg;
 	unsigned char *sel;
 
 	(void)ssl;
-	(void)arg;
-	if (SSL_select_next_proto(&sel, out_len, alpn_served,
+	if (SSL_select_next_proto(&sel, out_len,
+				  t->only_data ? alpn_data : alpn_served,
+				  t->only_data ? sizeof(alpn_data) - 1 :
 				  sizeof(alpn_served) - 1, in, in_len) !=
 	    OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -74,14 +77,14 @@ static int verify_pinned(X509_STORE_CTX *ctx, void *arg)
 	return ok;
 }
 
-static int set_options(SSL_CTX *ctx)
+static int set_options(SSL_CTX *ctx, struct peer_tls *t)
 {
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
 			 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 			 SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, t);
 	SSL_CTX_set_verify_depth(ctx, CHAIN_DEPTH);
 	return SSL_CTX_set_num_tickets(ctx, 0) &&
 	       SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) &&
@@ -108,7 +111,7 @@ struct peer_tls *peer_tls_new(EVP_PKEY *key, X509 *cert, X509 *ca,
 		return NULL;
 	atomic_init(&t->refs, 1);
 	t->ctx = SSL_CTX_new(TLS_method());
-	if (!t->ctx || !set_options(t->ctx) ||
+	if (!t->ctx || !set_options(t->ctx, t) ||
 	    !set_keys(t->ctx, key, cert, ca)) {
 		ERR_clear_error();
 		peer_tls_put(t);
@@ -120,6 +123,11 @@ struct peer_tls *peer_tls_new(EVP_PKEY *key, X509 *cert, X509 *ca,
 		SSL_CTX_set_cert_verify_callback(t->ctx, verify_pinned, t);
 	}
 	return t;
+}
+
+void peer_tls_only_data(struct peer_tls *t)
+{
+	t->only_data = true;
 }
 
 struct peer_tls *peer_tls_get(struct peer_tls *t)

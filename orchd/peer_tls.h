@@ -24,6 +24,8 @@ struct peer_tls;
  */
 struct peer_tls *peer_tls_new(EVP_PKEY *key, X509 *cert, X509 *ca,
 			      const uint8_t ca_sha256[32]);
+/** peer_tls_only_data() - before it is used: who connects gets no link */
+void peer_tls_only_data(struct peer_tls *t);
 struct peer_tls *peer_tls_get(struct peer_tls *t);
 void peer_tls_put(struct peer_tls *t);
 
