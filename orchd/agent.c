@@ -84,6 +84,7 @@ static void detach(struct served *sv)
 	sv->attached = false;
 	channel_close(&sv->ch);
 	data_lost(sv);
+	steward_lost(sv);
 	agent_drop_queue(sv);
 	ag->under_way = 0;
 	ag->bytes = 0;
@@ -145,6 +146,7 @@ static int hear_lease(struct served *sv, const struct agent_call *c,
 	ag->lease_until = c->asked_at + m->lease_ms;
 	if (m->durable > ag->durable)
 		ag->durable = m->durable;
+	data_time_told(sv, m->authority_ms, c->asked_at, m->lease_ms);
 	return 0;
 }
 
@@ -432,6 +434,7 @@ static void agent_turn(struct served *sv)
 		sv->need_attach = false;
 		attach_now(sv);
 	}
+	steward_turn(sv);
 }
 
 static void still_telling(struct served *sv)
@@ -461,6 +464,8 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	still_telling(sv);
 	renew(sv);
 	agent_go(sv);
+	data_tick(sv);
+	steward_tick(sv);
 }
 
 static int thread_setup(struct served *sv)
@@ -471,6 +476,7 @@ static int thread_setup(struct served *sv)
 	if (!sv->agency)
 		return -ENOMEM;
 	sv->agency->queue_tail = &sv->agency->queue;
+	sv->agency->kept_tail = &sv->agency->kept;
 	sv->agency->arena = arena_new();
 	if (!sv->agency->arena)
 		return -ENOMEM;
@@ -514,9 +520,11 @@ static void agent_close(struct served *sv)
 	if (served_get_state(sv, NULL, 0) != SERVED_REFUSED)
 		served_set_state(sv, SERVED_STOPPING, "");
 	served_wait_users(sv);
+	data_stop(sv);	/* requests still reach the other nodes */
 	if (sv->agency) {
 		sv->agency->link = 0;
 		detach(sv);
+		steward_stop(sv);
 	}
 	cluster_stop(sv);
 	family_unwatch(sv);
@@ -527,6 +535,7 @@ static void agent_close(struct served *sv)
 		served_set_state(sv, SERVED_REFUSED, "stopped");
 	work_close(&sv->queue);
 	work_run(&sv->queue);
+	steward_free(sv);
 	if (sv->timer_source.fd >= 0)
 		close(sv->timer_source.fd);
 	loop_destroy(&sv->loop);

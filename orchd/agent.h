@@ -8,6 +8,7 @@
 
 #include "peer.h"
 #include "served.h"
+#include "steward.h"
 
 #define AGENT_OPS_MAX	960		/* under way; some room is left */
 #define AGENT_LOCK_WAITS_MAX 512	/* of them */
@@ -31,6 +32,7 @@ struct agent_call {
 		     const char *why, peer_frame *f);
 };
 
+struct agent_kept;
 struct agent_op;
 
 struct agent {
@@ -53,6 +55,8 @@ struct agent {
 		uint64_t ino, at;
 	} recent[AGENT_RECENT];
 	size_t recent_pos;
+	struct agent_kept *kept, **kept_tail;	/* agent_op.c */
+	struct steward steward;
 };
 
 /* agent.c */
@@ -81,5 +85,7 @@ void agent_event(void *sv, struct nlmsghdr *nlh);
 void agent_request(struct served *sv, struct peer_request *r);
 void agent_go(struct served *sv);	/* what waits, as far as there is room */
 void agent_drop_queue(struct served *sv);
+/** agent_answer_kept() - those that waited for a volume to be opened */
+void agent_answer_kept(struct served *sv);
 
 #endif

@@ -3,7 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <linux/fs.h>
 #include <linux/netlink.h>
 
 #include "agent.h"
@@ -40,76 +44,269 @@ static void remember(struct agent *ag, uint64_t ino)
 }
 
 static int send_reply(struct served *sv, uint64_t id,
-		      const struct op_reply *rep)
+		      const struct op_reply *rep, int fd)
 {
 	return channel_send(&sv->ch,
 			    nl_encode_reply(sv->ch.family, id, rep,
-					    sv->agency->durable, -1), NULL);
+					    sv->agency->durable, fd), NULL);
 }
 
 static void send_status(struct served *sv, uint64_t id, int status)
 {
 	struct op_reply rep = { .status = status };
 
-	if (send_reply(sv, id, &rep) < 0)
+	if (send_reply(sv, id, &rep, -1) < 0)
 		sv->need_detach = true;	/* the kernel asks again */
 }
 
-/* This node has no volume, whatever the authority thinks. */
-static void check_layout(struct served *sv, uint32_t kind,
-			 struct op_reply *rep)
+/* --- layouts of files on this node's own volumes --- */
+
+static bool is_own(const struct served *sv, const struct op_reply *rep)
 {
-	if (!rep->has_layout || (rep->layout.home && !rep->layout.at_home &&
-				 rep->layout.home != sv->cluster->node))
-		return;
-	log_err(sv->name, "inode %llu: its layout names volume %u of this "
-		"node, which has none", (unsigned long long)rep->attr.ino,
-		rep->layout.volume);
-	rep->has_layout = false;
-	if (kind == ORCHFS_KIND_OPEN) {
-		rep->has_attr = false;
-		rep->status = -EIO;
-	}
+	/* one without a token is of no use for a file elsewhere */
+	return rep->has_layout && (!rep->layout.home || rep->layout.at_home ||
+				   rep->layout.home == sv->cluster->node);
 }
 
-static void answer(struct served *sv, const struct agent_op *op,
+static bool told_done(struct served *sv, struct agent_call *c, int rc,
+		      const char *why, peer_frame *f)
+{
+	(void)c;
+	(void)f;
+	/* it asks for what it wasn't told */
+	if (rc < 0)
+		log_warn(sv->name, "the authority doesn't hear of a file here: "
+			 "%s", why);
+	return false;
+}
+
+static int tell_authority(struct served *sv, peer_frame *f)
+{
+	struct agent_call *c = calloc(1, sizeof(*c));
+	int rc = -ENOMEM;
+
+	if (c) {
+		c->done = told_done;
+		rc = agent_ask(sv, c, f, NOTES_MS);
+	}
+	if (rc < 0)
+		free(c);
+	return rc;
+}
+
+/* Before its kernel has the file, so what that changes comes after it. */
+static int tell_owned(struct served *sv, const struct op_reply *rep, int fd)
+{
+	Orchfs__Peer__Owned m = ORCHFS__PEER__OWNED__INIT;
+	Orchfs__Peer__File file = ORCHFS__PEER__FILE__INIT;
+	Orchfs__Peer__Stat stat_ = ORCHFS__PEER__STAT__INIT;
+	peer_frame f = PEER_FRAME_INIT(OWNED);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	file.ino = rep->attr.ino;
+	file.version = rep->layout.version;
+	file.instance = rep->layout.instance;
+	stat_.size = (uint64_t)st.st_size;
+	stat_.blocks = (uint64_t)st.st_blocks;
+	stat_.mtime = st.st_mtim.tv_sec;
+	stat_.mtime_nsec = (uint32_t)st.st_mtim.tv_nsec;
+	stat_.ctime = st.st_ctim.tv_sec;
+	stat_.ctime_nsec = (uint32_t)st.st_ctim.tv_nsec;
+	m.volume = rep->layout.volume;
+	m.file = &file;
+	m.stat = &stat_;
+	f.owned = &m;
+	return tell_authority(sv, &f);
+}
+
+/* The volume's file system accounts to whom the file is of. */
+static int set_owner(struct served *sv, struct volume *v,
+		     const struct op_reply *rep, int fd)
+{
+	const struct orchfs_attr *a = &rep->attr;
+	struct ns_owner o = { .uid = a->uid, .gid = a->gid,
+			      .projid = a->projid, .force = true };
+	struct fsxattr x = { .fsx_projid = 0 };
+	struct stat st;
+	int rc;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &x) < 0)
+		x.fsx_projid = 0;	/* it knows no projects */
+	o.project = x.fsx_projid != a->projid;
+	if (!o.project && st.st_uid == a->uid && st.st_gid == a->gid)
+		return 0;
+	rc = backing_own(v, a->ino, rep->layout.version, rep->layout.instance,
+			 &o);
+	if (rc < 0)	/* it is accounted to another, no more */
+		log_warn(sv->name, "volume %s: inode %llu is not given to "
+			 "%u:%u: %s", v->rec.name, (unsigned long long)a->ino,
+			 a->uid, a->gid, strerror(-rc));
+	return tell_owned(sv, rep, fd);
+}
+
+/* The authority thinks that this kernel has it. */
+static void without_layout(struct served *sv, uint32_t kind,
+			   struct op_reply *rep, int rc)
+{
+	struct ns_note n = {
+		.kind = ORCHFS_KIND_NOTE_RETURN, .node = rep->attr.ino,
+		.generation = rep->layout.generation,
+	};
+	peer_frame f = PEER_FRAME_INIT(NOTES);
+	struct arena *a = arena_new();
+
+	f.notes = a ? op_wire_notes(a, &n, 1) : NULL;
+	if (!f.notes || tell_authority(sv, &f) < 0)
+		sv->need_detach = true;		/* the handles tell it */
+	arena_free(a);
+	rep->has_layout = false;
+	if (kind != ORCHFS_KIND_OPEN)
+		return;
+	rep->has_attr = false;
+	rep->status = rc == -EMFILE || rc == -ENFILE || rc == -EROFS ||
+		      rc == -ENOMEM ? rc : -EIO;
+}
+
+/* Return: the backing file, or -1 and @rep tells why. */
+static int open_layout(struct served *sv, uint32_t kind, struct op_reply *rep)
+{
+	struct op_layout *l = &rep->layout;
+	struct volume *v = served_volume(sv, l->volume);
+	uint64_t ino = rep->attr.ino;
+	int fd, rc = 0;
+
+	fd = v ? backing_open(v, ino, l->version, l->instance) : -EIO;
+	if (fd == -EROFS && !l->writable)
+		fd = backing_open_read(v, ino, l->version, l->instance);
+	else if (fd >= 0)
+		rc = set_owner(sv, v, rep, fd);
+	l->home = 0;
+	l->at_home = false;
+	if (fd >= 0 && rc == -ENOMEM) {
+		close(fd);
+		fd = rc;
+	}
+	if (fd >= 0)
+		return fd;
+	log_err(sv->name, "inode %llu: backing file %llx.%llx.%llx on volume "
+		"%s: %s", (unsigned long long)ino, (unsigned long long)ino,
+		(unsigned long long)l->version,
+		(unsigned long long)l->instance, v ? v->rec.name : "(gone)",
+		v && !volume_online(v) ? "the volume is not in use" :
+		fd == -ENOENT ? "missing" : strerror(-fd));
+	without_layout(sv, kind, rep, fd);
+	return -1;
+}
+
+/* Answers that wait until it is known whether a volume can be used. */
+struct agent_kept {
+	struct agent_kept *next;
+	uint64_t id;
+	uint32_t kind;
+	size_t len;
+	uint8_t reply[];		/* OpReply, packed */
+};
+
+static void keep(struct served *sv, uint64_t id, uint32_t kind,
+		 const Orchfs__Peer__OpReply *m)
+{
+	struct agent *ag = sv->agency;
+	size_t len = orchfs__peer__op_reply__get_packed_size(m);
+	struct agent_kept *k = calloc(1, sizeof(*k) + len);
+
+	if (!k) {
+		sv->need_detach = true;
+		return;
+	}
+	k->id = id;
+	k->kind = kind;
+	k->len = orchfs__peer__op_reply__pack(m, k->reply);
+	*ag->kept_tail = k;
+	ag->kept_tail = &k->next;
+}
+
+static void answer(struct served *sv, uint64_t id, uint32_t kind,
 		   struct op_reply *rep)
 {
 	struct agent *ag = sv->agency;
-	int rc;
+	int rc, fd = -1;
 
 	/* a node is answered when it is durable */
 	if (rep->txn > ag->durable)
 		ag->durable = rep->txn;
-	check_layout(sv, op->kind, rep);
+	if (is_own(sv, rep) && !rep->status)
+		fd = open_layout(sv, kind, rep);
 	if (!rep->status && rep->has_attr &&
 	    (rep->has_layout || !rep->attr.nlink))
 		remember(ag, rep->attr.ino);
 	if (rep->has_attr2 && !rep->attr2.nlink)
 		remember(ag, rep->attr2.ino);
-	rc = send_reply(sv, op->id, rep);
+	rc = send_reply(sv, id, rep, fd);
+	if (fd >= 0)
+		close(fd);	/* the kernel has taken its own reference */
 	if (rc == -ENOMEM || rc == -ENOBUFS || rc == -EAGAIN)
 		sv->need_detach = true;
 	else if (rc < 0)
-		send_status(sv, op->id, rc == -EMSGSIZE ? -EIO : rc);
+		send_status(sv, id, rc == -EMSGSIZE ? -EIO : rc);
 }
 
-static void hear_reply(struct served *sv, const struct agent_op *op,
-		       const peer_frame *f)
+static void hear_op(struct served *sv, uint64_t id, uint32_t kind,
+		    const Orchfs__Peer__OpReply *m)
 {
 	struct op_reply rep = { .arena = sv->agency->arena };
 	int rc = -EPROTO;
 
 	arena_reset(rep.arena);
-	if (f->body_case == PEER_BODY(OP_REPLY))
-		rc = op_wire_get_reply(f->op_reply, &rep);
+	if (m)
+		rc = op_wire_get_reply(m, &rep);
+	if (!rc && !rep.status && is_own(sv, &rep) &&
+	    steward_waits(sv, rep.layout.volume)) {
+		keep(sv, id, kind, m);
+		return;
+	}
 	if (!rc) {
-		answer(sv, op, &rep);
+		answer(sv, id, kind, &rep);
 		return;
 	}
 	log_err(sv->name, "the authority's answer to request %llu: %s",
-		(unsigned long long)op->id, strerror(-rc));
-	send_status(sv, op->id, -EIO);
+		(unsigned long long)id, strerror(-rc));
+	send_status(sv, id, -EIO);
+}
+
+static void drop_kept(struct agent *ag)
+{
+	struct agent_kept *k;
+
+	while ((k = ag->kept)) {
+		ag->kept = k->next;
+		free(k);
+	}
+	ag->kept_tail = &ag->kept;
+}
+
+void agent_answer_kept(struct served *sv)
+{
+	struct agent *ag = sv->agency;
+	struct agent_kept *k, *all = ag->kept;
+	Orchfs__Peer__OpReply *m;
+
+	ag->kept = NULL;
+	ag->kept_tail = &ag->kept;
+	while ((k = all)) {
+		all = k->next;
+		m = orchfs__peer__op_reply__unpack(NULL, k->len, k->reply);
+		if (m)
+			hear_op(sv, k->id, k->kind, m);
+		else
+			sv->need_detach = true;
+		if (m)
+			orchfs__peer__op_reply__free_unpacked(m, NULL);
+		free(k);
+	}
 }
 
 /* --- requests --- */
@@ -133,6 +330,7 @@ void agent_drop_queue(struct served *sv)
 	}
 	ag->queue_tail = &ag->queue;
 	ag->queued = 0;
+	drop_kept(ag);
 }
 
 static bool op_done(struct served *sv, struct agent_call *c, int rc,
@@ -157,7 +355,9 @@ static bool op_done(struct served *sv, struct agent_call *c, int rc,
 			(unsigned long long)op->id, why);
 		send_status(sv, op->id, -EIO);
 	} else {
-		hear_reply(sv, op, f);
+		hear_op(sv, op->id, op->kind,
+			f->body_case == PEER_BODY(OP_REPLY) ?
+			f->op_reply : NULL);
 	}
 	agent_go(sv);
 	return false;

@@ -12,6 +12,7 @@
 #include "exec.h"
 #include "log.h"
 #include "served.h"
+#include "steward.h"
 
 #define LOOK_MS		5000
 #define SILENT_MS	10000
@@ -31,29 +32,40 @@ int health_worker(struct volume *v)
 
 static void tell(struct served *sv)
 {
-	if (sv->attached)
+	if (sv->agent)
+		steward_news(sv);
+	else if (sv->attached)
 		attach_tell(sv);
+}
+
+/* What was not written back is missing there. */
+static void owe_sweep(struct served *sv, struct volume *v)
+{
+	int rc;
+
+	v->unclean = true;
+	if (sv->agent)
+		return;
+	flush_lost(sv);
+	rc = serve_owe_sweep(sv, v);
+	if (rc < 0)
+		log_err(sv->name, "volume %s: cannot note that it has to be "
+			"compared with the store: %s", v->rec.name,
+			strerror(-rc));
 }
 
 /* From now on its files give EIO and new ones go elsewhere. */
 static void lose(struct served *sv, struct volume *v, int why)
 {
-	int rc;
-
 	atomic_store(&v->health, VOLUME_LOST);
 	v->silent = false;
-	flush_lost(sv);
 	snprintf(v->problem, sizeof(v->problem), "volume %s: %.200s cannot be "
 		 "read: %s: its drive fails or is gone, its files give EIO. "
 		 "Close what is open there, unmount it, check the drive and "
 		 "mount it; orchd takes it back", v->rec.name, v->rec.path,
 		 strerror(-why));
 	log_err(sv->name, "%s", v->problem);
-	rc = serve_owe_sweep(sv, v);
-	if (rc < 0)
-		log_err(sv->name, "volume %s: cannot note that it has to be "
-			"compared with the store: %s", v->rec.name,
-			strerror(-rc));
+	owe_sweep(sv, v);
 	tell(sv);
 }
 
@@ -70,7 +82,8 @@ static void let_go(struct served *sv, struct volume *v)
 	volume_refuse(v, why);
 	log_info(sv->name, "volume %s is closed: it can be unmounted once its "
 		 "files are", v->rec.name);
-	readmit_kick(sv);
+	if (!sv->agent)
+		readmit_kick(sv);
 }
 
 static void became_readonly(struct served *sv, struct volume *v)
@@ -88,10 +101,12 @@ static void became_writable(struct served *sv, struct volume *v)
 	atomic_store(&v->health, VOLUME_SOUND);
 	v->problem[0] = 0;
 	v->pool_error = 0;
-	pool_unload(sv, v);
-	readmit_settle(sv, v);
+	if (!sv->agent) {
+		pool_unload(sv, v);
+		readmit_settle(sv, v);
+		deleter_kick(sv);
+	}
 	tell(sv);
-	deleter_kick(sv);
 }
 
 static void answered(struct served *sv, struct volume *v)
@@ -116,7 +131,8 @@ static void look_done(struct work *w)
 
 	v->look_busy = false;
 	v->doubted = false;
-	if (sv->ns && served_volume(sv, v->rec.id) == v && volume_online(v)) {
+	if ((sv->ns || sv->agent) && served_volume(sv, v->rec.id) == v &&
+	    volume_online(v)) {
 		answered(sv, v);
 		if (l->rc < 0)
 			lose(sv, v, l->rc);
@@ -124,7 +140,8 @@ static void look_done(struct work *w)
 			became_readonly(sv, v);
 		else if (!l->readonly && health == VOLUME_READONLY)
 			became_writable(sv, v);
-		exec_unpark(sv);
+		if (sv->ns)
+			exec_unpark(sv);
 	}
 	volume_put(v);
 	free(l);
@@ -197,7 +214,7 @@ void health_tick(struct served *sv)
 	uint64_t now = now_ms();
 	struct volume *v;
 
-	if (!sv->ns || sv->pool.stopped)
+	if ((!sv->ns && !sv->agent) || sv->pool.stopped)
 		return;
 	for (v = sv->volumes; v; v = v->next) {
 		if (v->root_fd < 0)

@@ -32,6 +32,7 @@ struct ns_backing_stat {
 struct ns_owner {
 	uint32_t uid, gid, projid;
 	bool project;
+	bool force;			/* also one whose quota is used up */
 };
 
 struct ns_backing_ops {

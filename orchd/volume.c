@@ -44,6 +44,7 @@ void volume_put(struct volume *v)
 	if (!v || atomic_fetch_sub(&v->refs, 1) != 1)
 		return;
 	worker_stop(&v->worker);
+	worker_stop(&v->quick);
 	if (v->root_fd >= 0)
 		close(v->root_fd);
 	free(v->pool);
@@ -481,11 +482,12 @@ int backing_own(struct volume *v, uint64_t ino, uint64_t version,
 		return -EIO;
 	backing_path(path, ino, version, instance);
 	if (o->project) {
-		caps_drop(CAP_BIT(CAP_SYS_RESOURCE));
+		caps_drop(o->force ? 0 : CAP_BIT(CAP_SYS_RESOURCE));
 		rc = project_set(v, path, o->projid);
 	}
 	if (!rc) {
-		caps_drop(CAP_BIT(CAP_SYS_RESOURCE) | CAP_BIT(CAP_FOWNER));
+		caps_drop(o->force ? 0 : CAP_BIT(CAP_SYS_RESOURCE) |
+					 CAP_BIT(CAP_FOWNER));
 		rc = fchownat(v->root_fd, path, o->uid, o->gid,
 			      AT_SYMLINK_NOFOLLOW);
 		rc = rc < 0 ? -errno : 0;

@@ -61,6 +61,12 @@ struct volume {
 	bool doubted;			/* that is why it is looked at */
 	uint64_t looked_at;		/* ms: the last look began, or the */
 	unsigned int look_steps;	/* batch that it waits for got on */
+	bool unclean;			/* it was lost, since it was opened */
+	/* steward.c, namespace thread only: of an agent */
+	struct worker quick;		/* what doesn't wait for long work */
+	bool opening, tried;		/* to open it */
+	bool named, removed;		/* by the authority */
+	uint64_t open_at;		/* ms: the next try */
 };
 
 struct volume *volume_new(const struct ns_volume *rec);

@@ -79,6 +79,7 @@ static void read_mirror(struct nlattr *layout, struct said *s)
 	struct nlattr *l[ORCHFS_A_LAYOUT_MAX + 1];
 	struct nlattr *g[ORCHFS_A_SEGMENT_MAX + 1];
 	struct nlattr *m[ORCHFS_A_MIRROR_MAX + 1];
+	struct stat st;
 
 	s->has_layout = true;
 	nla_parse_nested(l, ORCHFS_A_LAYOUT_MAX, layout,
@@ -88,8 +89,12 @@ static void read_mirror(struct nlattr *layout, struct said *s)
 	nla_parse_nested(m, ORCHFS_A_MIRROR_MAX, g[ORCHFS_A_SEGMENT_MIRROR],
 			 (struct nla_policy *)orchfs_mirror_nl_policy);
 	s->kind = nla_get_u32(m[ORCHFS_A_MIRROR_KIND]);
-	s->peer = nla_get_u32(m[ORCHFS_A_MIRROR_PEER]);
+	if (m[ORCHFS_A_MIRROR_PEER])
+		s->peer = nla_get_u32(m[ORCHFS_A_MIRROR_PEER]);
 	s->instance = u64(m, ORCHFS_A_MIRROR_INSTANCE);
+	if (m[ORCHFS_A_MIRROR_FD] &&
+	    !fstat((int)nla_get_u32(m[ORCHFS_A_MIRROR_FD]), &st))
+		s->file = st.st_ino;
 }
 
 static struct said read_message(struct nl_msg *msg)
@@ -106,6 +111,13 @@ static struct said read_message(struct nl_msg *msg)
 	s.node = u64(tb, ORCHFS_A_MSG_NODE);
 	s.durable = u64(tb, ORCHFS_A_MSG_DURABLE);
 	s.lease_until = u64(tb, ORCHFS_A_MSG_LEASE_UNTIL_MS);
+	s.epoch = u64(tb, ORCHFS_A_MSG_EPOCH);
+	if (tb[ORCHFS_A_MSG_PEER])
+		s.peer = nla_get_u32(tb[ORCHFS_A_MSG_PEER]);
+	if (tb[ORCHFS_A_MSG_VOLUME])
+		s.volume = nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]);
+	if (tb[ORCHFS_A_MSG_KEY_ID])
+		s.key_id = nla_get_u32(tb[ORCHFS_A_MSG_KEY_ID]);
 	if (tb[ORCHFS_A_MSG_STATUS])
 		s.status = nla_get_s32(tb[ORCHFS_A_MSG_STATUS]);
 	s.has_attr = tb[ORCHFS_A_MSG_ATTR];
@@ -488,6 +500,7 @@ static void agent_files(void)
 
 	memcpy(a.uuid, uuid, 16);
 	snprintf(a.address[0], sizeof(a.address[0]), "127.0.0.1:%d", w.port);
+	snprintf(a.listen, sizeof(a.listen), "127.0.0.1:%d", free_port());
 	snprintf(sub, sizeof(sub), "%s/cluster", dir);
 	assert_int_equal(mkdir(sub, 0700), 0);
 	assert_int_equal(pki_write(sub, "ca.crt", NULL, w.ca), 0);

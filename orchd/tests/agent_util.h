@@ -41,6 +41,8 @@ struct said {
 	int status;
 	uint32_t kind, peer;
 	bool has_layout, has_attr;
+	uint32_t volume, key_id;
+	uint64_t epoch, file;		/* inode of a layout's backing file */
 };
 
 struct agent_kernel {

@@ -96,8 +96,10 @@ static void test_layout(void **state)
 		.layout = { .generation = 1, .version = 2, .instance = 3,
 			    .volume = 4, .home = 1 },
 	};
+	struct ns_note notes[OP_WIRE_NOTES_MAX];
 	struct peer_request *r;
 	struct said s;
+	size_t nr;
 
 	(void)state;
 	agent_start();
@@ -110,13 +112,21 @@ static void test_layout(void **state)
 	assert_int_equal(s.kind, ORCHFS_MIRROR_KIND_REMOTE);
 	assert_int_equal(s.peer, 1);
 	assert_int_equal(s.instance, 3);
-	/* this node has no volume */
+	/* this node has no volume: the authority is told that it came to nothing */
 	rep.layout.home = 2;
+	rep.layout.at_home = true;
 	request(2, ORCHFS_KIND_OPEN, 0);
 	next_op(&r);
 	reply_op(r, &rep);
 	s = said(ORCHFS_CMD_REPLY, 1);
 	assert_int_equal(s.status, -EIO);
+	r = next(PEER_BODY(NOTES));
+	assert_int_equal(op_wire_get_notes(r->f->notes, notes, &nr), 0);
+	assert_int_equal(nr, 1);
+	assert_int_equal(notes[0].kind, ORCHFS_KIND_NOTE_RETURN);
+	assert_int_equal(notes[0].node, 5);
+	assert_int_equal(notes[0].generation, 1);
+	reply_done(r);
 	request(3, ORCHFS_KIND_GETATTR, 0);
 	next_op(&r);
 	reply_op(r, &rep);
@@ -124,6 +134,7 @@ static void test_layout(void **state)
 	assert_int_equal(s.status, 0);
 	assert_true(s.has_attr);
 	assert_false(s.has_layout);
+	reply_done(next(PEER_BODY(NOTES)));
 }
 
 /* What isn't right is no answer for an application. */

@@ -1,0 +1,589 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * An agent's volumes: what the authority asks is done on real directories, the
+ * authority's and the kernel's part are the test's.
+ */
+#include "agent_util.h"
+
+#include <fcntl.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "home.h"
+#include "marker.h"
+#include "volume.h"
+
+#define VOLUME	7
+
+static const uint8_t volume_uuid[16] = "uuid-of-volume--";
+static uint8_t key[ORCHFS_KEY_LEN] = "key-of-volume";
+static char root[128];
+
+/* An open that is told when it may go on. */
+static bool hold_open;
+static sem_t open_now;
+
+int __real_volume_open(struct volume *v, const uint8_t ns_uuid[16]);
+int __wrap_volume_open(struct volume *v, const uint8_t ns_uuid[16]);
+int __wrap_volume_open(struct volume *v, const uint8_t ns_uuid[16])
+{
+	if (hold_open)
+		sem_wait(&open_now);
+	return __real_volume_open(v, ns_uuid);
+}
+
+/* --- questions of the authority --- */
+
+static struct {
+	struct peer_question q;
+	bool done;
+	int rc;
+	peer_frame *f;
+} asked;
+
+static void asked_done(struct peer_question *q, int rc, const char *why,
+		       peer_frame *f)
+{
+	(void)q;
+	(void)why;
+	asked.done = true;
+	asked.rc = rc;
+	asked.f = f;
+}
+
+static void ask(peer_frame *f)
+{
+	frame_free(asked.f);
+	memset(&asked, 0, sizeof(asked));
+	asked.q.done = asked_done;
+	assert_int_equal(peer_send(w.cl.peer, w.link, f, WAIT_MS, &asked.q),
+			 0);
+}
+
+static int answer(void)
+{
+	while (!asked.done)
+		turn();
+	return asked.rc;
+}
+
+static const peer_frame *answered(peer_frame *f, int body)
+{
+	ask(f);
+	assert_int_equal(answer(), 0);
+	assert_int_equal(asked.f->body_case, body);
+	return asked.f;
+}
+
+static void volumes(bool any, bool removed)
+{
+	Orchfs__Peer__Volume v = ORCHFS__PEER__VOLUME__INIT, *list = &v;
+	Orchfs__Peer__Volumes m = ORCHFS__PEER__VOLUMES__INIT;
+	peer_frame f = PEER_FRAME_INIT(VOLUMES);
+
+	v.number = VOLUME;
+	v.uuid.data = (uint8_t *)volume_uuid;
+	v.uuid.len = 16;
+	v.name = (char *)"vol";
+	v.path = root;
+	v.key.data = key;
+	v.key.len = sizeof(key);
+	v.key_id = key[0];
+	v.removed = removed;
+	m.volume = &list;
+	m.n_volume = any;
+	f.volumes = &m;
+	answered(&f, PEER_BODY(DONE));
+}
+
+/* Until the volume is told to be in that state. */
+static void wait_state(uint32_t state)
+{
+	struct peer_request *r;
+	bool there;
+
+	do {
+		r = next(PEER_BODY(VOLUME_STATES));
+		there = r->f->volume_states->n_volume &&
+			r->f->volume_states->volume[0]->state == state;
+		reply_done(r);
+	} while (!there);
+}
+
+static void make_volume(void)
+{
+	struct marker m = { .volume = VOLUME, .epoch = 1 };
+	char why[VOLUME_WHY];
+
+	memcpy(m.ns_uuid, uuid, 16);
+	strcpy(m.ns_name, "models");
+	memcpy(m.volume_uuid, volume_uuid, 16);
+	assert_int_equal(volume_make(root, &m, why), 0);
+}
+
+static int vol_setup(void **state)
+{
+	hold_open = false;
+	sem_init(&open_now, 0, 0);
+	if (setup(state))
+		return -1;
+	snprintf(root, sizeof(root), "%s/vol", dir);
+	make_volume();
+	return 0;
+}
+
+static int vol_teardown(void **state)
+{
+	frame_free(asked.f);
+	asked.f = NULL;
+	return teardown(state);
+}
+
+static void online(void)
+{
+	agent_start();
+	volumes(true, false);
+	wait_state(HOME_ONLINE);
+}
+
+static bool there(const char *sub)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/%s", root, sub);
+	return !access(path, F_OK);
+}
+
+static void file_path(uint64_t ino, uint64_t instance, char path[300])
+{
+	char sub[BACKING_PATH_MAX];
+
+	backing_path(sub, ino, 1, instance);
+	snprintf(path, 300, "%s/%s", root, sub);
+}
+
+static void put(uint64_t ino, uint64_t instance, const char *text)
+{
+	char path[300];
+	int fd;
+
+	file_path(ino, instance, path);
+	fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static const Orchfs__Peer__Made *make(uint64_t ino, uint32_t count)
+{
+	Orchfs__Peer__Make m = ORCHFS__PEER__MAKE__INIT;
+	peer_frame f = PEER_FRAME_INIT(MAKE);
+
+	m.volume = VOLUME;
+	m.first_ino = ino;
+	m.first_instance = ino + 1000;
+	m.count = count;
+	f.make = &m;
+	return answered(&f, PEER_BODY(MADE))->made;
+}
+
+#define FILES_MAX	16
+
+struct files {
+	Orchfs__Peer__File f[FILES_MAX], *list[FILES_MAX];
+};
+
+static Orchfs__Peer__File **files(struct files *v, uint64_t ino, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		v->list[i] = &v->f[i];
+		orchfs__peer__file__init(&v->f[i]);
+		v->f[i].ino = ino + i;
+		v->f[i].version = 1;
+		v->f[i].instance = ino + i + 1000;
+	}
+	return v->list;
+}
+
+static const Orchfs__Peer__Glimpsed *glimpse(uint64_t ino, size_t nr)
+{
+	Orchfs__Peer__Glimpse m = ORCHFS__PEER__GLIMPSE__INIT;
+	peer_frame f = PEER_FRAME_INIT(GLIMPSE);
+	struct files v;
+
+	m.volume = VOLUME;
+	m.n_file = nr;
+	m.file = files(&v, ino, nr);
+	f.glimpse = &m;
+	return answered(&f, PEER_BODY(GLIMPSED))->glimpsed;
+}
+
+static void test_work(void **state)
+{
+	Orchfs__Peer__Delete d = ORCHFS__PEER__DELETE__INIT;
+	peer_frame f = PEER_FRAME_INIT(DELETE);
+	const Orchfs__Peer__Glimpsed *g;
+	const Orchfs__Peer__Made *m;
+	char path[300];
+	struct files v;
+	struct stat st;
+
+	(void)state;
+	online();
+	m = make(256, 12);
+	assert_int_equal(m->count, 12);
+	assert_int_equal(m->status, 0);
+	assert_int_equal(m->n_stat, 12);
+	file_path(260, 1260, path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(m->stat[4]->ctime, st.st_ctim.tv_sec);
+	assert_int_equal(m->stat[4]->ctime_nsec, st.st_ctim.tv_nsec);
+	assert_int_equal(m->stat[4]->size, 0);
+	/* numbers are used once */
+	m = make(266, 4);
+	assert_int_equal(m->count, 0);
+	assert_int_equal(m->status, -EEXIST);
+	put(257, 1257, "twelve bytes");
+	g = glimpse(256, 14);
+	assert_int_equal(g->n_stat, 14);
+	assert_int_equal(g->stat[0]->size, 0);
+	assert_int_equal(g->stat[1]->size, 12);
+	assert_int_equal(g->stat[13]->status, -ENOENT);
+	d.volume = VOLUME;
+	d.n_file = 14;
+	d.file = files(&v, 256, 14);
+	f.delete_ = &d;
+	assert_int_equal(answered(&f, PEER_BODY(DELETED))->deleted->n_status,
+			 14);
+	for (int i = 0; i < 14; i++)
+		assert_int_equal(asked.f->deleted->status[i], 0);
+	assert_int_equal(glimpse(257, 1)->stat[0]->status, -ENOENT);
+}
+
+static void test_look(void **state)
+{
+	Orchfs__Peer__Look m = ORCHFS__PEER__LOOK__INIT;
+	peer_frame f = PEER_FRAME_INIT(LOOK);
+	const Orchfs__Peer__Looked *l;
+	char path[300];
+	struct files v;
+	struct stat st;
+
+	(void)state;
+	online();
+	make(300, 3);
+	put(301, 1301, "contents");
+	file_path(300, 1300, path);
+	if (!geteuid())	/* somebody's, of a create that was cut short */
+		assert_int_equal(chown(path, 1234, 1234), 0);
+	m.volume = VOLUME;
+	m.n_file = 4;
+	m.file = files(&v, 300, 4);
+	f.look = &m;
+	l = answered(&f, PEER_BODY(LOOKED))->looked;
+	assert_int_equal(l->n_stat, 4);
+	assert_int_equal(l->stat[0]->status, 0);
+	assert_int_equal(l->stat[1]->status, -ENOENT);
+	assert_int_equal(l->stat[2]->status, 0);
+	assert_int_equal(l->stat[3]->status, -ENOENT);
+	assert_true(there("quarantine/12d.1.515"));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, geteuid());
+	assert_int_equal(st.st_ctim.tv_nsec, l->stat[0]->ctime_nsec);
+}
+
+static void test_limits(void **state)
+{
+	Orchfs__Peer__Make m = ORCHFS__PEER__MAKE__INIT;
+	peer_frame f = PEER_FRAME_INIT(MAKE);
+	Orchfs__Peer__Flush flush = ORCHFS__PEER__FLUSH__INIT;
+	peer_frame s = PEER_FRAME_INIT(FLUSH);
+	uint32_t list[2] = { VOLUME, VOLUME + 1 };
+
+	(void)state;
+	online();
+	m.volume = VOLUME;
+	m.first_ino = m.first_instance = 400;
+	m.count = 513;
+	f.make = &m;
+	ask(&f);
+	assert_int_equal(answer(), -EPROTO);
+	m.count = 1;
+	m.volume = VOLUME + 1;
+	ask(&f);
+	assert_int_equal(answer(), -ENODEV);
+	m.volume = VOLUME;
+	m.first_ino = 0;
+	ask(&f);
+	assert_int_equal(answer(), -EPROTO);
+	assert_false(there("data/01"));
+	flush.n_volume = 1;
+	flush.volume = list;
+	s.flush = &flush;
+	answered(&s, PEER_BODY(DONE));
+	/* nobody can promise for what isn't there */
+	flush.n_volume = 2;
+	ask(&s);
+	assert_int_equal(answer(), -EIO);
+}
+
+/* --- layouts --- */
+
+static struct op_reply a_layout(uint64_t ino)
+{
+	return (struct op_reply){
+		.has_attr = true, .attr = { .ino = ino, .nlink = 1 },
+		.has_layout = true,
+		.layout = { .generation = 1, .version = 1, .writable = true,
+			    .instance = ino + 1000, .volume = VOLUME,
+			    .home = 2, .at_home = true },
+	};
+}
+
+static void test_layout(void **state)
+{
+	struct op_reply rep = a_layout(500);
+	const Orchfs__Peer__Owned *o;
+	struct peer_request *r;
+	char path[300];
+	struct said s;
+	struct stat st;
+
+	(void)state;
+	online();
+	make(500, 2);
+	rep.attr.uid = geteuid();
+	rep.attr.gid = getegid();
+	request(1, ORCHFS_KIND_OPEN, 0);
+	next_op(&r);
+	reply_op(r, &rep);
+	s = said(ORCHFS_CMD_REPLY, 0);
+	assert_int_equal(s.status, 0);
+	assert_int_equal(s.kind, ORCHFS_MIRROR_KIND_LOCAL);
+	file_path(500, 1500, path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(s.file, st.st_ino);
+	if (geteuid())
+		return;
+	/* it belongs to somebody else by now */
+	rep.attr.uid = 1234;
+	rep.attr.gid = 4321;
+	request(2, ORCHFS_KIND_OPEN, 0);
+	next_op(&r);
+	reply_op(r, &rep);
+	r = next(PEER_BODY(OWNED));
+	o = r->f->owned;
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, 1234);
+	assert_int_equal(st.st_gid, 4321);
+	assert_int_equal(o->volume, VOLUME);
+	assert_int_equal(o->file->instance, 1500);
+	assert_int_equal(o->stat->ctime, st.st_ctim.tv_sec);
+	assert_int_equal(o->stat->ctime_nsec, st.st_ctim.tv_nsec);
+	reply_done(r);
+	assert_int_equal(said(ORCHFS_CMD_REPLY, 1).status, 0);
+}
+
+/* A file that is not there: EIO, and the authority hears of it. */
+static void test_missing(void **state)
+{
+	struct op_reply rep = a_layout(510);
+	struct peer_request *r;
+
+	(void)state;
+	online();
+	request(1, ORCHFS_KIND_OPEN, 0);
+	next_op(&r);
+	reply_op(r, &rep);
+	reply_done(next(PEER_BODY(NOTES)));
+	assert_int_equal(said(ORCHFS_CMD_REPLY, 0).status, -EIO);
+}
+
+/* Who asks while the volume is being opened waits for that. */
+static void test_kept(void **state)
+{
+	struct op_reply plain = { .has_attr = true, .attr = { .ino = 9 } };
+	struct op_reply rep = a_layout(520);
+	struct peer_request *r;
+	char path[300];
+
+	(void)state;
+	online();
+	make(520, 1);
+	file_path(520, 1520, path);
+	agent_stop();
+	while (!w.downs)
+		turn();
+	while (w.taken < w.nr)
+		peer_reply(w.req[w.taken++], NULL);
+	hold_open = true;
+	w.agent = served_new(dir);
+	agent_start();
+	volumes(true, false);
+	rep.attr.uid = geteuid();
+	rep.attr.gid = getegid();
+	request(1, ORCHFS_KIND_OPEN, 0);
+	request(2, ORCHFS_KIND_GETATTR, 0);
+	for (int ops = 0; ops < 2;) {
+		if (w.taken == w.nr) {
+			turn();
+			continue;
+		}
+		r = w.req[w.taken++];
+		if (r->f->body_case != PEER_BODY(OP)) {
+			reply_done(r);
+			continue;
+		}
+		reply_op(r, ops++ ? &plain : &rep);
+	}
+	/* the later one is answered first */
+	assert_int_equal(said(ORCHFS_CMD_REPLY, 0).id, 2);
+	hold_open = false;
+	sem_post(&open_now);
+	assert_int_equal(said(ORCHFS_CMD_REPLY, 1).id, 1);
+	assert_int_equal(said(ORCHFS_CMD_REPLY, 1).status, 0);
+}
+
+/* --- volumes that come and go --- */
+
+static void test_refused(void **state)
+{
+	char marker[300];
+
+	(void)state;
+	snprintf(marker, sizeof(marker), "%s/" MARKER_FILE, root);
+	assert_int_equal(unlink(marker), 0);
+	agent_start();
+	volumes(true, false);
+	wait_state(HOME_REFUSED);
+	/* it is mounted */
+	make_volume();
+	wait_state(HOME_ONLINE);
+	make(600, 1);
+}
+
+/* The kernel lets go of what it serves. */
+static void unserved(size_t n)
+{
+	struct said s = said(ORCHFS_CMD_SERVE_UNVOLUME, n);
+	struct nl_msg *m = message(ORCHFS_CMD_SERVE_DONE);
+
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, s.id);
+	nla_put_s32(m, ORCHFS_A_MSG_STATUS, 0);
+	inject(m);
+}
+
+static void wait_gone(void)
+{
+	struct peer_request *r;
+	bool gone;
+
+	do {
+		r = next(PEER_BODY(VOLUME_STATES));
+		gone = !r->f->volume_states->n_volume;
+		reply_done(r);
+	} while (!gone);
+}
+
+/* One that isn't named is let go of; nothing on it is touched. */
+static void test_unnamed(void **state)
+{
+	Orchfs__Peer__Make m = ORCHFS__PEER__MAKE__INIT;
+	peer_frame f = PEER_FRAME_INIT(MAKE);
+
+	(void)state;
+	online();
+	make(700, 1);
+	volumes(false, false);
+	unserved(0);
+	wait_gone();
+	m.volume = VOLUME;
+	m.first_ino = m.first_instance = 800;
+	m.count = 1;
+	f.make = &m;
+	do {
+		ask(&f);
+	} while (answer() != -ENODEV);
+	assert_true(there(MARKER_FILE));
+	assert_true(there("data/02"));
+	/* and again */
+	volumes(true, false);
+	wait_state(HOME_ONLINE);
+}
+
+static void test_removed(void **state)
+{
+	(void)state;
+	online();
+	make(700, 3);
+	put(701, 1701, "kept");
+	volumes(true, true);
+	unserved(0);
+	while (there(MARKER_FILE)) {
+		reply_done(next(PEER_BODY(VOLUME_STATES)));
+	}
+	assert_true(there("data/02/2bd.1.6a5"));
+	assert_false(there("data/02/2bc.1.6a4"));
+}
+
+/* --- the data server --- */
+
+static void test_served(void **state)
+{
+	Orchfs__Peer__Fence m = ORCHFS__PEER__FENCE__INIT;
+	peer_frame f = PEER_FRAME_INIT(FENCE);
+	struct nl_msg *msg;
+	struct said s;
+
+	(void)state;
+	key[0] = 1;
+	online();
+	said(ORCHFS_CMD_SERVE_TIME, 0);
+	s = said(ORCHFS_CMD_SERVE_VOLUME, 0);
+	assert_int_equal(s.volume, VOLUME);
+	assert_int_equal(s.key_id, key[0]);
+	/* with another key it is told again */
+	key[0]++;
+	volumes(true, false);
+	s = said(ORCHFS_CMD_SERVE_VOLUME, 1);
+	assert_int_equal(s.key_id, key[0]);
+	/* a fence is answered when requests of before have ended */
+	m.node = 3;
+	m.epoch = 77;
+	m.expiry_ms = 1234567;
+	f.fence = &m;
+	ask(&f);
+	s = said(ORCHFS_CMD_SERVE_FENCE, 0);
+	assert_int_equal(s.peer, 3);
+	assert_int_equal(s.epoch, 77);
+	assert_int_equal(s.volume, VOLUME);
+	assert_false(asked.done);
+	msg = message(ORCHFS_CMD_SERVE_DONE);
+	nla_put_u64(msg, ORCHFS_A_MSG_REQUEST_ID, s.id);
+	nla_put_s32(msg, ORCHFS_A_MSG_STATUS, 0);
+	inject(msg);
+	assert_int_equal(answer(), 0);
+}
+
+#define VOL_TEST(fn) cmocka_unit_test_setup_teardown(fn, vol_setup, \
+						     vol_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		VOL_TEST(test_work),
+		VOL_TEST(test_look),
+		VOL_TEST(test_limits),
+		VOL_TEST(test_layout),
+		VOL_TEST(test_missing),
+		VOL_TEST(test_kept),
+		VOL_TEST(test_refused),
+		VOL_TEST(test_unnamed),
+		VOL_TEST(test_removed),
+		VOL_TEST(test_served),
+	};
+
+	return cmocka_run_group_tests_name("steward", tests, NULL, NULL);
+}
