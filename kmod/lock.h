@@ -14,6 +14,9 @@
 
 #include "channel.h"
 
+/* Of a channel: the rest of its requests is for what others ask. */
+#define ORCHFS_LOCK_WAITS_MAX	512
+
 struct netlink_callback;
 
 /**

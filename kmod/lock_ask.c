@@ -89,6 +89,19 @@ static int orchfs_lock_wait(struct inode *inode, struct orchfs_request *req,
 	return 0;
 }
 
+/* 0 with the answer in @req, else as orchfs_lock_ask(). */
+static int orchfs_lock_answer(struct inode *inode, struct orchfs_request *req,
+			      bool for_long)
+{
+	int ret = orchfs_lock_wait(inode, req, for_long);
+
+	if (!ret)
+		ret = req->status;
+	if (ret == -EINTR && for_long)
+		ret = -ERESTARTSYS;	/* interrupted before it was granted */
+	return ret;
+}
+
 /**
  * orchfs_lock_ask() - ask for a lock, or what is in its way
  * @li: of the inode; on 0 orchfs_locks.leased is counted up if the answer has
@@ -98,35 +111,39 @@ static int orchfs_lock_wait(struct inode *inode, struct orchfs_request *req,
  * @lost: set on 0 to what orchfs_locks.lost was when it was answered
  *
  * Return: 0, the daemon's status, -ERESTARTSYS when waiting was interrupted,
- * else as orchfs_upcall().
+ * -ENOLCK when too many wait, else as orchfs_upcall().
  */
 int orchfs_lock_ask(struct orchfs_locks *li, const struct orchfs_lock *l,
 		    struct orchfs_result *res, u32 *lost)
 {
 	struct orchfs_args args = { .lock = l, .locks = li };
 	struct inode *inode = li->inode;
+	struct orchfs_channel *ch = orchfs_channel_of(inode);
+	bool for_long = l->flags & ORCHFS_LOCK_WAIT;
 	u64 start = ktime_get_ns();
 	struct orchfs_request *req;
-	int ret;
+	int ret = -ENOLCK;
 
 	memset(res, 0, sizeof(*res));
+	if (for_long && atomic_inc_return(&ch->lock_waits) >
+			ORCHFS_LOCK_WAITS_MAX)
+		goto out;
 	req = orchfs_lock_enter(inode, &args, orchfs_lock_deadline(inode));
-	if (IS_ERR(req))
-		return PTR_ERR(req);
-	ret = orchfs_lock_wait(inode, req, l->flags & ORCHFS_LOCK_WAIT);
-	if (!ret)
-		ret = req->status;
+	ret = PTR_ERR_OR_ZERO(req);
+	if (ret)
+		goto out;
+	ret = orchfs_lock_answer(inode, req, for_long);
 	if (!ret) {
 		*res = req->res;
 		*lost = req->lost;
 		memset(&req->res, 0, sizeof(req->res));
-	} else if (ret == -EINTR && l->flags & ORCHFS_LOCK_WAIT) {
-		ret = -ERESTARTSYS;	/* interrupted before the lock was granted */
 	}
-	trace_orchfs_upcall_done(orchfs_channel_of(inode)->name, req->id,
-				 ORCHFS_KIND_LOCK, ret,
+	trace_orchfs_upcall_done(ch->name, req->id, ORCHFS_KIND_LOCK, ret,
 				 ktime_get_ns() - start);
 	orchfs_request_put(req);
+out:
+	if (for_long)
+		atomic_dec(&ch->lock_waits);
 	return ret;
 }
 

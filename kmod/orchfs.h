@@ -117,6 +117,7 @@ struct orchfs_channel {
 	struct work_struct gone_work;
 	bool locks_ask;			/* other nodes may have some; once set
 					 * it stays */
+	atomic_t lock_waits;		/* requests that wait for locks */
 	u64 session;			/* 0 before the first mount */
 	atomic64_t next_id;
 	atomic64_t epoch;		/* names and attributes older than this

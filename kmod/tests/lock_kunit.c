@@ -416,6 +416,26 @@ static void test_cancel_detached(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, d->nr_got, 1);
 }
 
+/* Others' requests find room, however many wait for locks. */
+static void test_too_many_wait(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	struct waiter w;
+
+	ask_from_now_on(test);
+	d->answer = HOLD;
+	atomic_set(&d->ch->lock_waits, ORCHFS_LOCK_WAITS_MAX - 1);
+	waiter_begin(test, &w, (struct want){ 1, POSIX | SLEEP, F_WRLCK, 0, 9 });
+	KUNIT_EXPECT_EQ(test, LOCK(d, 2, POSIX | SLEEP, F_WRLCK, 0, 9),
+			-ENOLCK);
+	d->answer = -EAGAIN;
+	KUNIT_EXPECT_EQ(test, LOCK(d, 2, POSIX, F_WRLCK, 0, 9), -EAGAIN);
+	daemon_complete(d, d->got[0].id, -EDEADLK, 0, NULL);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), -EDEADLK);
+	KUNIT_EXPECT_EQ(test, atomic_read(&d->ch->lock_waits),
+			ORCHFS_LOCK_WAITS_MAX - 1);
+}
+
 /* --- who decides --- */
 
 static void test_alone(struct kunit *test)
@@ -644,6 +664,7 @@ static struct kunit_case lock_cases[] = {
 	KUNIT_CASE(test_cancel_again),
 	KUNIT_CASE(test_cancel_late),
 	KUNIT_CASE(test_cancel_detached),
+	KUNIT_CASE(test_too_many_wait),
 	KUNIT_CASE(test_alone),
 	KUNIT_CASE(test_lease),
 	KUNIT_CASE(test_lost),
