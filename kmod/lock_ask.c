@@ -6,6 +6,7 @@
  * the table when its caller goes, and if the daemon goes too the next one
  * reads which locks are held.
  */
+#include <linux/freezer.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
@@ -54,7 +55,8 @@ static void orchfs_lock_cancel(struct inode *inode, u64 id)
 
 /*
  * Not to be waited for any longer. The daemon may get the cancel before the
- * request, if that has to wait on its way, so it is told again.
+ * request, if that has to wait on its way, so it is told again. When the
+ * machine is suspended it may be frozen already, and wakes later.
  */
 static int orchfs_lock_end_wait(struct inode *inode, struct orchfs_request *req)
 {
@@ -68,6 +70,7 @@ static int orchfs_lock_end_wait(struct inode *inode, struct orchfs_request *req)
 		orchfs_lock_cancel(inode, req->id);
 		left = wait_for_completion_killable_timeout(&req->done,
 							    ORCHFS_CANCEL_AGAIN);
+		try_to_freeze();
 	} while (!left && time_before(jiffies, deadline));
 	return left <= 0 && orchfs_request_give_up(ch, req) ? -EINTR : 0;
 }
@@ -79,8 +82,11 @@ static int orchfs_lock_wait(struct inode *inode, struct orchfs_request *req,
 	struct orchfs_sb *sbi = ORCHFS_SB(inode->i_sb);
 	long left;
 
+	/* frozen where it waits, as there is nobody to answer a cancel then */
 	if (for_long)
-		return wait_for_completion_interruptible(&req->done) ?
+		return wait_for_completion_state(&req->done,
+						 TASK_INTERRUPTIBLE |
+						 TASK_FREEZABLE) ?
 		       orchfs_lock_end_wait(inode, req) : 0;
 	left = wait_for_completion_killable_timeout(&req->done,
 						    sbi->upcall_timeout * HZ);

@@ -416,6 +416,23 @@ static void test_cancel_detached(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, d->nr_got, 1);
 }
 
+/* Who waits for long doesn't keep the machine from suspending. */
+static void test_freezable(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	struct waiter w;
+
+	ask_from_now_on(test);
+	d->answer = HOLD;
+	waiter_begin(test, &w, (struct want){ 1, POSIX | SLEEP, F_WRLCK, 0, 9 });
+	KUNIT_EXPECT_TRUE(test, UNTIL(READ_ONCE(w.task->__state) ==
+				      (TASK_INTERRUPTIBLE | TASK_FREEZABLE)));
+	daemon_complete(d, d->got[0].id, 0, 0, NULL);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), 0);
+	d->answer = 0;
+	unlock_all(d, 1);
+}
+
 /* Others' requests find room, however many wait for locks. */
 static void test_too_many_wait(struct kunit *test)
 {
@@ -664,6 +681,7 @@ static struct kunit_case lock_cases[] = {
 	KUNIT_CASE(test_cancel_again),
 	KUNIT_CASE(test_cancel_late),
 	KUNIT_CASE(test_cancel_detached),
+	KUNIT_CASE(test_freezable),
 	KUNIT_CASE(test_too_many_wait),
 	KUNIT_CASE(test_alone),
 	KUNIT_CASE(test_lease),
