@@ -564,6 +564,12 @@ static void not_alone(void *a, void *p)
 int cluster_ask(struct cluster *cl, struct arena *a, peer_frame *f,
 		peer_frame **out, char *why, size_t len)
 {
+	return cluster_ask_for(cl, a, f, CLUSTER_ASK_MS, out, why, len);
+}
+
+int cluster_ask_for(struct cluster *cl, struct arena *a, peer_frame *f,
+		    uint32_t ms, peer_frame **out, char *why, size_t len)
+{
 	ProtobufCAllocator alloc = { in_arena, not_alone, a };
 	peer_frame *r;
 	uint8_t *buf;
@@ -578,7 +584,7 @@ int cluster_ask(struct cluster *cl, struct arena *a, peer_frame *f,
 	}
 	if (!cl->agent)
 		return ask_here(cl, a, f, out, why, len);
-	rc = peer_call(cl->peer, f, CLUSTER_ASK_MS, &r, why, len);
+	rc = peer_call(cl->peer, f, ms, &r, why, len);
 	if (rc < 0)
 		return rc;
 	n = orchfs__peer__frame__get_packed_size(r);

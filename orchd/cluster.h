@@ -103,6 +103,9 @@ int cluster_init(struct served *sv, const char *listen, const char *name,
  */
 int cluster_ask(struct cluster *cl, struct arena *a, peer_frame *f,
 		peer_frame **out, char *why, size_t len);
+/** cluster_ask_for() - the same, for what may take @ms */
+int cluster_ask_for(struct cluster *cl, struct arena *a, peer_frame *f,
+		    uint32_t ms, peer_frame **out, char *why, size_t len);
 /** cluster_set_problem() - "" when it is over. */
 void cluster_set_problem(struct cluster *cl, const char *text);
 /** cluster_authority_text() - "node 1 (a, at 10.0.0.1:7420)" */

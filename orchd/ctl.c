@@ -196,6 +196,8 @@ static void call_free(struct ctl_call *call)
 		close(call->fd);
 	if (call->req)
 		orchfs__control__request__free_unpacked(call->req, NULL);
+	if (call->remote)
+		orchfs__control__response__free_unpacked(call->remote, NULL);
 	arena_free(call->a);
 	free(call->out);
 	if (call->checkpoint)

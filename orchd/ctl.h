@@ -30,6 +30,8 @@ struct ctl_call {
 	struct ctl *ctl;
 	uint64_t conn;
 	Orchfs__Control__Request *req;
+	struct served *sv;	/* an agent has passed it on to this; or NULL */
+	Orchfs__Control__Response *remote;	/* what the authority said */
 	int fd;			/* came with the request, or -1 */
 	struct arena *a;	/* of the response */
 	Orchfs__Control__Response resp;

@@ -13,6 +13,7 @@
 #include "backup.h"
 #include "config.h"
 #include "ctl.h"
+#include "ctl_remote.h"
 #include "log.h"
 #include "mover.h"
 #include "ns_move.h"
@@ -88,7 +89,9 @@ int ctl_served(struct ctl_call *c, const char *name, struct served **out)
 	struct served *sv;
 	int rc;
 
-	if (*name) {
+	if (c->sv) {
+		sv = c->sv;
+	} else if (*name) {
 		sv = served_find(name);
 		if (!sv) {
 			snprintf(c->message, sizeof(c->message), "namespace "
@@ -208,6 +211,7 @@ static Orchfs__Control__NamespaceStatus *status_ns(struct ctl_call *c,
 		served_release(sv);
 	} else if (sv->agent && !served_hold_cluster(sv)) {
 		status_agent(c, sv, n);
+		ctl_steward_status(c, sv, n);
 		served_release(sv);
 	}
 	n->cluster = ctl_cluster_info(c, sv);
@@ -684,6 +688,10 @@ static const struct {
 
 int ctl_run(struct ctl_call *c)
 {
+	int rc;
+
+	if (ctl_pass_on(c, &rc))
+		return rc;
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
 		if (ops[i].op == c->req->op_case)
 			return ops[i].run(c);

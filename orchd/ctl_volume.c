@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "config.h"
 #include "ctl.h"
+#include "ctl_remote.h"
 #include "data.h"
 #include "export.h"
 #include "log.h"
@@ -382,6 +383,11 @@ int ctl_volume_add(struct ctl_call *c)
 		snprintf(c->message, sizeof(c->message), "tier %u: use 0 to "
 			 "255", a->tier);
 		return -EINVAL;
+	}
+	if (ctl_agent(c, a->ns, &sv)) {
+		rc = ctl_steward_add(c, sv);
+		served_release(sv);
+		return rc;
 	}
 	rc = ctl_served(c, a->ns, &sv);
 	if (rc < 0)

@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "cluster.h"
+#include "ctl_remote.h"
 #include "data.h"
 #include "exec.h"
 #include "fault.h"
@@ -640,6 +641,9 @@ static void on_request(struct served *sv, struct peer_request *r)
 		break;
 	case PEER_BODY(RENEW_LEASE):
 		do_renew(sv, s, r);
+		break;
+	case PEER_BODY(CONTROL):
+		ctl_remote(sv, r);
 		break;
 	default:
 		home_request(sv, r);

@@ -17,6 +17,28 @@
 
 typedef Orchfs__Control__NamespaceStatus ns_status;
 
+static struct json_object *volumes_json(const ns_status *n)
+{
+	struct json_object *a = json_object_new_array(), *o;
+
+	for (size_t i = 0; i < n->n_volume; i++) {
+		o = json_object_new_object();
+		json_object_object_add(o, "name", json_bytes(
+				n->volume[i]->name,
+				strlen(n->volume[i]->name)));
+		json_object_object_add(o, "path", json_bytes(
+				n->volume[i]->path,
+				strlen(n->volume[i]->path)));
+		json_object_object_add(o, "state", json_object_new_string(
+				n->volume[i]->state));
+		json_object_object_add(o, "problem", json_bytes(
+				n->volume[i]->problem,
+				strlen(n->volume[i]->problem)));
+		json_object_array_add(a, o);
+	}
+	return a;
+}
+
 static struct json_object *ns_json(const ns_status *n)
 {
 	struct json_object *o = json_object_new_object();
@@ -42,7 +64,15 @@ static struct json_object *ns_json(const ns_status *n)
 	if (n->cluster)
 		json_object_object_add(o, "cluster",
 				       cluster_json(n->cluster));
+	if (n->n_volume)
+		json_object_object_add(o, "volumes", volumes_json(n));
 	return o;
+}
+
+static void volume_line(const Orchfs__Control__VolumeInfo *v)
+{
+	printf("volume      %s, %s%s%s: %s\n", v->name, v->state,
+	       *v->problem ? ": " : "", v->problem, v->path);
 }
 
 static void ns_print(const ns_status *n)
@@ -57,6 +87,8 @@ static void ns_print(const ns_status *n)
 		printf("mounts      %u\n", n->mounts);
 		printf("requests    %" PRIu64 ", %" PRIu64 " resent\n",
 		       n->requests, n->resent);
+		for (size_t i = 0; i < n->n_volume; i++)
+			volume_line(n->volume[i]);
 		return;
 	}
 	printf("store       %s\n", n->store);
