@@ -21,7 +21,9 @@ node_env() {
 	export ORCH_NODE=$k
 	export ORCH_NAMESPACE=orch
 	export ORCH_MNT=/mnt/orch$suffix
-	export ORCH_VOLUME=nvme$((k - 1))
+	ORCH_VOLUME=nvme$((k - 1))
+	[ "$VOLUMES" = 0 ] || [ "$k" = 1 ] || ORCH_VOLUME=node$k
+	export ORCH_VOLUME
 	export ORCH_VOLUME_MNT=/mnt/nvme$((k - 1))
 	export ORCH_STATE=/var/lib/orchd$suffix
 	export ORCHD_STATE_DIR=$ORCH_STATE
