@@ -78,6 +78,46 @@ static void without_layout(struct served *sv, const struct asker *who,
 		      rc == -ENOMEM ? rc : -EIO;
 }
 
+/*
+ * The bytes come from the volume's home, by a token; from this machine's kernel
+ * where the volume isn't far. A home's own kernel needs none.
+ */
+static int give_token(struct served *sv, const struct asker *who,
+		      const struct volume *v, struct op_reply *rep)
+{
+	const uint32_t self = sv->cluster ? sv->cluster->node : 0;
+	struct op_layout *l = &rep->layout;
+
+	l->home = v->rec.home ? v->rec.home : self;
+	l->at_home = v->rec.home && v->rec.home == who->origin;
+	if (l->at_home)
+		return 0;
+	if (!self)
+		return -ENODEV;
+	return token_make(sv, who->origin ? who->origin : self, l->volume,
+			  rep->attr.ino, l->version, l->instance, l->writable,
+			  l->token);
+}
+
+static void give_layout(struct served *sv, const struct asker *who,
+			struct op_reply *rep)
+{
+	const struct volume *v = served_volume(sv, rep->layout.volume);
+	int rc = -EIO;
+
+	/* of a volume that is away the kernel waits for its home */
+	if (v && (volume_far(v) || volume_online(v)))
+		rc = give_token(sv, who, v, rep);
+	if (!rc)
+		return;
+	log_err(sv->name, "inode %llu: volume %s can't be used by node %u: %s",
+		(unsigned long long)rep->attr.ino, v ? v->rec.name : "(gone)",
+		who->origin, v && !volume_online(v) ? "it is not in use" :
+		rc == -ENODEV ? "it isn't served to other nodes now" :
+		strerror(-rc));
+	without_layout(sv, who, rep, rc);
+}
+
 static int open_layout(struct served *sv, const struct asker *who,
 		       struct op_reply *rep)
 {
@@ -86,6 +126,10 @@ static int open_layout(struct served *sv, const struct asker *who,
 	uint64_t ino = rep->attr.ino;
 	int fd;
 
+	if (v && volume_far(v)) {
+		give_layout(sv, who, rep);
+		return -1;
+	}
 	fd = v ? backing_open(v, ino, l->version, l->instance) : -EIO;
 	if (fd == -EROFS && !l->writable)
 		fd = backing_open_read(v, ino, l->version, l->instance);
@@ -121,30 +165,6 @@ static void answer_kernel(struct served *sv, const struct asker *who,
 		kernel_status(sv, who, rc == -EMSGSIZE ? -EIO : rc);
 }
 
-/* The bytes come from this machine's kernel, by a token. */
-static void give_token(struct served *sv, const struct asker *who,
-		       struct op_reply *rep)
-{
-	struct op_layout *l = &rep->layout;
-	struct volume *v = served_volume(sv, l->volume);
-	int rc = -EIO;
-
-	if (v && volume_online(v) && sv->cluster)
-		rc = token_make(sv, who->origin, l->volume, rep->attr.ino,
-				l->version, l->instance, l->writable,
-				l->token);
-	if (!rc) {
-		l->home = sv->cluster->node;
-		return;
-	}
-	log_err(sv->name, "inode %llu: volume %s can't be used by node %u: %s",
-		(unsigned long long)rep->attr.ino, v ? v->rec.name : "(gone)",
-		who->origin, v && !volume_online(v) ? "it is not in use" :
-		rc == -ENODEV ? "it isn't served to other nodes now" :
-		strerror(-rc));
-	without_layout(sv, who, rep, rc);
-}
-
 static void answer_node(struct served *sv, const struct asker *who,
 			struct op_reply *rep)
 {
@@ -152,7 +172,7 @@ static void answer_node(struct served *sv, const struct asker *who,
 	struct arena *a = rep->arena ? rep->arena : arena_new();
 
 	if (rep->has_layout && !rep->status)
-		give_token(sv, who, rep);
+		give_layout(sv, who, rep);
 	f.op_reply = a ? op_wire_reply(a, rep) : NULL;
 	if (f.op_reply)
 		peer_reply(who->peer, &f);

@@ -169,16 +169,11 @@ static int add_clash(struct volume_job *j, const struct volume *v)
 {
 	char *why = j->c->message;
 
-	if (!strcmp(v->rec.name, j->rec.name)) {
-		snprintf(why, VOLUME_WHY, "there is a volume %s already "
-			 "(%.200s): choose another name", v->rec.name,
-			 v->rec.path);
+	if (volume_clash(v, &j->rec, why))
 		return -EEXIST;
-	}
-	if (!strcmp(v->rec.path, j->rec.path) ||
-	    (j->marker.volume &&
+	if ((j->marker.volume &&
 	     !memcmp(j->marker.volume_uuid, v->rec.uuid, 16)) ||
-	    (volume_online(v) && j->st.st_ino && v->dev == j->st.st_dev &&
+	    (volume_here(v) && j->st.st_ino && v->dev == j->st.st_dev &&
 	     v->ino == j->st.st_ino)) {
 		snprintf(why, VOLUME_WHY, "%.200s is volume %s already: choose "
 			 "another directory for another volume", j->rec.path,

@@ -130,22 +130,56 @@ void data_volume_del(struct data *d, uint32_t id)
 	}
 }
 
+int data_far_key(struct served *sv, struct volume *v, bool another)
+{
+	if (!sv->data)
+		return -ENODEV;
+	if (v->key_id && !another)
+		return 0;
+	if (getrandom(v->key, sizeof(v->key), 0) != sizeof(v->key))
+		return -EIO;
+	v->key_id = ++sv->data->key_id;
+	return 0;
+}
+
+static const uint8_t *token_key(struct served *sv, uint32_t volume,
+				uint32_t *id)
+{
+	struct data_volume *dv = data_volume(sv->data, volume);
+	struct volume *v = sv->volumes;
+
+	while (v && v->rec.id != volume)
+		v = v->next;
+	/* its home is told when it comes */
+	if (v && volume_far(v)) {
+		if (data_far_key(sv, v, false))
+			return NULL;
+		*id = v->key_id;
+		return v->key;
+	}
+	if (!dv || (dv->state != DATA_ASKED && dv->state != DATA_SERVED))
+		return NULL;
+	*id = dv->key_id;
+	return dv->key;
+}
+
 int token_make(struct served *sv, uint32_t node, uint32_t volume,
 	       uint64_t ino, uint64_t version, uint64_t instance, bool write,
 	       uint8_t out[ORCHFS_TOKEN_LEN])
 {
-	struct data_volume *v = sv->data ? data_volume(sv->data, volume) : NULL;
 	struct data_token t = {
 		.volume = volume, .ino = ino, .version = version,
 		.instance = instance, .node = node,
 		.rights = write ? ORCHFS_RIGHTS_ALL : ORCHFS_RIGHT_READ,
 	};
 
-	if (!v || (v->state != DATA_ASKED && v->state != DATA_SERVED))
+	const uint8_t *key;
+
+	key = sv->data ? token_key(sv, volume, &t.key_id) : NULL;
+	if (!key)
 		return -ENODEV;
 	memcpy(t.uuid, sv->uuid, 16);
-	t.key_id = v->key_id;
 	t.epoch = data_node_epoch(sv, node);
 	t.expiry_ms = data_clock(sv) + DATA_TOKEN_MS;
-	return data_token_sign(v->key, &t, out);
+	return data_token_sign(key, &t, out);
 }

@@ -18,6 +18,7 @@
 struct nl_serve;
 struct nlmsghdr;
 struct served;
+struct volume;
 
 #define DATA_TOKEN_MS	3600000U	/* a token is good for so long */
 #define DATA_LEASE_MS	10000U		/* a server believes what it heard */
@@ -35,6 +36,11 @@ void data_free(struct served *sv);
  * and higher at each later authority. 0 where the namespace is no cluster's.
  */
 uint64_t data_clock(const struct served *sv);
+/**
+ * data_far_key() - that of a far volume's tokens, if it has none; or @another
+ * Return: 0 or -errno.
+ */
+int data_far_key(struct served *sv, struct volume *v, bool another);
 /**
  * token_make() - a node may use an instance
  * @write: and change it

@@ -36,7 +36,7 @@ static bool used(const struct data_volume *dv)
 
 static bool wanted(const struct volume *v, const struct data_volume *dv)
 {
-	return v && volume_online(v) && !(dv && dv->release);
+	return v && volume_here(v) && !(dv && dv->release);
 }
 
 static void serve(struct served *sv, const struct volume *v)

@@ -11,6 +11,7 @@
 
 #include "backing.h"
 #include "exec.h"
+#include "home.h"
 #include "log.h"
 #include "served.h"
 
@@ -23,7 +24,8 @@
 struct delete_batch {
 	struct work w;
 	struct served *sv;
-	size_t nr;
+	unsigned int parts;		/* under way: here, and at homes */
+	size_t here, nr;		/* the first ones are no far volume's */
 	uint64_t seq[BATCH_MAX];
 	struct backing_file file[BATCH_MAX];
 };
@@ -44,9 +46,8 @@ static void freed(struct served *sv, struct volume *v)
 }
 
 /* namespace thread */
-static void batch_done(struct work *w)
+static void batch_end(struct delete_batch *b)
 {
-	struct delete_batch *b = container_of(w, struct delete_batch, w);
 	struct served *sv = b->sv;
 	uint64_t seqs[BATCH_MAX];
 	size_t nr = 0;
@@ -81,13 +82,26 @@ static void batch_done(struct work *w)
 		exec_unpark(sv);
 }
 
+static void part_done(void *batch)
+{
+	struct delete_batch *b = batch;
+
+	if (!--b->parts)
+		batch_end(b);
+}
+
+static void batch_done(struct work *w)
+{
+	part_done(container_of(w, struct delete_batch, w));
+}
+
 /* worker */
 static void batch_run(struct work *w)
 {
 	struct delete_batch *b = container_of(w, struct delete_batch, w);
 
-	backing_remove(b->file, b->nr);
-	for (size_t i = 0; i < b->nr; i++) {
+	backing_remove(b->file, b->here);
+	for (size_t i = 0; i < b->here; i++) {
 		const struct backing_file *f = &b->file[i];
 
 		/* what is wrong with the volume has been reported */
@@ -102,6 +116,50 @@ static void batch_run(struct work *w)
 	b->w.run = batch_done;
 	if (!work_post(&b->sv->queue, &b->w))
 		batch_free(b);	/* stopping: the records stay */
+}
+
+static void batch_add(struct delete_batch *b, struct volume *v,
+		      const struct ns_deletion *d)
+{
+	b->seq[b->nr] = d->seq;
+	b->file[b->nr++] = (struct backing_file){
+		.volume = v ? volume_get(v) : NULL, .ino = d->ino,
+		.version = d->version, .instance = d->instance,
+		.rc = v && volume_far(v) ? -EIO : 0,
+	};
+}
+
+static void batch_fill(struct delete_batch *b, const struct ns_deletion *d,
+		       size_t nr)
+{
+	struct volume *v;
+
+	for (size_t i = 0; i < nr; i++) {
+		v = served_volume(b->sv, d[i].volume);
+		if (!v || !volume_far(v))
+			batch_add(b, v, &d[i]);
+	}
+	b->here = b->nr;
+	for (v = b->sv->volumes; v; v = v->next)
+		for (size_t i = 0; i < nr && volume_far(v); i++)
+			if (d[i].volume == v->rec.id)
+				batch_add(b, v, &d[i]);
+}
+
+/* What can't be asked now is as if it had failed. */
+static void batch_ask(struct delete_batch *b)
+{
+	size_t end;
+
+	for (size_t at = b->here; at < b->nr; at = end) {
+		struct volume *v = b->file[at].volume;
+
+		for (end = at; end < b->nr && b->file[end].volume == v; end++)
+			;
+		if (!home_delete(b->sv, v, b->file + at, end - at, part_done,
+				 b))
+			b->parts++;
+	}
 }
 
 void deleter_kick(struct served *sv)
@@ -129,20 +187,13 @@ void deleter_kick(struct served *sv)
 	if (!b)
 		return;
 	b->sv = sv;
-	b->w.run = batch_run;
-	for (int i = 0; i < n; i++) {
-		struct volume *v = served_volume(sv, d[i].volume);
-
-		b->seq[i] = d[i].seq;
-		b->file[i] = (struct backing_file){
-			.volume = v ? volume_get(v) : NULL, .ino = d[i].ino,
-			.version = d[i].version, .instance = d[i].instance,
-		};
-	}
-	b->nr = (size_t)n;
+	batch_fill(b, d, (size_t)n);
 	del->after = d[n - 1].seq;
 	del->busy = true;
-	work_post(&del->worker.q, &b->w);
+	b->parts = 1;
+	batch_ask(b);
+	b->w.run = b->here ? batch_run : batch_done;
+	work_post(b->here ? &del->worker.q : &sv->queue, &b->w);
 }
 
 bool deleter_tried(struct served *sv, uint64_t seq)
@@ -221,7 +272,7 @@ void deleter_marks(struct served *sv, bool now)
 	for (v = sv->volumes; v; v = v->next) {
 		struct mark *k;
 
-		if (!volume_writable(v) || v->removing)
+		if (volume_far(v) || !volume_writable(v) || v->removing)
 			continue;
 		k = calloc(1, sizeof(*k));
 		if (!k)

@@ -15,16 +15,23 @@
 #include "arena.h"
 #include "export.h"
 #include "fault.h"
+#include "home.h"
 #include "log.h"
 #include "nl.h"
 #include "nl_gen.h"
 #include "ns_move.h"
 #include "peer.h"
 
+/* When a request came. */
+struct seen {
+	uint64_t since;			/* ms */
+	uint64_t arrived;		/* homes_arrived() */
+};
+
 /* A copy of the own kernel's message, or another node's own. */
 struct parked {
 	struct parked *next;
-	uint64_t since;			/* ms: parked for the first time */
+	struct seen seen;		/* for the first time */
 	struct asker who;
 	struct nlmsghdr nlh;		/* and what belongs to it */
 };
@@ -156,7 +163,7 @@ static void make_known(struct served *sv, const struct op_req *op,
 
 /* Without memory the channel or the link is closed, and it is asked again. */
 static void park(struct served *sv, const struct asker *who,
-		 const struct nlmsghdr *nlh, uint64_t since)
+		 const struct nlmsghdr *nlh, const struct seen *seen)
 {
 	struct parked *p;
 
@@ -171,7 +178,7 @@ static void park(struct served *sv, const struct asker *who,
 		return;
 	}
 	p->next = NULL;
-	p->since = since;
+	p->seen = *seen;
 	p->who = *who;
 	if (nlh)
 		memcpy(&p->nlh, nlh, nlh->nlmsg_len);
@@ -245,9 +252,9 @@ bool exec_cancel(struct served *sv, uint32_t origin, uint64_t id)
 }
 
 static void do_kernel(struct served *sv, struct nlmsghdr *nlh,
-		      uint64_t since);
+		      const struct seen *seen);
 static void do_node(struct served *sv, const struct asker *who,
-		    uint64_t since);
+		    const struct seen *seen);
 
 /* Those that still can't be done are parked again. */
 static void unpark_run(struct work *w)
@@ -261,11 +268,11 @@ static void unpark_run(struct work *w)
 	while ((p = next)) {
 		next = p->next;
 		if (p->who.peer && sv->ns)
-			do_node(sv, &p->who, p->since);
+			do_node(sv, &p->who, &p->seen);
 		else if (p->who.peer)
 			peer_fail(p->who.peer, -ESHUTDOWN, "it is stopping");
 		else if (sv->attached && sv->ns)
-			do_kernel(sv, &p->nlh, p->since);
+			do_kernel(sv, &p->nlh, &p->seen);
 		free(p);
 	}
 }
@@ -307,16 +314,24 @@ static bool lacks_space(const struct op_req *op, const struct op_reply *rep)
 	       (rep->status == -ENOSPC || rep->status == -EDQUOT);
 }
 
+static bool can_begin(struct served *sv, const struct op_req *op)
+{
+	if (op->kind == ORCHFS_KIND_CREATE && S_ISREG(op->mode) &&
+	    !pool_ready(sv, op->origin))
+		return false;
+	return (op->kind != ORCHFS_KIND_CREATE &&
+		op->kind != ORCHFS_KIND_SETATTR) || !home_owns_full(sv);
+}
+
 static void do_execute(struct served *sv, const struct asker *who,
 		       const struct op_req *op, const struct nlmsghdr *nlh,
-		       uint64_t since)
+		       const struct seen *seen)
 {
 	struct op_reply rep = { 0 };
 	bool durable;
 
-	if (op->kind == ORCHFS_KIND_CREATE && S_ISREG(op->mode) &&
-	    !pool_ready(sv)) {
-		park(sv, who, nlh, since);
+	if (!can_begin(sv, op)) {
+		park(sv, who, nlh, seen);
 		return;
 	}
 	if (!sv->arena)
@@ -327,11 +342,13 @@ static void do_execute(struct served *sv, const struct asker *who,
 		return;
 	}
 	fault_point("before-commit");
+	homes_asking(sv, seen->arrived);
 	ns_execute(sv->ns, op, &rep);
+	homes_asking(sv, 0);
 	served_txn(sv);
 	if (rep.status == -NS_PARKED ||
-	    (lacks_space(op, &rep) && deleter_frees(sv, since))) {
-		park(sv, who, nlh, since);
+	    (lacks_space(op, &rep) && deleter_frees(sv, seen->since))) {
+		park(sv, who, nlh, seen);
 		arena_reset(sv->arena);
 		return;
 	}
@@ -359,11 +376,13 @@ static void do_statfs(struct served *sv, const struct asker *who)
 /* An fsync of one file or directory waits for no volume. */
 static void do_request(struct served *sv, const struct asker *who,
 		       const struct op_req *op, const struct nlmsghdr *nlh,
-		       uint64_t since)
+		       const struct seen *again)
 {
+	const struct seen now = { now_ms(), homes_arrived(sv) };
+	const struct seen *seen = again ? again : &now;
 	int rc;
 
-	if (!since) {
+	if (!again) {
 		atomic_fetch_add(&sv->requests, 1);
 		if (op->flags & ORCHFS_REQ_FLAG_RESENT)
 			atomic_fetch_add(&sv->resent, 1);
@@ -383,18 +402,19 @@ static void do_request(struct served *sv, const struct asker *who,
 		break;
 	case ORCHFS_KIND_LOCK:
 		if (!lock_request(sv, who, op))
-			park(sv, who, nlh, since ? since : now_ms());
+			park(sv, who, nlh, seen);
 		break;
 	case ORCHFS_KIND_MOUNT:
 		*sessions_mount(sv, op->origin) = op->session;
 		/* fallthrough */
 	default:
-		do_execute(sv, who, op, nlh, since ? since : now_ms());
+		do_execute(sv, who, op, nlh, seen);
 	}
 }
 
-/* @since: when it was parked first (ms); 0: it has just come */
-static void do_kernel(struct served *sv, struct nlmsghdr *nlh, uint64_t since)
+/* @seen: NULL: it has just come */
+static void do_kernel(struct served *sv, struct nlmsghdr *nlh,
+		      const struct seen *seen)
 {
 	struct asker who = { 0 };
 	struct nl_request r;
@@ -404,7 +424,7 @@ static void do_kernel(struct served *sv, struct nlmsghdr *nlh, uint64_t since)
 	who.id = r.op.id;
 	who.kind = r.op.kind;
 	if (!rc) {
-		do_request(sv, &who, &r.op, nlh, since);
+		do_request(sv, &who, &r.op, nlh, seen);
 	} else {
 		const char *kind = orchfs_kind_name(r.op.kind);
 
@@ -419,10 +439,11 @@ static void do_kernel(struct served *sv, struct nlmsghdr *nlh, uint64_t since)
 
 void exec_kernel(struct served *sv, struct nlmsghdr *nlh)
 {
-	do_kernel(sv, nlh, 0);
+	do_kernel(sv, nlh, NULL);
 }
 
-static void do_node(struct served *sv, const struct asker *who, uint64_t since)
+static void do_node(struct served *sv, const struct asker *who,
+		    const struct seen *seen)
 {
 	struct op_req op;
 	int rc;
@@ -435,7 +456,7 @@ static void do_node(struct served *sv, const struct asker *who, uint64_t since)
 		return;
 	}
 	op.origin = who->origin;
-	do_request(sv, who, &op, NULL, since);
+	do_request(sv, who, &op, NULL, seen);
 }
 
 void exec_node(struct served *sv, struct peer_request *r)
@@ -444,7 +465,7 @@ void exec_node(struct served *sv, struct peer_request *r)
 		.origin = r->node, .kind = r->f->op->kind, .peer = r,
 	};
 
-	do_node(sv, &who, 0);
+	do_node(sv, &who, NULL);
 }
 
 /* --- notices --- */

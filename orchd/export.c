@@ -81,7 +81,7 @@ static struct export_round *round_new(struct served *sv)
 	size_t max = 0;
 
 	for (v = sv->volumes; v; v = v->next)
-		max += volume_online(v) && !v->removing;
+		max += volume_here(v) && !v->removing;
 	if (!max)
 		return NULL;
 	r = calloc(1, sizeof(*r) + max * sizeof(*r->volume));
@@ -90,7 +90,7 @@ static struct export_round *round_new(struct served *sv)
 	r->sv = sv;
 	r->began = now_ms();
 	for (v = sv->volumes; v && r->nr < max; v = v->next)
-		if (volume_online(v) && !v->removing)
+		if (volume_here(v) && !v->removing)
 			r->volume[r->nr++] = volume_get(v);
 	return r;
 }
@@ -180,7 +180,7 @@ static uint64_t exported(struct served *sv)
 	size_t nr;
 
 	for (v = sv->volumes; v; v = v->next) {
-		if (!volume_online(v))
+		if (!volume_here(v))
 			continue;
 		seq = 0;
 		if (export_list(v->root_fd, &list, &nr) < 0)

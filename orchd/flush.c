@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "exec.h"
+#include "home.h"
 #include "log.h"
 #include "peer.h"
 #include "served.h"
@@ -24,7 +25,8 @@ struct flush_round {
 	struct served *sv;
 	struct flush_wait *waits;	/* the namespace thread's */
 	bool untold;			/* some have gone */
-	int rc;
+	unsigned int parts;		/* under way: here, and at homes */
+	int here, far;			/* how they have ended */
 	size_t nr;
 	struct volume *volume[];
 };
@@ -70,23 +72,39 @@ static void round_free(struct flush_round *r)
 }
 
 /* namespace thread */
-static void round_done(struct work *w)
+static void part_done(struct flush_round *r)
 {
-	struct flush_round *r = container_of(w, struct flush_round, w);
+	const int rc = r->here ? r->here : r->far;
 	struct served *sv = r->sv;
 	struct flush_wait *i;
 
+	if (--r->parts)
+		return;
 	sv->flusher.busy = false;
 	sv->flusher.round = NULL;
 	/* those who have asked again were told nothing */
-	sv->flusher.lost |= r->rc && (r->untold || !sv->ns);
+	sv->flusher.lost |= rc && (r->untold || !sv->ns);
 	while ((i = r->waits) && sv->ns) {
 		r->waits = i->next;
-		answer_flushed(sv, &i->who, r->rc);
+		answer_flushed(sv, &i->who, rc);
 		free(i);
 	}
 	round_free(r);
 	flush_kick(sv);
+}
+
+static void round_done(struct work *w)
+{
+	part_done(container_of(w, struct flush_round, w));
+}
+
+static void far_done(void *ctx, int rc)
+{
+	struct flush_round *r = ctx;
+
+	if (rc)
+		r->far = rc;
+	part_done(r);
 }
 
 /* worker */
@@ -99,10 +117,10 @@ static void round_run(struct work *w)
 
 		if (!syncfs(v->root_fd))
 			continue;
-		r->rc = -errno;
-		volume_error(v, r->rc);
+		r->here = -errno;
+		volume_error(v, r->here);
 		log_err(r->sv->name, "volume %s: cannot write it back: %s",
-			v->rec.name, strerror(-r->rc));
+			v->rec.name, strerror(-r->here));
 	}
 	r->w.run = round_done;
 	if (!work_post(&r->sv->queue, &r->w))
@@ -115,7 +133,7 @@ static size_t pick_volumes(struct served *sv, struct volume **out)
 	size_t nr = 0;
 
 	for (v = sv->volumes; v; v = v->next) {
-		bool had = !volume_online(v);
+		bool had = !volume_here(v);
 
 		for (size_t i = 0; i < nr && !had; i++)
 			had = out[i]->dev == v->dev;
@@ -129,6 +147,7 @@ void flush_kick(struct served *sv)
 {
 	struct flusher *f = &sv->flusher;
 	struct flush_round *r;
+	unsigned int asked;
 	struct volume *v;
 	size_t max = 0;
 
@@ -141,13 +160,15 @@ void flush_kick(struct served *sv)
 		return;		/* the timer tries again */
 	r->w.run = round_run;
 	r->sv = sv;
-	r->rc = f->lost ? -EIO : 0;
+	r->here = f->lost ? -EIO : 0;
 	f->lost = false;
 	r->nr = pick_volumes(sv, r->volume);
 	r->waits = f->waits;
 	f->waits = NULL;
 	f->round = r;
 	f->busy = true;
+	r->far = home_flush(sv, far_done, r, &asked);
+	r->parts = 1 + asked;
 	work_post(&f->worker.q, &r->w);
 }
 

@@ -217,7 +217,7 @@ void health_tick(struct served *sv)
 	if ((!sv->ns && !sv->agent) || sv->pool.stopped)
 		return;
 	for (v = sv->volumes; v; v = v->next) {
-		if (v->root_fd < 0)
+		if (volume_far(v) || v->root_fd < 0)
 			continue;
 		if (!volume_online(v)) {
 			let_go(sv, v);

@@ -279,6 +279,7 @@ static void ops_ended(void *ctx, uint32_t node)
 	if (s && s->link && sv->cluster && sv->cluster->peer)
 		peer_drop(sv->cluster->peer, s->link, -ETIMEDOUT,
 			  "its lease has ended: attach again");
+	home_over(sv, node);
 	if (data_fence_node(sv, node) < 0)
 		log_err(sv->name, "node %u: cannot fence it: out of memory",
 			node);
@@ -299,7 +300,8 @@ static void ops_ended(void *ctx, uint32_t node)
 static void end_fenced(struct served *sv)
 {
 	for (struct session_node *s = sv->sessions; s; s = s->next) {
-		if (!s->ending || s->over || data_fencing(sv, s->node))
+		if (!s->ending || s->over || data_fencing(sv, s->node) ||
+		    home_fencing(sv, s->node))
 			continue;
 		s->over = session_over(sv, s->node);
 		if (s->over <= store_durable(sv->st))
@@ -502,6 +504,7 @@ static void now_up(struct served *sv, struct session_node *s)
 	s->state = SESSION_UP;
 	lease_up(sv->lease, s->node, lease_end_at(sv, lease_ms()));
 	reply_lease(sv, r);
+	home_up(sv, s->node, s->link);
 	lease_flush(sv->lease);
 	log_info(sv->name, "node %u has attached", s->node);
 }
@@ -659,6 +662,7 @@ static void link_gone(struct served *sv, struct session_node *s)
 	s->link = 0;
 	s->state = SESSION_NEW;
 	drop_handles(s);
+	home_down(sv, s->node);
 	lease_down(sv->lease, s->node);
 	if (s->ready)
 		peer_fail(s->ready, -ENOTCONN, "the link is down");
@@ -712,7 +716,7 @@ int sessions_start(struct served *sv)
 	if (rc)
 		return rc;
 	sv->lease = lease_new(&lease_ops, sv);
-	if (!sv->lease)
+	if (!sv->lease || homes_start(sv))
 		return -ENOMEM;
 	n = ns_nodes(sv->ns, &nr);
 	for (size_t i = 0; i < nr && !rc; i++)
@@ -731,6 +735,7 @@ void sessions_stop(struct served *sv)
 		sv->sessions = s->next;
 		free(s);
 	}
+	homes_stop(sv);
 	lease_free(sv->lease);
 	sv->lease = NULL;
 	lock_stop(sv);

@@ -20,6 +20,8 @@ struct ns_backing {
 	uint64_t ino;
 	uint64_t instance;
 	uint32_t volume;
+	bool timed;		/* its times are known: it isn't looked at */
+	struct orchfs_time mtime, ctime;
 };
 
 struct ns_backing_stat {
@@ -27,6 +29,9 @@ struct ns_backing_stat {
 	uint64_t blocks;
 	struct orchfs_time mtime, ctime;
 };
+
+/* Of stat(): the file's home can't be asked; the record is all there is. */
+#define NS_AWAY		EHOSTDOWN
 
 /* Whose space a backing file takes; its project only if @project. */
 struct ns_owner {
@@ -36,14 +41,22 @@ struct ns_owner {
 };
 
 struct ns_backing_ops {
-	/* Take one file from the pool. -ENOSPC: no volume has room;
-	 * -ENODEV: the namespace has no volume (orchctl volume add). */
-	int (*take)(void *ctx, struct ns_backing *out);
+	/* Take one file from the pool, for a node that asks. -ENOSPC: no
+	 * volume has room; -ENODEV: the namespace has no volume (orchctl
+	 * volume add). */
+	int (*take)(void *ctx, uint32_t origin, struct ns_backing *out);
 	/* The transaction that would have used it failed. */
 	void (*put_back)(void *ctx, const struct ns_backing *b);
+	/* Of a far volume also -NS_PARKED: its home is asked, the request can
+	 * be answered when it has answered; -NS_AWAY. */
 	int (*stat)(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 		    uint64_t instance, struct ns_backing_stat *out);
-	/* -EDQUOT: that owner may have no more. */
+	/* That was parked, and no request waits: ns_settle_dirty() then.
+	 * NULL: no volume is far. */
+	void (*unsettled)(void *ctx, uint32_t volume, uint64_t ino,
+			  uint64_t version, uint64_t instance);
+	/* -EDQUOT: that owner may have no more. A far volume is told after the
+	 * record. */
 	int (*own)(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 		   uint64_t instance, const struct ns_owner *owner);
 	int (*statfs)(void *ctx, struct orchfs_statfs *out);
@@ -231,6 +244,18 @@ int ns_some_instances(struct ns *ns, struct ns_instance_pos *pos, size_t max,
 		      ns_instance_fn fn, void *ctx);
 /** ns_settle() - correct an inode's size, blocks, times from its backing file. */
 int ns_settle(struct ns *ns, uint64_t ino);
+
+/** ns_settle_dirty() - take it over if it is dirty and no node may write it */
+int ns_settle_dirty(struct ns *ns, uint64_t ino);
+/** ns_settle_all() - the same for all that are */
+int ns_settle_all(struct ns *ns);
+/**
+ * ns_based() - a dirty instance's file was given away; its times don't tell of
+ * a write
+ * @mtime: it had that, too, when it was handed to a kernel
+ */
+int ns_based(struct ns *ns, uint32_t volume, uint64_t ino, uint64_t version,
+	     uint64_t instance, const struct ns_backing_stat *s, bool mtime);
 
 /** ns_grant() - a new layout generation for an inode's current instance. */
 int ns_grant(struct ns *ns, uint64_t ino, bool write, struct op_layout *out);

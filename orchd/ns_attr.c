@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "ns_impl.h"
+#include "ns_move.h"
 
 #define SETTABLE	(ORCHFS_SET_MODE | ORCHFS_SET_UID | ORCHFS_SET_GID | \
 			 ORCHFS_SET_ATIME | ORCHFS_SET_MTIME | \
@@ -65,22 +66,26 @@ static struct ns_owner owner_of(const struct inode *i, bool project)
 /*
  * Backing files belong to whom their space is accounted to. That of a copy
  * which is being filled is looked at by ns_move_valid().
+ * @far: those on far volumes, else the others
  */
 static int own_instances(struct ns *ns, uint64_t ino, const struct ns_owner *o,
-			 bool back)
+			 bool far, bool back)
 {
 	struct instance n;
 	struct scan s;
 	struct key k;
 	int rc;
 
+	if (far && !volumes_far(ns))
+		return 0;
 	rc = scan_begin(ns, &s, key_num(&k, 'N', ino));
 	if (rc)
 		return rc;
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
 		rc = record_unpack_instance(ns->scratch, scan_key(&s),
 					    scan_value(&s), &n);
-		if (!rc && n.state != INSTANCE(FILLING))
+		if (!rc && n.state != INSTANCE(FILLING) &&
+		    far == (volume_home(ns, n.volume) != 0))
 			rc = ns->ops->own(ns->ctx, n.volume, ino, n.version,
 					  n.instance, o);
 		/* a damaged file can still be given away */
@@ -102,7 +107,11 @@ static int reply_dirty(struct txn *t, const struct op_req *rq,
 	rc = instance_load(t->ns, &n->i, &in);
 	if (rc && rc != -EIO)
 		return rc;
-	if (!rc && in.dirty && !backing_stat(t->ns, n->i.ino, &in, &s)) {
+	if (!rc && in.dirty)
+		rc = backing_stat(t->ns, n->i.ino, &in, &s);
+	if (rc == -NS_PARKED)
+		return rc;
+	if (!rc && in.dirty) {
 		if (rq->valid & ORCHFS_SET_MTIME)
 			in.base_mtime = s.mtime;
 		if (rq->valid & SET_OWNER)
@@ -139,11 +148,13 @@ static int setattr_owner(struct txn *t, const struct op_req *rq,
 	const struct ns_owner after = owner_of(&n->i, project);
 	int rc;
 
-	rc = own_instances(t->ns, rq->node, &after, false);
+	rc = own_instances(t->ns, rq->node, &after, false, false);
 	if (!rc)
 		rc = setattr_commit(t, rq, n, rep);
 	if (rc)
-		own_instances(t->ns, rq->node, &before, true);
+		own_instances(t->ns, rq->node, &before, false, true);
+	else
+		own_instances(t->ns, rq->node, &after, true, true);
 	return rc;
 }
 

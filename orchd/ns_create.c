@@ -20,6 +20,7 @@ struct creation {
 	uint64_t cookie;
 	struct ns_backing file;		/* of a regular one */
 	struct ns_backing_stat stat;
+	uint32_t home;			/* of its volume; 0: here */
 	bool has_file;
 };
 
@@ -112,7 +113,7 @@ static void put_back(struct ns *ns, struct creation *c)
 {
 	struct ns_owner o = owner_of(c);
 
-	if (owned(&o)) {
+	if (owned(&o) && !c->home) {
 		/* the next start tries it again */
 		o.uid = o.gid = o.projid = 0;
 		ns->ops->own(ns->ctx, c->file.volume, c->file.ino, 1,
@@ -131,12 +132,31 @@ static int prepare_file(struct ns *ns, struct creation *c)
 	};
 	int rc = 0;
 
-	if (owned(&o))
+	c->home = volume_home(ns, n.volume);
+	if (owned(&o) && !c->home)
 		rc = ns->ops->own(ns->ctx, n.volume, c->file.ino, 1,
 				  n.instance, &o);
-	if (!rc && wants_write(c->rq))
-		rc = backing_stat(ns, c->file.ino, &n, &c->stat);
-	return rc;
+	if (rc || !wants_write(c->rq))
+		return rc;
+	if (!c->file.timed)
+		return backing_stat(ns, c->file.ino, &n, &c->stat);
+	c->stat.mtime = c->file.mtime;
+	c->stat.ctime = c->file.ctime;
+	return 0;
+}
+
+/*
+ * On a far volume, now that the record is there. A home whose kernel asked for
+ * the file opens it, and gives it its owner then.
+ */
+static void own_far(struct ns *ns, const struct creation *c)
+{
+	const struct ns_owner o = owner_of(c);
+
+	if (owned(&o) && c->home &&
+	    !(c->home == ns->origin && c->rep->has_layout))
+		ns->ops->own(ns->ctx, c->file.volume, c->file.ino, 1,
+			     c->file.instance, &o);
 }
 
 /*
@@ -148,7 +168,7 @@ static int take_file(struct ns *ns, struct creation *c)
 	int rc = -EIO;
 
 	for (int i = 0; i < TAKE_TRIES; i++) {
-		rc = ns->ops->take(ns->ctx, &c->file);
+		rc = ns->ops->take(ns->ctx, ns->origin, &c->file);
 		if (rc)
 			return rc;
 		rc = prepare_file(ns, c);
@@ -295,7 +315,7 @@ static void note_grant(struct ns *ns, const struct creation *c)
 		return;
 	h->out = true;
 	h->written = c->rep->layout.writable;
-	l->shared |= h->written && ns->origin;
+	l->shared |= h->written && ns->origin != c->home;
 	h->generation = c->rep->layout.generation;
 }
 
@@ -385,7 +405,9 @@ int ns_op_create(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
 		return rc;
 	}
 	note_grant(ns, &c);
-	if (c.has_file)
+	if (c.has_file) {
+		own_far(ns, &c);
 		live_drop_idle(ns, c.file.ino);
+	}
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "ns_impl.h"
+#include "ns_move.h"
 
 /* Of one entry in a message, beside name and target. */
 #define ENTRY_BYTES	176
@@ -69,17 +70,18 @@ static int add_entry(struct ns *ns, struct scan *s, struct op_reply *rep,
 		return rc;
 	out = &rep->entries[rep->nr_entries];
 	rc = fill_entry(ns, rep->arena, &e, out);
-	if (rc)
+	if (rc && rc != -NS_PARKED)
 		return rc;
 	rep->nr_entries++;
-	*bytes += ENTRY_BYTES + out->name.len + out->target.len;
-	return 0;
+	*bytes += ENTRY_BYTES + e.name_len + out->target.len;
+	return rc;
 }
 
 static int list(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
 {
 	size_t max = rq->max_entries, size = 0, bytes = 0;
 	struct key lo, hi;
+	bool parked = false;
 	struct scan s;
 	int rc;
 
@@ -92,11 +94,16 @@ static int list(struct ns *ns, const struct op_req *rq, struct op_reply *rep)
 		return rc;
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
 		if (rep->nr_entries == max || bytes >= NS_READDIR_BYTES)
-			return scan_end(&s, 0);
+			return scan_end(&s, parked ? -NS_PARKED : 0);
 		rc = add_entry(ns, &s, rep, &size, &bytes);
 		arena_reset(ns->scratch);
+		/* homes are asked about all entries at once */
+		if (rc == -NS_PARKED) {
+			parked = true;
+			rc = 0;
+		}
 	}
-	rc = scan_end(&s, rc);
+	rc = scan_end(&s, rc ? rc : parked ? -NS_PARKED : 0);
 	rep->eof = !rc;
 	return rc;
 }

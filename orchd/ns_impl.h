@@ -61,7 +61,7 @@ struct live {
 	struct hold *others;
 	uint64_t instance;	/* that layouts are of; 0: not known */
 	bool dirty;		/* an instance is marked so in the store */
-	bool shared;		/* since then another node could write */
+	bool shared;		/* since then another than its home could */
 	bool moving;		/* a job is at it (ns_move.c) */
 	bool written;		/* since then writing was granted */
 	bool parked;		/* nothing is granted now */
@@ -257,6 +257,8 @@ int backing_stat(struct ns *ns, uint64_t ino, const struct instance *n,
 int inode_remove(struct txn *t, struct tnode *n);
 int inode_forget(struct txn *t, struct tnode *n);
 const struct ns_volume *volume_find(const struct ns *ns, uint32_t id);
+uint32_t volume_home(const struct ns *ns, uint32_t id);
+bool volumes_far(const struct ns *ns);
 
 /* An iterator over the keys with a prefix. */
 struct scan {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "ns_impl.h"
+#include "ns_move.h"
 
 /* The value stays until the scratch arena is reset. */
 int ns_get(struct ns *ns, const struct key *k, struct store_key *v)
@@ -144,7 +145,10 @@ int instance_valid(struct ns *ns, const struct inode *i, struct instance *n)
 	return instance_find(ns, i, 0, n);
 }
 
-/* A missing file is damage: counted, and the caller goes on without. */
+/*
+ * A missing file is damage: counted, and the caller goes on without. One whose
+ * home has yet to tell, or can't, is none.
+ */
 int backing_stat(struct ns *ns, uint64_t ino, const struct instance *n,
 		 struct ns_backing_stat *s)
 {
@@ -153,7 +157,7 @@ int backing_stat(struct ns *ns, uint64_t ino, const struct instance *n,
 	memset(s, 0, sizeof(*s));
 	rc = ns->ops->stat(ns->ctx, n->volume, ino, n->version, n->instance,
 			   s);
-	if (rc)
+	if (rc && rc != -NS_PARKED && rc != -NS_AWAY)
 		ns->damaged++;
 	return rc;
 }
@@ -251,6 +255,7 @@ void inode_attr(struct ns *ns, const struct inode *i, struct orchfs_attr *a)
 /**
  * inode_fill() - an inode's attributes as a reply carries them. Where the
  * backing file of a dirty instance is gone they are the record's.
+ * Return: 0; -NS_PARKED: the instance's home is asked; other -errno.
  */
 int inode_fill(struct ns *ns, const struct inode *i, struct orchfs_attr *a)
 {
@@ -263,8 +268,13 @@ int inode_fill(struct ns *ns, const struct inode *i, struct orchfs_attr *a)
 		rc = instance_load(ns, i, &n);
 		if (rc && rc != -EIO)
 			return rc;
-		if (!rc && n.dirty && !backing_stat(ns, i->ino, &n, &s))
-			inode_from_backing(&now, &n, &s);
+		if (!rc && n.dirty) {
+			rc = backing_stat(ns, i->ino, &n, &s);
+			if (rc == -NS_PARKED)
+				return rc;
+			if (!rc)
+				inode_from_backing(&now, &n, &s);
+		}
 	}
 	inode_attr(ns, &now, a);
 	return 0;

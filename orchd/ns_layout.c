@@ -17,8 +17,9 @@ static int mark_dirty(struct ns *ns, const struct inode *i, struct instance *n)
 	struct txn t;
 	int rc;
 
-	if (backing_stat(ns, i->ino, n, &s))
-		return -EIO;
+	rc = backing_stat(ns, i->ino, n, &s);
+	if (rc)
+		return rc == -NS_PARKED ? rc : -EIO;
 	txn_begin(&t, ns);
 	/* Truncating a file is a way out of a full drive. */
 	txn_urgent(&t);
@@ -79,7 +80,7 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 	h->out = true;
 	l->instance = n.instance;
 	l->written |= writes;
-	l->shared |= write && ns->origin;
+	l->shared |= write && ns->origin != volume_home(ns, n.volume);
 	h->generation = live_generation(ns, i->layout_generation);
 	rep->layout.generation = h->generation;
 	if (writes && rep->txn < n.change)

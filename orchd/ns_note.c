@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "ns_impl.h"
+#include "ns_move.h"
 
 #define BATCH		256
 /* Instances that one inode may have when it is forgotten. */
@@ -90,7 +91,8 @@ static void apply_attr(struct txn *t, struct tnode *n, uint32_t valid,
 /**
  * node_settle() - make an inode's instance clean in this transaction.
  * @from_backing: take size and times from the backing file; else the inode
- * has them already. A backing file that is missing leaves it dirty.
+ * has them already. A backing file that is missing leaves it dirty, and one
+ * whose home is asked for as long as that takes.
  */
 int node_settle(struct txn *t, struct tnode *n, bool from_backing)
 {
@@ -104,7 +106,11 @@ int node_settle(struct txn *t, struct tnode *n, bool from_backing)
 	if (rc)
 		return rc == -EIO ? 0 : rc;
 	if (from_backing) {
-		if (backing_stat(t->ns, n->i.ino, &in, &s))
+		rc = backing_stat(t->ns, n->i.ino, &in, &s);
+		if (rc == -NS_PARKED)
+			t->ns->ops->unsettled(t->ns->ctx, in.volume, n->i.ino,
+					      in.version, in.instance);
+		if (rc)
 			return 0;
 		inode_from_backing(&n->i, &in, &s);
 		change_untold(n);
@@ -362,5 +368,55 @@ int ns_settle(struct ns *ns, uint64_t ino)
 		txn_abort(&t);
 		return rc;
 	}
+	return txn_commit(&t, NULL);
+}
+
+int ns_settle_dirty(struct ns *ns, uint64_t ino)
+{
+	struct live *l = live_find(ns, ino);
+	struct tnode *n;
+	struct txn t;
+	int rc;
+
+	if (!l || !l->dirty || live_written(l) || ns->awaited)
+		return 0;
+	arena_reset(ns->scratch);
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	rc = txn_inode(&t, ino, &n);
+	if (!rc)
+		rc = node_settle(&t, n, true);
+	if (!rc && has_work(&t))
+		return txn_commit(&t, NULL);
+	txn_abort(&t);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+int ns_based(struct ns *ns, uint32_t volume, uint64_t ino, uint64_t version,
+	     uint64_t instance, const struct ns_backing_stat *s, bool mtime)
+{
+	struct instance n;
+	struct store_key v;
+	struct txn t;
+	struct key k;
+	int rc;
+
+	if (!live_dirty(ns, ino))
+		return 0;
+	arena_reset(ns->scratch);
+	key_num3(&k, 'N', ino, version, instance);
+	rc = ns_get(ns, &k, &v);
+	if (!rc)
+		rc = record_unpack_instance(ns->scratch, key_of(&k), v, &n);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	if (n.volume != volume || !n.dirty)
+		return 0;
+	n.base_ctime = s->ctime;
+	if (mtime)
+		n.base_mtime = s->mtime;
+	txn_begin(&t, ns);
+	txn_urgent(&t);
+	txn_put_instance(&t, ino, &n);
 	return txn_commit(&t, NULL);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "ns_impl.h"
+#include "ns_move.h"
 
 #define BATCH		256
 #define INSTANCES	16
@@ -391,6 +392,12 @@ int ns_node_gone(struct ns *ns, uint32_t origin)
 	return told(ns, &none, &none, false);
 }
 
+int ns_settle_all(struct ns *ns)
+{
+	arena_reset(ns->scratch);
+	return settle_returned(ns);
+}
+
 int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
 		 size_t nr_sessions, const struct ns_handle *handles,
 		 size_t nr_handles)
@@ -441,6 +448,10 @@ int ns_nameless(struct ns *ns, uint32_t origin, ns_attr_fn fn, void *ctx)
 			rc = inode_load(ns, l->ino, &i);
 			if (!rc)
 				rc = inode_fill(ns, &i, &a);
+			if (rc == -NS_PARKED) {	/* nobody asks for its size */
+				inode_attr(ns, &i, &a);
+				rc = 0;
+			}
 			if (!rc)
 				rc = fn(ctx, &a);
 			else if (rc == -ENOENT)

@@ -34,6 +34,24 @@ const struct ns_volume *volume_find(const struct ns *ns, uint32_t id)
 	return NULL;
 }
 
+/* 0 also where there is no such volume. */
+uint32_t volume_home(const struct ns *ns, uint32_t id)
+{
+	const struct ns_volume *v = volume_find(ns, id);
+
+	return v ? v->home : 0;
+}
+
+/* Is any of them far? */
+bool volumes_far(const struct ns *ns)
+{
+	for (size_t i = 0; i < ns->nr_volumes; i++) {
+		if (ns->volumes[i].home)
+			return true;
+	}
+	return false;
+}
+
 static int grow_volumes(struct ns *ns)
 {
 	struct ns_volume *p;

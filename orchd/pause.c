@@ -94,7 +94,7 @@ static void probe_volume(struct pause *p, struct volume *v)
 	snprintf(b.what, sizeof(b.what), "volume %s does not answer: is its "
 		 "file system frozen, or does its drive fail? Thaw or check "
 		 "it (%.200s), then try again", v->rec.name, v->rec.path);
-	if (volume_writable(v) && !health_worker(v))
+	if (volume_here(v) && volume_writable(v) && !health_worker(v))
 		b.fd = fcntl(v->root_fd, F_DUPFD_CLOEXEC, 0);
 	probe_send(p, &v->worker, b);
 }

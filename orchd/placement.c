@@ -29,6 +29,8 @@ static int compare(const struct placement *a, const struct placement *b)
 
 	if (x != y)
 		return x < y ? -1 : 1;
+	if (a->distance != b->distance)
+		return a->distance < b->distance ? -1 : 1;
 	if (a->tier != b->tier)
 		return a->tier < b->tier ? -1 : 1;
 	return 0;
@@ -85,6 +87,9 @@ int placement_take(struct placement *p, size_t nr)
 	if (first < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++) {
+		/* those elsewhere have their turns with other nodes' files */
+		if (p[i].distance != p[first].distance)
+			continue;
 		if (!candidate(&p[i], true) || compare(&p[i], &p[first])) {
 			p[i].credit = 0;
 			continue;

@@ -17,6 +17,7 @@ struct placement {
 	uint64_t size, free;	/* bytes of its file system */
 	uint64_t inodes;	/* free ones */
 	uint64_t reserve;	/* bytes to keep free */
+	unsigned int distance;	/* from who asks: nearer ones come first */
 	int64_t credit;		/* kept from call to call; starts at 0 */
 };
 
@@ -44,7 +45,7 @@ int placement_ready(const struct placement *p, size_t nr);
  */
 int placement_take(struct placement *p, size_t nr);
 
-/** placement_same_rank() - neither is to be preferred for its tier or room */
+/** placement_same_rank() - neither is to be preferred: distance, tier, room */
 bool placement_same_rank(const struct placement *a,
 			 const struct placement *b);
 

@@ -13,6 +13,7 @@
 
 #include "backing.h"
 #include "exec.h"
+#include "home.h"
 #include "log.h"
 #include "served.h"
 
@@ -33,8 +34,7 @@ struct pool_batch {
 	int rc;
 };
 
-static struct pool_range *range_of(struct served *sv, uint32_t volume,
-				   uint64_t ino)
+struct pool_range *pool_range(struct served *sv, uint32_t volume, uint64_t ino)
 {
 	struct pool_range *r;
 
@@ -44,7 +44,7 @@ static struct pool_range *range_of(struct served *sv, uint32_t volume,
 	return NULL;
 }
 
-static int pool_push(struct volume *v, uint64_t ino, uint64_t instance)
+int pool_push(struct volume *v, const struct ns_backing *b)
 {
 	if (v->pool_nr == v->pool_max) {
 		size_t max = v->pool_max ? v->pool_max * 2 : 2048;
@@ -55,10 +55,17 @@ static int pool_push(struct volume *v, uint64_t ino, uint64_t instance)
 		v->pool = p;
 		v->pool_max = max;
 	}
-	v->pool[v->pool_nr++] = (struct ns_backing) {
+	v->pool[v->pool_nr++] = *b;
+	return 0;
+}
+
+static int push(struct volume *v, uint64_t ino, uint64_t instance)
+{
+	const struct ns_backing b = {
 		.ino = ino, .instance = instance, .volume = v->rec.id,
 	};
-	return 0;
+
+	return pool_push(v, &b);
 }
 
 bool pool_has(const struct volume *v, uint64_t ino, uint64_t instance)
@@ -105,28 +112,33 @@ static void range_retire(struct served *sv, struct pool_range *r)
 	free(r);
 }
 
+void pool_made(struct served *sv, struct volume *v, int rc)
+{
+	v->pool_busy = false;
+	v->pool_late = false;
+	if (rc < 0) {
+		if (v->pool_error != rc)
+			log_err(sv->name, "volume %s: cannot make backing "
+				"files in %s: %s", v->rec.name, v->rec.path,
+				strerror(-rc));
+		v->pool_error = rc;
+		v->pool_retry = now_ms() + POOL_RETRY_MS;
+	} else {
+		v->pool_error = 0;
+	}
+}
+
 static void batch_collect(struct served *sv, struct pool_batch *b)
 {
 	struct volume *v = b->volume;
 	struct pool_range *r = b->range;
 
-	v->pool_busy = false;
-	v->pool_late = false;
 	volume_error(v, b->rc);
-	if (b->rc < 0) {
-		if (v->pool_error != b->rc)
-			log_err(sv->name, "volume %s: cannot make backing "
-				"files in %s: %s", v->rec.name, v->rec.path,
-				strerror(-b->rc));
-		v->pool_error = b->rc;
-		v->pool_retry = now_ms() + POOL_RETRY_MS;
-	} else {
-		v->pool_error = 0;
-	}
+	pool_made(sv, v, b->rc);
 	volume_measure(v);
 	/* the highest first: taken from the end, so in order of number */
 	for (uint32_t i = b->made; i-- > 0;)
-		if (!pool_push(v, r->first_ino + i, r->first_instance + i))
+		if (!push(v, r->first_ino + i, r->first_instance + i))
 			r->left++;
 	volume_put(v);
 	free(b);
@@ -203,9 +215,25 @@ static int range_new(struct served *sv, struct volume *v, uint32_t count,
 	return 0;
 }
 
+/* Without memory the range is retired, as nothing is left of it. */
+static int batch_begin(struct served *sv, struct volume *v,
+		       struct pool_range *r)
+{
+	struct pool_batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->w.run = batch_run;
+	b->sv = sv;
+	b->volume = volume_get(v);
+	b->range = r;
+	work_post(&v->worker.q, &b->w);
+	return 0;
+}
+
 static int pool_refill(struct served *sv, struct volume *v, uint32_t count)
 {
-	struct pool_batch *b;
+	struct pool_range *r;
 	int rc = 0;
 
 	volume_measure(v);
@@ -213,25 +241,20 @@ static int pool_refill(struct served *sv, struct volume *v, uint32_t count)
 		count = (uint32_t)v->place.inodes;
 	if (v->place.free < v->rec.reserve + 4096 || !count)
 		rc = -ENOSPC;
-	b = rc ? NULL : calloc(1, sizeof(*b));
-	if (!rc && !b)
-		rc = -ENOMEM;
-	if (!rc)
+	if (!rc && !volume_far(v))
 		rc = health_worker(v);
 	if (!rc)
-		rc = range_new(sv, v, count, &b->range);
+		rc = range_new(sv, v, count, &r);
+	if (!rc)
+		rc = volume_far(v) ? home_make(sv, v, r) :
+				     batch_begin(sv, v, r);
 	if (rc < 0) {
 		v->pool_error = rc;
 		v->pool_retry = now_ms() + POOL_RETRY_MS;
-		free(b);
 		return rc;
 	}
-	b->w.run = batch_run;
-	b->sv = sv;
-	b->volume = volume_get(v);
 	v->pool_busy = true;
 	v->pool_moved = now_ms();
-	work_post(&v->worker.q, &b->w);
 	return 0;
 }
 
@@ -269,7 +292,7 @@ void pool_maintain(struct served *sv)
 	heard = any_usable(sv);
 	for (v = sv->volumes; v; v = v->next) {
 		if (!(heard ? volume_usable(v) : volume_takes(v)) ||
-		    in_doubt(v) || v->pool_busy ||
+		    in_doubt(v) || v->pool_busy || v->owes_look ||
 		    v->pool_nr >= POOL_LOW ||
 		    (v->pool_error && now_ms() < v->pool_retry))
 			continue;
@@ -283,8 +306,16 @@ struct choice {
 	size_t nr;
 };
 
+/* Who asks has the file on its own drive if it can, else at the authority. */
+static unsigned int distance(const struct volume *v, uint32_t origin)
+{
+	if (v->rec.home == origin)
+		return 0;
+	return volume_far(v) ? 2 : 1;
+}
+
 /* Those in doubt or silent are left out while there are others. */
-static void choose_from(struct served *sv, struct choice *c)
+static void choose_from(struct served *sv, uint32_t origin, struct choice *c)
 {
 	bool sure = false, heard = any_usable(sv);
 	struct volume *v;
@@ -297,6 +328,7 @@ static void choose_from(struct served *sv, struct choice *c)
 
 		*p = v->place;
 		p->ready = v->pool_nr;
+		p->distance = distance(v, origin);
 		p->usable = (heard ? volume_usable(v) : volume_takes(v)) &&
 			    !(sure && in_doubt(v)) &&
 			    (v->pool_nr || (!v->pool_late && !v->pool_error));
@@ -311,13 +343,13 @@ struct volume *pool_choose(struct served *sv, uint32_t but, uint64_t bytes,
 	struct choice c;
 	int got;
 
-	choose_from(sv, &c);
+	choose_from(sv, 0, &c);
 	for (size_t i = 0; i < c.nr; i++) {
 		const struct volume *v = c.v[i];
 
 		c.p[i].ready = true;
 		c.p[i].usable = volume_usable(v) && !in_doubt(v) &&
-				v->rec.id != but &&
+				!volume_far(v) && v->rec.id != but &&
 				c.p[i].free > c.p[i].reserve + bytes;
 	}
 	if (!take) {
@@ -362,13 +394,15 @@ void pool_tick(struct served *sv)
  * The pool of the volume that the next file should go to may be empty: that
  * one is waited for, unless it takes long and another one can do it.
  */
-bool pool_ready(struct served *sv)
+bool pool_ready(struct served *sv, uint32_t origin)
 {
 	struct choice c;
 	int want, have;
 
+	if (origin && home_pending(sv, origin))
+		return false;
 	for (;;) {
-		choose_from(sv, &c);
+		choose_from(sv, origin, &c);
 		want = placement_wanted(c.p, c.nr);
 		have = placement_ready(c.p, c.nr);
 		if (have >= 0 && placement_same_rank(&c.p[want], &c.p[have]))
@@ -405,7 +439,7 @@ static int take_error(struct served *sv)
 	return rc;
 }
 
-static int ops_take(void *ctx, struct ns_backing *out)
+static int ops_take(void *ctx, uint32_t origin, struct ns_backing *out)
 {
 	struct served *sv = ctx;
 	struct pool_range *r;
@@ -413,7 +447,7 @@ static int ops_take(void *ctx, struct ns_backing *out)
 	struct choice c;
 	int got;
 
-	choose_from(sv, &c);
+	choose_from(sv, origin, &c);
 	got = placement_take(c.p, c.nr);
 	if (got < 0)
 		return take_error(sv);
@@ -421,7 +455,7 @@ static int ops_take(void *ctx, struct ns_backing *out)
 		c.v[i]->place.credit = c.p[i].credit;
 	v = c.v[got];
 	*out = v->pool[--v->pool_nr];
-	r = range_of(sv, out->volume, out->ino);
+	r = pool_range(sv, out->volume, out->ino);
 	if (r)
 		r->left--;
 	return 0;
@@ -431,9 +465,9 @@ static void ops_put_back(void *ctx, const struct ns_backing *b)
 {
 	struct served *sv = ctx;
 	struct volume *v = served_volume(sv, b->volume);
-	struct pool_range *r = range_of(sv, b->volume, b->ino);
+	struct pool_range *r = pool_range(sv, b->volume, b->ino);
 
-	if (v && r && !pool_push(v, b->ino, b->instance))
+	if (v && r && !pool_push(v, b))
 		r->left++;
 }
 
@@ -443,6 +477,8 @@ static int ops_stat(void *ctx, uint32_t volume, uint64_t ino,
 {
 	struct volume *v = served_volume(ctx, volume);
 
+	if (v && volume_far(v))
+		return home_stat(ctx, v, ino, version, instance, out);
 	return v ? volume_stat(v, ino, version, instance, out) : -EIO;
 }
 
@@ -451,6 +487,8 @@ static int ops_own(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 {
 	struct volume *v = served_volume(ctx, volume);
 
+	if (v && volume_far(v))
+		return home_own(ctx, v, ino, version, instance, owner);
 	return v ? backing_own(v, ino, version, instance, owner) : -EIO;
 }
 
@@ -461,9 +499,23 @@ static bool counted(struct served *sv, struct volume *v,
 	struct volume *o;
 
 	for (o = sv->volumes; o != v; o = o->next)
-		if (counts(o) && o->dev == v->dev)
+		if (counts(o) && o->dev == v->dev &&
+		    o->rec.home == v->rec.home)
 			return true;
 	return false;
+}
+
+static void add_far(const struct volume *v, struct orchfs_statfs *out)
+{
+	const uint64_t keep = v->rec.reserve / 4096;
+	const uint64_t avail = v->place.free / 4096;
+
+	out->blocks += v->place.size / 4096;
+	out->bfree += avail;
+	out->files += v->place.inodes;
+	out->ffree += v->place.inodes;
+	if (volume_usable(v) && avail > keep)
+		out->bavail += avail - keep;
 }
 
 static void add_space(struct volume *v, struct orchfs_statfs *out)
@@ -471,6 +523,10 @@ static void add_space(struct volume *v, struct orchfs_statfs *out)
 	uint64_t keep = v->rec.reserve / 4096, avail;
 	struct statvfs s;
 
+	if (volume_far(v)) {
+		add_far(v, out);
+		return;
+	}
 	if (fstatvfs(v->root_fd, &s) < 0)
 		return;
 	out->blocks += s.f_blocks * s.f_frsize / 4096;
@@ -504,11 +560,29 @@ const struct ns_backing_ops pool_backing_ops = {
 	.take = ops_take,
 	.put_back = ops_put_back,
 	.stat = ops_stat,
+	.unsettled = home_unsettled,
 	.own = ops_own,
 	.statfs = ops_statfs,
 	.holders = exec_holders,
 	.untold = exec_untold,
 };
+
+struct pool_range *pool_range_add(struct served *sv, uint32_t volume,
+				  uint64_t first_ino, uint64_t first_instance,
+				  uint32_t count)
+{
+	struct pool_range *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	*r = (struct pool_range) {
+		.next = sv->pool.ranges, .volume = volume,
+		.first_ino = first_ino, .first_instance = first_instance,
+		.count = count,
+	};
+	sv->pool.ranges = r;
+	return r;
+}
 
 struct load_ctx {
 	struct served *sv;
@@ -516,6 +590,20 @@ struct load_ctx {
 	const struct sweep_deletions *deletions;
 	bool unclean;
 };
+
+int pool_spare(struct served *sv, const struct sweep_deletions *d,
+	       const struct volume *v, uint64_t ino, uint64_t instance)
+{
+	int rc;
+
+	rc = ns_has_instance(sv->ns, v->rec.id, ino, 1, instance);
+	/* an old copy of what was moved since, where a store was rebuilt */
+	if (!rc)
+		rc = ns_has_inode(sv->ns, ino);
+	if (rc)
+		return rc < 0 ? rc : 0;
+	return !sweep_deletions_has(d, v->rec.id, ino, 1, instance);
+}
 
 static int load_file(struct load_ctx *c, struct volume *v,
 		     struct pool_range *r, uint32_t i)
@@ -525,18 +613,14 @@ static int load_file(struct load_ctx *c, struct volume *v,
 	char path[BACKING_PATH_MAX];
 	int rc;
 
-	rc = ns_has_instance(c->sv->ns, v->rec.id, ino, 1, instance);
-	/* an old copy of what was moved since, where a store was rebuilt */
-	if (!rc)
-		rc = ns_has_inode(c->sv->ns, ino);
-	if (rc || sweep_deletions_has(c->deletions, v->rec.id, ino, 1,
-				      instance))
-		return rc < 0 ? rc : 0;
+	rc = pool_spare(c->sv, c->deletions, v, ino, instance);
+	if (rc <= 0)
+		return rc;
 	rc = backing_look(v, ino, instance, c->unclean, &st);
 	if (rc == -ENOENT || rc == -EIO)
 		return 0;	/* never made, or used and gone */
 	if (!rc)
-		rc = pool_push(v, ino, instance);
+		rc = push(v, ino, instance);
 	if (!rc) {
 		r->left++;
 	} else if (rc == 1) {
@@ -558,15 +642,9 @@ static int load_range(void *ctx, uint32_t volume, uint64_t first_ino,
 
 	if (volume != c->v->rec.id)
 		return 0;
-	r = calloc(1, sizeof(*r));
+	r = pool_range_add(c->sv, volume, first_ino, first_instance, count);
 	if (!r)
 		return -ENOMEM;
-	*r = (struct pool_range) {
-		.next = c->sv->pool.ranges, .volume = volume,
-		.first_ino = first_ino, .first_instance = first_instance,
-		.count = count,
-	};
-	c->sv->pool.ranges = r;
 	for (uint32_t i = count; !rc && i-- > 0;)
 		rc = load_file(c, c->v, r, i);
 	/* a daemon that was killed may have made them and not synced */

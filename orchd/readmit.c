@@ -230,7 +230,7 @@ static void round_done(struct work *w)
 	for (size_t i = 0; sv->ns && !sv->stopping && i < r->nr; i++) {
 		struct volume *v = served_volume(sv, r->probe[i]->rec.id);
 
-		if (!v || v->root_fd >= 0 || v->removing)
+		if (!v || volume_there(v) || v->removing)
 			continue;
 		judge(r, v, r->probe[i], why);
 		if (!*why) {
@@ -271,10 +271,15 @@ static void let_go(struct served *sv)
 	struct volume *v;
 
 	for (v = sv->volumes; v && sv->attached; v = v->next)
-		if (v->root_fd < 0)
+		if (!volume_far(v) && v->root_fd < 0)
 			channel_send(&sv->ch,
 				     nl_encode_layout_drop(sv->ch.family,
 							   v->rec.id), NULL);
+}
+
+static bool refused(const struct volume *v)
+{
+	return !volume_far(v) && v->root_fd < 0 && !v->removing;
 }
 
 void readmit_kick(struct served *sv)
@@ -284,7 +289,7 @@ void readmit_kick(struct served *sv)
 	size_t nr = 0;
 
 	for (v = sv->volumes; v; v = v->next)
-		nr += v->root_fd < 0 && !v->removing;
+		nr += refused(v);
 	if (!nr || sv->readmit.busy || sv->deleter.stopped)
 		return;
 	r = calloc(1, sizeof(*r) + nr * sizeof(*r->probe));
@@ -294,7 +299,7 @@ void readmit_kick(struct served *sv)
 	r->w.run = round_run;
 	r->sv = sv;
 	for (v = sv->volumes; v && r->nr < nr; v = v->next) {
-		if (v->root_fd >= 0 || v->removing)
+		if (!refused(v))
 			continue;
 		r->probe[r->nr] = volume_new(&v->rec);
 		if (!r->probe[r->nr])

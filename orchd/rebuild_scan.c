@@ -29,9 +29,10 @@ static int op_stat(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 	return v ? volume_stat(v, ino, version, instance, out) : -ENODEV;
 }
 
-static int op_take(void *ctx, struct ns_backing *out)
+static int op_take(void *ctx, uint32_t origin, struct ns_backing *out)
 {
 	(void)ctx;
+	(void)origin;
 	(void)out;
 	return -ENODEV;
 }

@@ -18,6 +18,7 @@
 #include "data.h"
 #include "exec.h"
 #include "export.h"
+#include "home.h"
 #include "log.h"
 #include "mover.h"
 #include "proto/store.pb-c.h"
@@ -288,6 +289,10 @@ static int load_volumes(struct served *sv)
 		}
 		*tail = v;
 		tail = &v->next;
+		if (volume_far(v)) {
+			home_away(v);
+			continue;
+		}
 		volume_open(v, ns_uuid(sv->ns));
 		if (flag_get(sv, 0))
 			rc = flag_set(sv, v->rec.id);
@@ -299,7 +304,7 @@ static int load_volumes(struct served *sv)
 		return rc;
 	refuse_doubles(sv);
 	for (v = sv->volumes; v; v = v->next)
-		if (v->problem[0])
+		if (v->problem[0] && !volume_far(v))
 			log_err(sv->name, "%s", v->problem);
 	return flag_clear(sv, 0);
 }
@@ -464,7 +469,7 @@ static void final_markers(struct served *sv)
 	int rc;
 
 	for (v = sv->volumes; v; v = v->next) {
-		if (!volume_writable(v))
+		if (!volume_here(v) || !volume_writable(v))
 			continue;
 		rc = marker_update(v, sv, store_durable(sv->st));
 		if (rc < 0)

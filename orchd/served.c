@@ -14,6 +14,7 @@
 #include "data.h"
 #include "exec.h"
 #include "export.h"
+#include "home.h"
 #include "log.h"
 #include "mover.h"
 #include "served.h"
@@ -260,6 +261,8 @@ static void after_turn(struct served *sv)
 		sv->need_attach = false;
 		attach_try(sv);
 	}
+	if (sv->homes && sv->ns)
+		homes_turn(sv);
 }
 
 static void queue_event(struct loop_source *s, uint32_t events)
@@ -282,6 +285,7 @@ static void timer_event(struct loop_source *s, uint32_t events)
 	if (sv->ns) {
 		attach_tick(sv);
 		sessions_tick(sv);
+		homes_tick(sv);
 	}
 	if (sv->ns && sv->waiters)
 		answer_run(sv);

@@ -30,6 +30,7 @@ struct served;
 
 /* exec.h */
 struct asker;
+struct homes;
 struct lease;
 struct lock_ask;
 struct locks;
@@ -156,6 +157,7 @@ struct served {
 	bool answers_due;		/* answer_run() */
 	struct lease *lease;		/* NULL: no other node can come */
 	struct session_node *sessions;
+	struct homes *homes;		/* with lease: home.h */
 	struct locks *locks;		/* with lease */
 	struct lock_ask *lock_asks;	/* lock_ops.c */
 	bool lock_parked;
@@ -391,8 +393,11 @@ int pool_load(struct served *sv, struct volume *v,
 	      const struct sweep_deletions *d, bool unclean);
 void pool_unload(struct served *sv, struct volume *v);
 void pool_maintain(struct served *sv);
-/** pool_ready() - can a file be made now? If not, later: exec_unpark(). */
-bool pool_ready(struct served *sv);
+/**
+ * pool_ready() - can a file be made for a node now? If not, later:
+ * exec_unpark().
+ */
+bool pool_ready(struct served *sv, uint32_t origin);
 void pool_tick(struct served *sv);	/* each second */
 /**
  * pool_choose() - where a file of that many bytes goes from volume @but
@@ -404,6 +409,19 @@ struct volume *pool_choose(struct served *sv, uint32_t but, uint64_t bytes,
 /** pool_drop_volume() - forget its files; they are returned to be removed. */
 int pool_drop_volume(struct served *sv, struct volume *v);
 bool pool_has(const struct volume *v, uint64_t ino, uint64_t instance);
+/* for home_pool.c */
+int pool_push(struct volume *v, const struct ns_backing *b);
+struct pool_range *pool_range(struct served *sv, uint32_t volume,
+			      uint64_t ino);
+/** pool_range_add() - one that has a record; NULL without memory */
+struct pool_range *pool_range_add(struct served *sv, uint32_t volume,
+				  uint64_t first_ino, uint64_t first_instance,
+				  uint32_t count);
+/** pool_made() - a batch has ended */
+void pool_made(struct served *sv, struct volume *v, int rc);
+/** pool_spare() - has a number of a range no record? 1, 0 or -errno */
+int pool_spare(struct served *sv, const struct sweep_deletions *d,
+	       const struct volume *v, uint64_t ino, uint64_t instance);
 
 /* deleter.c */
 int deleter_start(struct served *sv);

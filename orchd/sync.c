@@ -11,6 +11,7 @@
 
 #include "exec.h"
 #include "fault.h"
+#include "home.h"
 #include "log.h"
 #include "served.h"
 
@@ -91,6 +92,7 @@ static void sync_durable(struct work *w)
 	if (!sv->ns)
 		return;
 	sessions_durable(sv);
+	homes_durable(sv);
 	answer_run(sv);
 	deleter_kick(sv);
 	deleter_marks(sv, false);

@@ -59,7 +59,7 @@ void volume_measure(struct volume *v)
 	p->tier = v->rec.tier;
 	p->reserve = v->rec.reserve;
 	if (v->root_fd < 0 || fstatvfs(v->root_fd, &s) < 0)
-		return;
+		return;		/* of a far one its home tells */
 	p->size = (uint64_t)s.f_blocks * s.f_frsize;
 	p->free = (uint64_t)s.f_bavail * s.f_frsize;
 	/* 0: a file system that doesn't count them */
@@ -74,6 +74,8 @@ bool volume_full(const struct volume *v)
 
 void volume_error(struct volume *v, int rc)
 {
+	if (volume_far(v))
+		return;
 	switch (rc) {
 	case 0:
 	case -ENOENT:
@@ -143,6 +145,23 @@ void volume_take(struct volume *v, struct volume *from)
 	strcpy(v->fstype, from->fstype);
 	strcpy(v->problem, from->problem);
 	v->pool_error = 0;
+}
+
+bool volume_clash(const struct volume *v, const struct ns_volume *rec,
+		  char *why)
+{
+	if (!strcmp(v->rec.name, rec->name)) {
+		snprintf(why, VOLUME_WHY, "there is a volume %s already "
+			 "(%.200s): choose another name", v->rec.name,
+			 v->rec.path);
+		return true;
+	}
+	if (v->rec.home != rec->home || strcmp(v->rec.path, rec->path))
+		return false;
+	snprintf(why, VOLUME_WHY, "%.200s is volume %s already: choose "
+		 "another directory for another volume", rec->path,
+		 v->rec.name);
+	return true;
 }
 
 void volume_pair_text(const struct volume *a, const struct volume *b,
@@ -313,7 +332,7 @@ static int open_as(struct volume *v, uint64_t ino, uint64_t version,
 	char path[BACKING_PATH_MAX];
 	int fd, rc;
 
-	if (!volume_online(v))
+	if (!volume_here(v))
 		return -EIO;
 	backing_path(path, ino, version, instance);
 	fd = openat(v->root_fd, path, access | O_NOATIME | O_CLOEXEC |
@@ -478,7 +497,7 @@ int backing_own(struct volume *v, uint64_t ino, uint64_t version,
 	char path[BACKING_PATH_MAX];
 	int rc = 0;
 
-	if (!volume_online(v))
+	if (!volume_here(v))
 		return -EIO;
 	backing_path(path, ino, version, instance);
 	if (o->project) {
@@ -503,7 +522,7 @@ int volume_stat(struct volume *v, uint64_t ino, uint64_t version,
 	char path[BACKING_PATH_MAX];
 	struct stat st;
 
-	if (!volume_online(v))
+	if (!volume_here(v))
 		return -EIO;
 	backing_path(path, ino, version, instance);
 	if (fstatat(v->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {

@@ -4,7 +4,8 @@
  *
  * struct volume belongs to the namespace thread. Workers hold a reference and
  * use only rec and root_fd, which do not change while they do, and the atomic
- * members. What happens to a volume: Documentation/volumes.md.
+ * members. What happens to a volume: Documentation/volumes.md. That of a far
+ * one (Documentation/locality.md) has no root and no worker: its home tells.
  */
 #ifndef ORCHD_VOLUME_H
 #define ORCHD_VOLUME_H
@@ -34,6 +35,10 @@ struct volume {
 	atomic_int refs;
 	struct ns_volume rec;
 	int root_fd;			/* -1: refused */
+	bool up;			/* of a far one: its home has it */
+	bool owes_look;			/* and is to look at its pool */
+	uint32_t key_id;		/* data_far_key(); 0: none yet */
+	uint8_t key[32];
 	bool removing;			/* no new files on it */
 	bool settling;			/* the same: a sweep is under way */
 	atomic_int health;		/* written by the namespace thread */
@@ -72,15 +77,34 @@ struct volume {
 struct volume *volume_new(const struct ns_volume *rec);
 struct volume *volume_get(struct volume *v);
 void volume_put(struct volume *v);
+/** volume_far() - another node is its home */
+static inline bool volume_far(const struct volume *v)
+{
+	return v->rec.home;
+}
+
+/** volume_there() - not refused, and not away */
+static inline bool volume_there(const struct volume *v)
+{
+	return volume_far(v) ? v->up : v->root_fd >= 0;
+}
+
+/** volume_online() - what lies there can be used */
 static inline bool volume_online(const struct volume *v)
 {
-	return v->root_fd >= 0 && atomic_load(&v->health) != VOLUME_LOST;
+	return volume_there(v) && atomic_load(&v->health) != VOLUME_LOST;
+}
+
+/** volume_here() - the same, and by its root */
+static inline bool volume_here(const struct volume *v)
+{
+	return v->root_fd >= 0 && volume_online(v);
 }
 
 /** volume_writable() - deletions and markers can be written */
 static inline bool volume_writable(const struct volume *v)
 {
-	return v->root_fd >= 0 && atomic_load(&v->health) == VOLUME_SOUND;
+	return volume_there(v) && atomic_load(&v->health) == VOLUME_SOUND;
 }
 
 /** volume_takes() - new files may come, but it may not answer now */
@@ -132,6 +156,9 @@ void volume_refuse(struct volume *v, const char *problem);
 void volume_readonly(struct volume *v);
 /** volume_take() - @v goes online with what the opened @from has found. */
 void volume_take(struct volume *v, struct volume *from);
+/** volume_clash() - has it that name or place? Then it says so in @why. */
+bool volume_clash(const struct volume *v, const struct ns_volume *rec,
+		  char *why);
 /** volume_pair_text() - what to say of two that carry the same marker. */
 void volume_pair_text(const struct volume *a, const struct volume *b,
 		      char *why);

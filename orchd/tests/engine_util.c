@@ -36,11 +36,12 @@ void env_heal(struct env *e)
 		e->st->ops = healthy;
 }
 
-static int fake_take(void *ctx, struct ns_backing *out)
+static int fake_take(void *ctx, uint32_t origin, struct ns_backing *out)
 {
 	struct fake *f = ctx;
 	struct fake_file *file = NULL;
 
+	(void)origin;
 	if (f->take_error)
 		return f->take_error;
 	for (size_t i = f->nr; i > 0 && i + 64 > f->nr; i--) {
@@ -65,7 +66,11 @@ static int fake_take(void *ctx, struct ns_backing *out)
 		};
 	}
 	file->free = false;
-	*out = (struct ns_backing){ file->ino, file->instance, 1 };
+	*out = (struct ns_backing){
+		.ino = file->ino, .instance = file->instance, .volume = 1,
+		.timed = f->timed, .mtime = file->s.mtime,
+		.ctime = file->s.ctime,
+	};
 	return 0;
 }
 
@@ -101,6 +106,8 @@ static int fake_stat(void *ctx, uint32_t volume, uint64_t ino,
 	assert_non_null(file);
 	assert_int_equal(file->instance, instance);
 	f->stats++;
+	if (f->stat_error)
+		return f->stat_error;
 	if (file->missing)
 		return -ENOENT;
 	*out = file->s;
@@ -121,11 +128,23 @@ static int fake_own(void *ctx, uint32_t volume, uint64_t ino, uint64_t version,
 		return f->own_error;
 	if (file->missing)
 		return -ENOENT;
+	f->owns++;
 	file->uid = owner->uid;
 	file->gid = owner->gid;
 	if (owner->project)
 		file->projid = owner->projid;
 	return 0;
+}
+
+static void fake_unsettled(void *ctx, uint32_t volume, uint64_t ino,
+			   uint64_t version, uint64_t instance)
+{
+	struct fake *f = ctx;
+
+	assert_int_equal(volume, 1);
+	assert_int_equal(version, 1);
+	assert_int_equal(find(f, ino)->instance, instance);
+	f->unsettled++;
 }
 
 static int fake_statfs(void *ctx, struct orchfs_statfs *out)
@@ -150,6 +169,7 @@ static const struct ns_backing_ops fake_ops = {
 	.take = fake_take,
 	.put_back = fake_put_back,
 	.stat = fake_stat,
+	.unsettled = fake_unsettled,
 	.own = fake_own,
 	.statfs = fake_statfs,
 	.holders = fake_holders,

@@ -39,8 +39,9 @@ struct fake {
 	size_t nr, size;
 	uint64_t next_ino, next_instance, left;
 	int64_t clock;		/* of the backing files */
-	int take_error, own_error;
-	unsigned int stats, put_backs;
+	int take_error, own_error, stat_error;
+	bool timed;		/* files have their times with them */
+	unsigned int stats, put_backs, owns, unsettled;
 	uint32_t holders[8];	/* nodes that may have any inode */
 	size_t nr_holders;
 };

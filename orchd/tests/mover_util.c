@@ -145,7 +145,7 @@ static void pool_wait(struct served *sv)
 {
 	struct pollfd p = { .fd = sv->queue.efd, .events = POLLIN };
 
-	while (!pool_ready(sv)) {
+	while (!pool_ready(sv, 0)) {
 		assert_int_equal(poll(&p, 1, 60000), 1);
 		work_run(&sv->queue);
 	}

@@ -24,10 +24,12 @@ char *sub(const char *name)
 	return p;
 }
 
-static int op_take(void *ctx, struct ns_backing *out)
+static int op_take(void *ctx, uint32_t origin, struct ns_backing *out)
 {
 	(void)ctx;
-	*out = (struct ns_backing){ now.ino++, now.instance++, now.next };
+	(void)origin;
+	*out = (struct ns_backing){ .ino = now.ino++, .volume = now.next,
+				    .instance = now.instance++ };
 	assert_int_equal(backing_create(now.v[out->volume], out->ino, 1,
 					out->instance), 0);
 	return 0;

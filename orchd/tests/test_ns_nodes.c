@@ -638,6 +638,175 @@ static void test_format(void **state)
 	end();
 }
 
+/* B is the home of the volume from now on. */
+static void go_far(void)
+{
+	struct ns_volume *v;
+	size_t nr;
+
+	assert_int_equal(ns_volumes(e.ns, &v, &nr), 0);
+	v->home = B;
+	assert_int_equal(ns_volume_put(e.ns, v), 0);
+	free(v);
+	e.fake.timed = true;
+}
+
+static uint64_t make_owned(uint32_t origin, const char *name, uint32_t flags)
+{
+	struct op_req rq;
+
+	as(origin);
+	rq = env_req(&e, K(CREATE), 1);
+	rq.node = ROOT;
+	rq.name = nm(name);
+	rq.mode = REG;
+	rq.flags = flags;
+	rq.uid = 7;
+	assert_int_equal(env_run(&e, &rq), 0);
+	return e.rep.attr.ino;
+}
+
+/* A new file is looked at nowhere; its home gives it away if it opens it. */
+static void test_far_create(void **state)
+{
+	struct ns_backing_stat s = { .mtime = { .sec = 50 },
+				     .ctime = { .sec = 60 } };
+	uint64_t f, g, h;
+
+	begin(state, false);
+	go_far();
+	f = make_owned(B, "f", RW);
+	assert_true(e.rep.has_layout);
+	assert_int_equal(e.fake.stats + e.fake.owns, 0);
+	g = make_owned(C, "g", RW);
+	assert_int_equal(e.fake.owns, 1);
+	assert_int_equal(fake_find(&e, g)->uid, 7);
+	make_owned(B, "h", 0);
+	assert_int_equal(e.fake.owns, 2);
+	assert_int_equal(e.fake.stats, 0);
+	/* what the home's open has changed is no write */
+	h = fake_find(&e, f)->instance;
+	assert_int_equal(ns_based(e.ns, 1, f, 1, h, &s, true), 0);
+	assert_int_equal(ns_based(e.ns, 2, f, 1, h, &s, true), 0);
+	assert_int_equal(ns_based(e.ns, 1, f, 1, h + 999, &s, true), 0);
+	fake_find(&e, f)->s.mtime.sec = 50;
+	fake_find(&e, f)->s.ctime.sec = 60;
+	as(0);
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_not_equal(e.rep.attr.mtime, 50);
+	fake_write(&e, f, 9);
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_equal(e.rep.attr.mtime, fake_find(&e, f)->s.mtime.sec);
+	end();
+}
+
+/* Nothing is changed before the home has told what is needed. */
+static void test_far_parked(void **state)
+{
+	struct ns_counts before, after;
+	uint64_t f, clean, txn;
+	struct op_req rq;
+
+	begin(state, false);
+	go_far();
+	as(B);
+	f = make("f", RW);
+	make("g", RW);
+	clean = make("c", 0);
+	fake_write(&e, f, 100);
+	assert_int_equal(ns_counts(e.ns, &before), 0);
+	txn = ns_txn(e.ns);
+	e.fake.owns = 0;
+	e.fake.stat_error = -NS_PARKED;
+	as(C);
+	assert_int_equal(do_getattr(&e, clean), 0);
+	assert_int_equal(do_getattr(&e, f), -NS_PARKED);
+	assert_int_equal(do_open(&e, f, true), -NS_PARKED);
+	assert_int_equal(do_open(&e, clean, true), -NS_PARKED);
+	assert_int_equal(do_open(&e, clean, false), 0);
+	assert_int_equal(do_unlink(&e, ROOT, "f", 0), -NS_PARKED);
+	assert_int_equal(do_rename(&e, ROOT, "c", ROOT, "f", 0), -NS_PARKED);
+	assert_int_equal(do_link(&e, f, ROOT, "f2"), -NS_PARKED);
+	rq = env_req(&e, K(SETATTR), 2);
+	rq.node = f;
+	rq.valid = ORCHFS_SET_MTIME | ORCHFS_SET_UID;
+	rq.attr.uid = 3;
+	assert_int_equal(env_run(&e, &rq), -NS_PARKED);
+	assert_int_equal(e.fake.owns, 0);
+	assert_int_equal(ns_txn(e.ns), txn);
+	/* a listing asks for all of them at once */
+	e.fake.stats = 0;
+	assert_int_equal(do_readdir(&e, ROOT, 0, 0), -NS_PARKED);
+	assert_int_equal(e.fake.stats, 2);
+	e.fake.stat_error = 0;
+	assert_int_equal(do_readdir(&e, ROOT, 0, 0), 0);
+	assert_int_equal(e.rep.nr_entries, 3);
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.fake.owns, 1);
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_equal(e.rep.attr.size, 100);
+	/* a home that is away is no damage */
+	e.fake.stat_error = -NS_AWAY;
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_equal(e.rep.attr.size, 0);
+	assert_int_equal(do_open(&e, clean, true), -EIO);
+	assert_int_equal(ns_counts(e.ns, &after), 0);
+	assert_int_equal(after.damaged, before.damaged);
+	assert_int_equal(after.orphans, 0);
+	e.fake.stat_error = 0;
+	end();
+}
+
+/* What comes back is settled when the home has told; its own kernel knows. */
+static void test_far_settle(void **state)
+{
+	uint64_t f, g, gf, gg;
+
+	begin(state, false);
+	go_far();
+	as(B);
+	f = make("f", RW);
+	gf = e.rep.layout.generation;
+	as(C);
+	g = make("g", RW);
+	gg = e.rep.layout.generation;
+	fake_write(&e, f, 100);
+	fake_write(&e, g, 200);
+	e.fake.stat_error = -NS_PARKED;
+	return_sized(B, f, gf, 100);
+	assert_false(dirty(f));
+	assert_int_equal(e.fake.stats, 0);
+	return_sized(C, g, gg, 1);
+	assert_true(dirty(g));
+	assert_int_equal(e.fake.unsettled, 1);
+	assert_int_equal(ns_settle_all(e.ns), 0);
+	assert_int_equal(e.fake.unsettled, 2);
+	assert_true(dirty(g));
+	/* not while it is written again */
+	e.fake.stat_error = 0;
+	gg = open_as(C, g, true);
+	assert_int_equal(ns_settle_dirty(e.ns, g), 0);
+	assert_true(dirty(g));
+	e.fake.stat_error = -NS_PARKED;
+	return_sized(C, g, gg, 1);
+	e.fake.stat_error = 0;
+	assert_int_equal(ns_settle_dirty(e.ns, g), 0);
+	assert_false(dirty(g));
+	assert_int_equal(do_getattr(&e, g), 0);
+	assert_int_equal(e.rep.attr.size, 200);
+	/* at the home's side nobody else counts, but for who wrote too */
+	gf = open_as(B, f, true);
+	gg = open_as(0, f, true);
+	e.fake.stat_error = -NS_PARKED;
+	return_sized(0, f, gg, 5);
+	return_sized(B, f, gf, 5);
+	assert_true(dirty(f));
+	e.fake.stat_error = 0;
+	assert_int_equal(ns_settle_all(e.ns), 0);
+	assert_false(dirty(f));
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -654,6 +823,9 @@ int main(void)
 		BOTH(test_restart),
 		BOTH(test_move),
 		BOTH(test_format),
+		BOTH(test_far_create),
+		BOTH(test_far_parked),
+		BOTH(test_far_settle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,8 +220,8 @@ static int ask_run(struct served *sv, struct job *j)
 		pool_wait(sv, 1);
 		volume_error(v, -EIO);
 		health_tick(sv);
-		assert_true(pool_ready(sv));
-		assert_int_equal(pool_backing_ops.take(sv, &file), 0);
+		assert_true(pool_ready(sv, 0));
+		assert_int_equal(pool_backing_ops.take(sv, 0, &file), 0);
 		a->taken = file.volume;
 	}
 	a->root_fd = v->root_fd;
@@ -508,11 +508,12 @@ static void test_older_store(void **state)
 	stop(sv);
 }
 
-static int take_pool(void *ctx, struct ns_backing *out)
+static int take_pool(void *ctx, uint32_t origin, struct ns_backing *out)
 {
 	static uint64_t next = 100;
 
 	(void)ctx;
+	(void)origin;
 	*out = (struct ns_backing) {
 		.ino = next, .instance = next, .volume = 1,
 	};
@@ -649,18 +650,18 @@ static int empty_run(struct served *sv, struct job *j)
 	volume_error(v, -EIO);
 	assert_false(v->pool_busy);
 	/* there is space, so who wants one waits for the look */
-	assert_false(pool_ready(sv));
+	assert_false(pool_ready(sv, 0));
 	health_tick(sv);
 	while (v->look_busy) {
-		assert_false(pool_ready(sv));
+		assert_false(pool_ready(sv, 0));
 		assert_int_equal(poll(&p, 1, 60000), 1);
 		work_run(&sv->queue);
 	}
-	while (!pool_ready(sv)) {
+	while (!pool_ready(sv, 0)) {
 		assert_int_equal(poll(&p, 1, 60000), 1);
 		work_run(&sv->queue);
 	}
-	assert_int_equal(pool_backing_ops.take(sv, &file), 0);
+	assert_int_equal(pool_backing_ops.take(sv, 0, &file), 0);
 	assert_int_equal(file.volume, 1);
 	return 0;
 }

@@ -80,10 +80,11 @@ static uint64_t test_clock(void)
 	return clock_ms;
 }
 
-bool __wrap_pool_ready(struct served *s);
-bool __wrap_pool_ready(struct served *s)
+bool __wrap_pool_ready(struct served *s, uint32_t origin);
+bool __wrap_pool_ready(struct served *s, uint32_t origin)
 {
 	(void)s;
+	(void)origin;
 	return !no_files;
 }
 
@@ -286,10 +287,12 @@ int __wrap_peer_drop(struct peer *p, uint64_t link, int rc, const char *why)
 	return 0;
 }
 
-static int take(void *ctx, struct ns_backing *out)
+static int take(void *ctx, uint32_t origin, struct ns_backing *out)
 {
 	(void)ctx;
-	*out = (struct ns_backing){ next_ino, next_ino, 1 };
+	(void)origin;
+	*out = (struct ns_backing){ .ino = next_ino, .instance = next_ino,
+				    .volume = 1 };
 	next_ino++;
 	return 0;
 }
