@@ -328,7 +328,7 @@ static void do_execute(struct served *sv, const struct asker *who,
 		       const struct seen *seen)
 {
 	struct op_reply rep = { 0 };
-	bool durable;
+	uint64_t txn = 0;
 
 	if (!can_begin(sv, op)) {
 		park(sv, who, nlh, seen);
@@ -357,8 +357,9 @@ static void do_execute(struct served *sv, const struct asker *who,
 	remember_told(sv, op, &rep);
 	make_known(sv, op, &rep);
 	/* only callers on this machine may die with it */
-	durable = op->origin || op->flags & ORCHFS_REQ_FLAG_DURABLE;
-	if (answer(sv, who, op, &rep, durable ? rep.txn : 0))
+	if (op->origin || op->flags & ORCHFS_REQ_FLAG_DURABLE)
+		txn = op->kind == ORCHFS_KIND_MOUNT ? ns_txn(sv->ns) : rep.txn;
+	if (answer(sv, who, op, &rep, txn))
 		sv->arena = NULL;
 	else
 		arena_reset(sv->arena);
@@ -405,7 +406,11 @@ static void do_request(struct served *sv, const struct asker *who,
 			park(sv, who, nlh, seen);
 		break;
 	case ORCHFS_KIND_MOUNT:
-		*sessions_mount(sv, op->origin) = op->session;
+		rc = sessions_mounted(sv, op->origin, op->session);
+		if (rc < 0) {
+			answer_status(sv, who, rc);
+			break;
+		}
 		/* fallthrough */
 	default:
 		do_execute(sv, who, op, nlh, seen);
@@ -477,24 +482,14 @@ void exec_untold(void *ctx, uint64_t ino)
 	exec_changed(sv, sv->telling, ino, NULL);
 }
 
-/*
- * Of a kernel that has it mounted no more nothing else will be heard. A
- * namespace has one session in a kernel, and the next may have begun.
- */
+/* Of a kernel that has it mounted no more nothing else will be heard. */
 static int unmounted(struct served *sv, uint32_t origin, uint64_t session)
 {
-	uint64_t *mount = sessions_mount(sv, origin);
+	int rc = sessions_unmounted(sv, origin, session);
 
 	if (!origin)
 		exporter_want(sv);
-	if (*mount != session)
-		return 0;
-	*mount = 0;
-	lock_gone(sv, origin);
-	if (lease_none(sv->lease))
-		return 0;
-	lease_unmounted(sv->lease, origin);
-	return ns_reconcile(sv->ns, origin, NULL, 0, NULL, 0);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 int exec_notes(struct served *sv, uint32_t origin,

@@ -120,8 +120,14 @@ int sessions_start(struct served *sv);
 void sessions_stop(struct served *sv);
 void sessions_tick(struct served *sv);	/* each second */
 extern const struct peer_handler sessions_handler;
-/** sessions_mount() - the session of a node's mount, 0: none; to be set */
-uint64_t *sessions_mount(struct served *sv, uint32_t origin);
+/**
+ * sessions_mounted() - a kernel has begun to mount, by that session
+ * What it believes from now on is told by the answer to that, which waits until
+ * all that was committed before is durable. Return: 0 or -errno.
+ */
+int sessions_mounted(struct served *sv, uint32_t origin, uint64_t session);
+/** sessions_unmounted() - Return: 0; -ENOENT: it has another one; -errno. */
+int sessions_unmounted(struct served *sv, uint32_t origin, uint64_t session);
 
 /* Of another node, for people. */
 struct session_info {

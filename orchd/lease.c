@@ -58,7 +58,6 @@ struct node {
 	struct stale all;		/* the one of the whole namespace */
 	bool all_used;
 	unsigned int asked;
-	uint64_t next_seq;
 };
 
 struct lease {
@@ -68,6 +67,7 @@ struct lease {
 	struct node own;		/* number 0; has echoes, and may be lost */
 	struct stale *fresh;		/* echoes whose answer isn't known */
 	uint64_t now;			/* of the last lease_now(); 0: none */
+	uint64_t next_seq;		/* of a message to any node */
 	struct stale *buckets[BUCKETS];
 };
 
@@ -85,7 +85,7 @@ struct lease *lease_new(const struct lease_ops *ops, void *ctx)
 	l->ops = ops;
 	l->ctx = ctx;
 	l->own.lease = l;
-	l->own.next_seq = 1;
+	l->next_seq = 1;
 	l->own.tail = &l->own.stale;
 	return l;
 }
@@ -116,7 +116,6 @@ static struct node *node_get(struct lease *l, uint32_t number)
 	n->lease = l;
 	n->number = number;
 	n->tail = &n->stale;
-	n->next_seq = 1;
 	n->next = l->nodes;
 	l->nodes = n;
 	return n;
@@ -394,7 +393,7 @@ static void answer_gone(struct lease_wait *w, bool given)
 		w->echo = s->same;
 		s->answer = NULL;
 		s->same = NULL;
-		s->after = given || n->up ? n->next_seq : LOST;
+		s->after = given || n->up ? n->lease->next_seq : LOST;
 		n->fence |= s->refs || n->nr_echo > LEASE_ECHO_MAX;
 		if (n == &n->lease->own)
 			echoes_arrived(n, LOST);
@@ -476,7 +475,7 @@ void lease_up(struct lease *l, uint32_t node, uint64_t deadline)
 	/* its kernel believes nothing of before when it hears of that */
 	for (struct stale *s = n->echo; s; s = s->next) {
 		if (s->after == LOST)
-			s->after = n->next_seq;
+			s->after = l->next_seq;
 		n->fence |= s->after != 0;
 	}
 }
@@ -529,6 +528,14 @@ bool lease_awaits(const struct lease *l)
 		if (n->awaited)
 			return true;
 	return false;
+}
+
+void lease_leave(struct lease *l, uint32_t node)
+{
+	struct node *n = node_find(l, node);
+
+	if (n)
+		node_free(l, n);
 }
 
 void lease_end(struct lease *l, uint32_t node)
@@ -601,16 +608,6 @@ void lease_forgot(struct lease *l, uint32_t node, uint64_t ino)
 		row_del(n, row);
 }
 
-void lease_unmounted(struct lease *l, uint32_t node)
-{
-	struct node *n = node_find(l, node);
-
-	if (!n)
-		return;
-	rows_clear(n);
-	n->unsure = false;
-}
-
 size_t lease_holders(const struct lease *l, uint64_t ino, uint32_t *nodes,
 		     size_t max)
 {
@@ -665,13 +662,13 @@ static int send_batch(struct lease *l, struct node *n)
 	size_t nr = 0;
 
 	for (; s && nr < LEASE_BATCH; s = s->next) {
-		s->seq = n->next_seq;
+		s->seq = l->next_seq;
 		what[nr++] = s->what;
 	}
 	n->unsent = s;
 	n->fence = false;
 	n->asked++;
-	return l->ops->send(l->ctx, n->number, n->next_seq++, what, nr);
+	return l->ops->send(l->ctx, n->number, l->next_seq++, what, nr);
 }
 
 void lease_flush(struct lease *l)

@@ -91,7 +91,12 @@ void lease_own_back(struct lease *l);
  */
 int lease_renew(struct lease *l, uint32_t node, uint64_t since,
 		uint64_t deadline);
-/** lease_end() - a node is done, or given up */
+/**
+ * lease_leave() - a node has nothing mounted, or no more: it believes nothing,
+ * and costs nothing until lease_attach()
+ */
+void lease_leave(struct lease *l, uint32_t node);
+/** lease_end() - a node is given up */
 void lease_end(struct lease *l, uint32_t node);
 /**
  * lease_now() - the time by which the next deadlines are counted
@@ -109,8 +114,6 @@ void lease_tick(struct lease *l, uint64_t now);
 void lease_told(struct lease *l, uint32_t node, uint64_t ino);
 /** lease_forgot() - its kernel no longer has an inode that lost its names */
 void lease_forgot(struct lease *l, uint32_t node, uint64_t ino);
-/** lease_unmounted() - its kernel has no inode at all */
-void lease_unmounted(struct lease *l, uint32_t node);
 /** lease_holders() - nodes that may have an inode in memory; their number */
 size_t lease_holders(const struct lease *l, uint64_t ino, uint32_t *nodes,
 		     size_t max);

@@ -105,13 +105,6 @@ static struct session_node *session_get(struct served *sv, uint32_t node)
 	return s;
 }
 
-uint64_t *sessions_mount(struct served *sv, uint32_t origin)
-{
-	struct session_node *s = origin ? session_find(sv, origin) : NULL;
-
-	return s ? &s->mount : &sv->own_mount;
-}
-
 static void drop_handles(struct session_node *s)
 {
 	free(s->handles);
@@ -469,6 +462,61 @@ int sessions_attached(struct served *sv)
 	return sv->lease ? ns_nameless(sv->ns, 0, tell_own, sv) : 0;
 }
 
+/* A namespace has one session in a kernel: it holds what that has. */
+static int session_begin(struct served *sv, struct session_node *s, bool same)
+{
+	int rc = ns_node_leases(sv->ns, s->node, lease_ms(), &s->txn);
+
+	return rc ? rc : lease_attach(sv->lease, s->node, same,
+				      lease_end_at(sv, lease_ms()));
+}
+
+static int session_leave(struct served *sv, struct session_node *s)
+{
+	lease_leave(sv->lease, s->node);
+	return ns_node_leases(sv->ns, s->node, 0, &s->txn);
+}
+
+int sessions_mounted(struct served *sv, uint32_t origin, uint64_t session)
+{
+	struct session_node *s = origin ? session_find(sv, origin) : NULL;
+	int rc = 0;
+
+	if (!origin) {
+		sv->own_mount = session;
+		return 0;
+	}
+	if (!s)
+		return -ENOTCONN;
+	if (!s->mount)
+		rc = session_begin(sv, s, true);
+	if (rc)
+		return rc;
+	s->mount = session;
+	lease_up(sv->lease, origin, lease_end_at(sv, lease_ms()));
+	if (!sv->attached)
+		exec_own_lost(sv);
+	return 0;
+}
+
+int sessions_unmounted(struct served *sv, uint32_t origin, uint64_t session)
+{
+	struct session_node *s = origin ? session_find(sv, origin) : NULL;
+	uint64_t *mount = s ? &s->mount : &sv->own_mount;
+	int rc;
+
+	/* the next may have begun */
+	if (*mount != session)
+		return -ENOENT;
+	*mount = 0;
+	lock_gone(sv, origin);
+	if (!s)
+		return lease_none(sv->lease) ? 0 :
+		       ns_reconcile(sv->ns, 0, NULL, 0, NULL, 0);
+	rc = ns_reconcile(sv->ns, origin, NULL, 0, NULL, 0);
+	return rc ? rc : session_leave(sv, s);
+}
+
 /* From here on it is told; it hears of that when it may believe again. */
 static int take_over(struct served *sv, struct session_node *s)
 {
@@ -479,10 +527,8 @@ static int take_over(struct served *sv, struct session_node *s)
 	rc = ns_reconcile(sv->ns, s->node, s->sessions, s->nr_sessions,
 			  s->handles, s->nr_handles);
 	if (!rc)
-		rc = ns_node_leases(sv->ns, s->node, lease_ms(), &s->txn);
-	if (!rc)
-		rc = lease_attach(sv->lease, s->node, same,
-				  lease_end_at(sv, lease_ms()));
+		rc = s->nr_sessions ? session_begin(sv, s, same) :
+		     session_leave(sv, s);
 	if (rc)
 		return rc;
 	memcpy(s->boot_id, s->boot_new, sizeof(s->boot_id));
@@ -552,9 +598,11 @@ static void do_renew(struct served *sv, struct session_node *s,
 		     struct peer_request *r)
 {
 	const uint64_t now = peer_now(), ms = lease_ms();
-	int rc = lease_renew(sv->lease, s->node, now > ms ? now - ms : 0,
-			     lease_end_at(sv, lease_ms()));
+	int rc = 0;
 
+	if (s->mount)
+		rc = lease_renew(sv->lease, s->node, now > ms ? now - ms : 0,
+				 lease_end_at(sv, lease_ms()));
 	if (rc) {
 		peer_fail(r, rc, rc == -EBUSY ? "an invalidation is not "
 			  "acknowledged for a whole lease" :

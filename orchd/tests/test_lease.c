@@ -270,6 +270,32 @@ static void test_deadline(void **state)
 	assert_true(lease_none(l));
 }
 
+/* A node that leaves isn't waited for; what it still says counts for nothing. */
+static void test_leave(void **state)
+{
+	struct lease_wait w;
+
+	(void)state;
+	attach(B);
+	lease_told(l, B, 7);
+	change(A, 7);
+	assert_int_equal(waits(&w, A, 7), 1);
+	lease_leave(l, B);
+	lease_leave(l, C);
+	assert_int_equal(nr_ready, 1);
+	assert_int_equal(nr_ended, 0);
+	assert_true(lease_none(l));
+	attach(B);
+	lease_told(l, B, 7);
+	change(A, 7);
+	assert_int_equal(nr_sent, 2);
+	assert_int_equal(waits(&w, A, 7), 1);
+	lease_acked(l, B, sent[0].seq);
+	assert_int_equal(nr_ready, 1);
+	lease_acked(l, B, sent[1].seq);
+	assert_int_equal(nr_ready, 2);
+}
+
 /* While this end stood still nobody could renew. */
 static void test_pause(void **state)
 {
@@ -763,7 +789,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_none), T(test_change), T(test_nameless), T(test_link),
-		T(test_deadline), T(test_pause), T(test_grace),
+		T(test_deadline), T(test_leave), T(test_pause), T(test_grace),
 		T(test_own_lost), T(test_full), T(test_many),
 		T(test_echo),
 		T(test_random),

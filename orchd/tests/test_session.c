@@ -477,7 +477,8 @@ static void link_down(uint32_t node)
 }
 
 /* @held: an inode that its kernel holds, 0: none */
-static void tell(uint32_t node, uint8_t boot, uint64_t held, struct got *g)
+static void tell_of(uint32_t node, uint8_t boot, uint64_t held, bool mounted,
+		    struct got *g)
 {
 	Orchfs__Peer__Attach at = ORCHFS__PEER__ATTACH__INIT;
 	Orchfs__Peer__Empty empty = ORCHFS__PEER__EMPTY__INIT;
@@ -492,7 +493,7 @@ static void tell(uint32_t node, uint8_t boot, uint64_t held, struct got *g)
 	at.boot_id.data = id;
 	at.boot_id.len = 16;
 	at.session = &session;
-	at.n_session = 1;
+	at.n_session = mounted;
 	f.attach = &at;
 	ask(node, &f, g);
 	assert_int_equal(g->body, PEER_BODY(DONE));
@@ -504,15 +505,25 @@ static void tell(uint32_t node, uint8_t boot, uint64_t held, struct got *g)
 	arena_free(a);
 }
 
-static void attach(uint32_t node)
+static void tell(uint32_t node, uint8_t boot, uint64_t held, struct got *g)
+{
+	tell_of(node, boot, held, true, g);
+}
+
+static void attach_mounted(uint32_t node, bool mounted)
 {
 	struct got g;
 
 	link_up(node);
-	tell(node, (uint8_t)node, 0, &g);
+	tell_of(node, (uint8_t)node, 0, mounted, &g);
 	turn();
 	assert_int_equal(g.body, PEER_BODY(LEASE));
 	assert_int_equal(g.lease_ms, LEASE);
+}
+
+static void attach(uint32_t node)
+{
+	attach_mounted(node, true);
 }
 
 static void op(uint32_t node, struct op_req rq, struct got *g)
@@ -1048,11 +1059,77 @@ static void test_links(void **state)
 	note(B, K(NOTE_UMOUNT), 0, &g);
 	{
 		struct session_info i[1];
+		struct ns_held held;
 
-		assert_int_equal(sessions_info(&sv, i, 1), 1);
-		assert_int_equal(i[0].rows, 0);
-		assert_int_equal(i[0].held.nameless, 0);
+		assert_int_equal(sessions_info(&sv, i, 1), 0);
+		ns_held(sv.ns, B, &held);
+		assert_int_equal(held.layouts + held.nameless, 0);
 	}
+}
+
+/* A node costs what it has mounted. */
+static void test_mount(void **state)
+{
+	const struct op_req mount = { .kind = K(MOUNT) };
+	struct session_info i[NODES];
+	struct got g, c;
+
+	(void)state;
+	attach_mounted(B, false);
+	assert_true(lease_none(sv.lease));
+	assert_false(ns_awaits(sv.ns));
+	renew(B, &g);
+	assert_int_equal(g.body, PEER_BODY(LEASE));
+	pass(3 * LEASE);
+	assert_int_equal(fences, 0);
+	restart();
+	assert_false(ns_awaits(sv.ns));
+	assert_true(lease_none(sv.lease));
+	attach_mounted(B, false);
+	attach(C);
+	ack(C);
+	/* what it may believe is recorded before it is told anything */
+	op(B, mount, &g);
+	assert_false(g.answered);
+	turn();
+	assert_int_equal(g.rep.status, 0);
+	do_lookup(B, "f", &g);
+	assert_true(g.answered);
+	do_create(C, "f", 0, &c);
+	turn();
+	assert_true(was_told(B, ROOT, false));
+	assert_false(c.answered);
+	pass(LEASE / 2);
+	renew(C, &g);
+	renew(B, &g);
+	assert_int_equal(g.body, PEER_BODY(LEASE));
+	/* it unmounts: nobody waits for it any more */
+	note(B, K(NOTE_UMOUNT), 0, &g);
+	turn();
+	assert_true(c.answered);
+	assert_int_equal(sessions_info(&sv, i, NODES), 1);
+	assert_int_equal(i[0].node, C);
+	/* nor after a restart */
+	op(B, mount, &g);
+	ack(C);
+	assert_int_equal(g.rep.status, 0);
+	assert_int_equal(sessions_info(&sv, i, NODES), 2);
+	note(B, K(NOTE_UMOUNT), 0, &g);
+	turn();
+	restart();
+	assert_int_equal(sessions_info(&sv, i, NODES), 1);
+	/* one that mounts while the own kernel can't be told */
+	attach(C);
+	note(C, K(NOTE_UMOUNT), 0, &g);
+	attach_mounted(B, false);
+	attach_lost(&sv);
+	op(B, mount, &g);
+	turn();
+	assert_false(g.answered);
+	sv.attached = true;
+	assert_int_equal(sessions_attached(&sv), 0);
+	turn();
+	assert_true(g.answered);
 }
 
 /* A daemon is away from its own kernel, which goes on believing. */
@@ -1421,7 +1498,7 @@ int main(void)
 		T(test_attach), T(test_change), T(test_layouts),
 		T(test_unlinked), T(test_deadline), T(test_pause),
 		T(test_away), T(test_restart),
-		T(test_no_files), T(test_links),
+		T(test_no_files), T(test_links), T(test_mount),
 		T(test_own_away), T(test_own_asks),
 		T(test_locks), T(test_own_locks), T(test_locks_over),
 	};
