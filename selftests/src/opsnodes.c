@@ -28,6 +28,7 @@ struct options {
 
 struct told {
 	struct cmd cmd;
+	uint64_t ino;
 	int32_t err;
 	bool racing;
 };
@@ -102,8 +103,10 @@ static void print_cmd(const struct cmd *c)
 static void print_told(const struct told *t)
 {
 	print_cmd(&t->cmd);
-	fprintf(stderr, ": %s%s\n", t->err ? strerrorname_np(t->err) : "ok",
-		t->racing ? " (at the same time)" : "");
+	fprintf(stderr, ": %s", t->err ? strerrorname_np(t->err) : "ok");
+	if (t->ino)
+		fprintf(stderr, ", inode %llu", (unsigned long long)t->ino);
+	fprintf(stderr, "%s\n", t->racing ? " (at the same time)" : "");
 }
 
 static bool same_path(const struct path *a, const struct path *b)
@@ -143,6 +146,7 @@ static void remember(const struct deed *d)
 
 	t->cmd = d->cmd;
 	t->err = d->res.err;
+	t->ino = d->res.ino;
 	t->racing = d->racing;
 	counts[d->cmd.op]++;
 	errors += d->res.err != 0;
