@@ -85,6 +85,7 @@ static void detach(struct served *sv)
 	channel_close(&sv->ch);
 	data_lost(sv);
 	steward_lost(sv);
+	swaps_lost(sv);
 	agent_drop_queue(sv);
 	ag->under_way = 0;
 	ag->bytes = 0;

@@ -83,6 +83,8 @@ int agent_ask(struct served *sv, struct agent_call *c, peer_frame *f,
 void agent_event(void *sv, struct nlmsghdr *nlh);
 /** agent_request() - of the authority; takes @r */
 void agent_request(struct served *sv, struct peer_request *r);
+/** agent_layout_set() - one of these; takes @r */
+void agent_layout_set(struct served *sv, struct peer_request *r);
 void agent_go(struct served *sv);	/* what waits, as far as there is room */
 void agent_drop_queue(struct served *sv);
 /** agent_answer_kept() - those that waited for a volume to be opened */

@@ -507,7 +507,7 @@ static void do_error(struct served *sv, struct nlmsghdr *nlh)
 {
 	int error = channel_error(&sv->ch, nlh);
 
-	if (!error)
+	if (swap_error(sv, nlh->nlmsg_seq, error) || !error)
 		return;
 	if (error == -ESTALE) {
 		agent_lost(sv, "the kernel dropped notices");
@@ -542,6 +542,9 @@ void agent_event(void *ctx, struct nlmsghdr *nlh)
 		break;
 	case ORCHFS_CMD_LOCK_HELD:
 		rc = do_held(sv, nlh);
+		break;
+	case ORCHFS_CMD_LAYOUT_DONE:
+		swap_event(sv, nlh);
 		break;
 	}
 	if (rc < 0) {
@@ -587,6 +590,10 @@ void agent_request(struct served *sv, struct peer_request *r)
 
 	if (r->link != sv->agency->link) {
 		peer_reply(r, NULL);
+		return;
+	}
+	if (r->f->body_case == PEER_BODY(LAYOUT_SET)) {
+		agent_layout_set(sv, r);
 		return;
 	}
 	if (r->f->body_case >= PEER_BODY(VOLUMES)) {

@@ -82,21 +82,19 @@ static void without_layout(struct served *sv, const struct asker *who,
  * The bytes come from the volume's home, by a token; from this machine's kernel
  * where the volume isn't far. A home's own kernel needs none.
  */
-static int give_token(struct served *sv, const struct asker *who,
-		      const struct volume *v, struct op_reply *rep)
+int layout_place(struct served *sv, uint32_t node, const struct volume *v,
+		 uint64_t ino, struct op_layout *l)
 {
 	const uint32_t self = sv->cluster ? sv->cluster->node : 0;
-	struct op_layout *l = &rep->layout;
 
 	l->home = v->rec.home ? v->rec.home : self;
-	l->at_home = v->rec.home && v->rec.home == who->origin;
+	l->at_home = v->rec.home && v->rec.home == node;
 	if (l->at_home)
 		return 0;
 	if (!self)
 		return -ENODEV;
-	return token_make(sv, who->origin ? who->origin : self, l->volume,
-			  rep->attr.ino, l->version, l->instance, l->writable,
-			  l->token);
+	return token_make(sv, node ? node : self, l->volume, ino, l->version,
+			  l->instance, l->writable, l->token);
 }
 
 static void give_layout(struct served *sv, const struct asker *who,
@@ -107,7 +105,8 @@ static void give_layout(struct served *sv, const struct asker *who,
 
 	/* of a volume that is away the kernel waits for its home */
 	if (v && (volume_far(v) || volume_online(v)))
-		rc = give_token(sv, who, v, rep);
+		rc = layout_place(sv, who->origin, v, rep->attr.ino,
+				  &rep->layout);
 	if (!rc)
 		return;
 	log_err(sv->name, "inode %llu: volume %s can't be used by node %u: %s",

@@ -12,6 +12,7 @@
 #include "served.h"
 
 struct nlmsghdr;
+struct peer_question;
 struct peer_request;
 
 /* Who asks. Answered once, by the channel or by the link that it came by. */
@@ -65,6 +66,12 @@ void answer_status(struct served *sv, const struct asker *who, int status);
  */
 bool answer(struct served *sv, const struct asker *who,
 	    const struct op_req *op, struct op_reply *rep, uint64_t txn);
+/**
+ * layout_place() - from where a node's kernel (0: this machine's) has a file,
+ * other than by this machine's volume: home, token. Return: 0 or -errno.
+ */
+int layout_place(struct served *sv, uint32_t node, const struct volume *v,
+		 uint64_t ino, struct op_layout *l);
 /** answer_barrier() - all that was acknowledged is durable */
 void answer_barrier(struct served *sv, const struct asker *who);
 /** answer_flushed() - the same, and the volumes were written back: @rc */
@@ -108,6 +115,12 @@ void lock_gone(struct served *sv, uint32_t origin);
 int sessions_send(struct served *sv, uint32_t node, peer_frame *f,
 		  bool telling);
 
+/**
+ * sessions_ask() - peer_send() to a node whose session is up
+ * Return: 0; -ENOTCONN, or what that does.
+ */
+int sessions_ask(struct served *sv, uint32_t node, peer_frame *f, uint32_t ms,
+		 struct peer_question *q);
 /** sessions_attached() - the own kernel is: what others did meanwhile */
 int sessions_attached(struct served *sv);
 /** sessions_durable() - more of the store is */

@@ -229,8 +229,7 @@ static void batch_refuse(struct mover_job *j, uint64_t ino, int why)
 		w = w->next;
 	if (!w)
 		job_leave(j, ino, "%s", why == -EBUSY ?
-			  "another job is at it" : why == -EREMOTE ?
-			  "another node has it open" :
+			  "another job is at it" :
 			  "it has no contents that can be used");
 }
 
@@ -239,7 +238,7 @@ static int batch_watch_file(struct mover_job *j, struct mover_file *f)
 {
 	int rc = ns_move_watch(j->sv->ns, &f->m);
 
-	if (rc == -EBUSY || rc == -EREMOTE || rc == -EIO) {
+	if (rc == -EBUSY || rc == -EIO) {
 		batch_refuse(j, f->m.ino, rc);
 		return -ENOENT;
 	}
@@ -413,6 +412,8 @@ static void waiting_try(struct mover_job *j)
 	struct mover_file *f, *next;
 	unsigned int n = 0;
 
+	if (ns_awaits(j->sv->ns))
+		return;		/* who has them isn't known */
 	for (f = j->waiting; f && n < SWITCH_MAX; f = next) {
 		next = f->next;
 		if (f->swapping || now < f->retry_at)
@@ -541,13 +542,6 @@ static void batch_watch(struct mover_job *j)
 	}
 }
 
-/* A swap whose end was never told. */
-static void swap_overdue(struct mover_file *f, uint64_t now)
-{
-	if (f->swapping && now > f->deadline)
-		nl_ops_swap_lost(f->job->sv, &f->swap);
-}
-
 void mover_tick(struct served *sv)
 {
 	uint64_t now = now_ms();
@@ -560,10 +554,10 @@ void mover_tick(struct served *sv)
 		batch_watch(j);
 		for (size_t i = j->nr; i-- > 0 && !j->copying; )
 			if (i < j->nr)
-				swap_overdue(j->batch[i], now);
+				round_tick(j->batch[i], now);
 		for (f = j->waiting; f; f = next) {
 			next = f->next;
-			swap_overdue(f, now);
+			round_tick(f, now);
 		}
 	}
 	mover_kick(sv);

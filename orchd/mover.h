@@ -32,7 +32,30 @@ enum move_state {
 };
 extern const struct sm_state move_states[];
 
+struct mover_file;
 struct mover_job;
+
+struct mover_far;
+
+/*
+ * A layout is published at one kernel after the other, until one refuses: then
+ * those before it get back what they had (mover_swap.c).
+ */
+struct mover_round {
+	void (*done)(struct mover_file *f, int status);
+	struct op_layout lay;
+	uint32_t *node;			/* of these nodes; 0: this machine's */
+	size_t nr, max, at;
+	struct swap swap;		/* at this machine's kernel */
+	bool own;			/* which is under way until: */
+	uint64_t deadline;		/* ms */
+	struct mover_far *far;		/* at another's, the same */
+	bool back, mixed;		/* taking back; and that failed */
+	int failed;
+	uint32_t refused;		/* who did so last: asked first */
+	uint32_t writers;
+	char text[256];			/* why it failed */
+};
 
 /* A file that a job is at. */
 struct mover_file {
@@ -41,11 +64,10 @@ struct mover_file {
 	struct sm sm;
 	struct ns_move m;
 	uint64_t size;
-	struct swap swap;
+	struct mover_round round;
 	bool swapping, fenced, forward, aborting, tried_back;
 	bool lost;			/* the copy, at switch */
-	uint64_t generation;		/* of the layout that is published */
-	uint64_t deadline, retry_at;	/* ms */
+	uint64_t retry_at;		/* ms */
 	unsigned int tries;
 	int told;			/* why it was not swapped, last */
 	/* the worker's from copy_start() on, ours again in copy_done */
@@ -189,6 +211,17 @@ void file_give_up(struct mover_file *f);
 void batch_fenced(struct mover_job *j);
 void file_ended(struct mover_file *f);
 void file_waits(struct mover_file *f);
+
+/* mover_swap.c */
+
+/**
+ * round_begin() - @lay is published at all kernels that hold a layout
+ * round.done is called once, maybe at once: 0: all of them have it; -EBUSY or
+ * another error: none; -ENOTCONN: not known.
+ */
+void round_begin(struct mover_file *f, const struct op_layout *lay);
+void round_tick(struct mover_file *f, uint64_t now);
+void round_free(struct mover_file *f);
 
 /* mover_copy.c: the worker */
 void copy_start(struct mover_job *j);

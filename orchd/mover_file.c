@@ -42,6 +42,7 @@ struct mover_file *file_new(struct mover_job *j, const struct ns_move *m)
 void file_free(struct mover_file *f)
 {
 	volume_put(f->c.source);
+	round_free(f);
 	free(f);
 }
 
@@ -140,7 +141,8 @@ static void give_up_written(struct mover_file *f)
 static void fenced(struct mover_file *f, int rc, uint32_t writers)
 {
 	if (rc == -ENOTCONN)	/* the next walk finds it again */
-		strcpy(f->job->last, "the kernel was detached");
+		strcpy(f->job->last, f->round.text[0] ? f->round.text :
+		       "the kernel was detached");
 	if (rc == -ETIMEDOUT && ++f->tries < MOVER_TRIES) {
 		file_fence(f);
 		return;
@@ -148,8 +150,6 @@ static void fenced(struct mover_file *f, int rc, uint32_t writers)
 	f->fenced = !rc && !writers;
 	if (rc == -ENOTCONN || rc == -ESTALE)
 		f->m.text[0] = 0;
-	else if (rc == -ENOENT)
-		f->fenced = true;	/* nobody has a layout */
 	else if (!rc && writers)
 		file_say(f, "open for writing");
 	else if (rc == -EBUSY)
@@ -157,7 +157,7 @@ static void fenced(struct mover_file *f, int rc, uint32_t writers)
 	else if (rc == -ETIMEDOUT)
 		file_say(f, "I/O on it doesn't end");
 	else if (rc)
-		file_say(f, "%s", f->swap.text[0] ? f->swap.text :
+		file_say(f, "%s", f->round.text[0] ? f->round.text :
 			 strerror(-rc));
 	batch_fenced(f->job);
 }
@@ -171,13 +171,13 @@ static void wait_more(struct mover_file *f, int rc)
 {
 	struct mover_job *j = f->job;
 
-	if (rc && rc != -ENOENT && rc != -EBUSY && rc != -ETIMEDOUT &&
+	if (rc && rc != -EBUSY && rc != -ETIMEDOUT &&
 	    rc != -ENOTCONN && rc != f->told)
 		log_warn(j->sv->name, "job %llu: inode %llu: the layout was "
 			 "not swapped: %s; it is tried again",
 			 (unsigned long long)j->rec.id,
 			 (unsigned long long)f->m.ino,
-			 f->swap.text[0] ? f->swap.text : strerror(-rc));
+			 f->round.text[0] ? f->round.text : strerror(-rc));
 	f->told = rc;
 	f->retry_at = now_ms() + MOVER_RETRY_MS;
 	file_waits(f);
@@ -189,7 +189,7 @@ static void switched(struct mover_file *f, int rc)
 
 	if (rc == -ESTALE)
 		file_give_up(f);
-	else if (!rc || rc == -ENOENT)
+	else if (!rc)
 		file_retire(f);
 	else if (ns_move_written(j->sv->ns, f->m.ino))
 		give_up_written(f);
@@ -204,7 +204,7 @@ static void switched(struct mover_file *f, int rc)
  */
 static void switched_back(struct mover_file *f, int rc)
 {
-	bool back = (!rc || rc == -ENOENT) && goes_back(f);
+	bool back = !rc && goes_back(f);
 
 	if (back && f->lost)
 		file_say(f, "its copy was lost");
@@ -214,16 +214,15 @@ static void switched_back(struct mover_file *f, int rc)
 		wait_more(f, rc);
 }
 
-/* The end of a swap; not known after the channel was lost: parked it stays. */
-static void swap_done(struct served *sv, struct swap *s)
+/* Not known after a channel or a link was lost: parked it stays. */
+static void swapped(struct mover_file *f, int rc)
 {
-	struct mover_file *f = container_of(s, struct mover_file, swap);
-	int rc = s->status;
+	struct served *sv = f->job->sv;
 
 	f->swapping = false;
-	ns_move_swapped(sv->ns, &f->m, f->forward, f->generation, rc);
+	ns_move_swapped(sv->ns, &f->m, f->forward, rc);
 	if (f->sm.state == MOVE_PLAN)
-		fenced(f, rc, s->writers);
+		fenced(f, rc, f->round.writers);
 	else if (f->forward)
 		switched(f, rc);
 	else
@@ -244,7 +243,7 @@ static int look(struct mover_file *f, bool forward)
 	v = served_volume(f->job->sv, forward ? f->m.to_volume :
 			  f->m.from_volume);
 	f->lost |= forward && rc == -ENOENT;
-	snprintf(f->swap.text, sizeof(f->swap.text), "its %s on volume %s: %s",
+	snprintf(f->round.text, sizeof(f->round.text), "its %s on volume %s: %s",
 		 forward ? "copy" : "file", v ? v->rec.name : "(gone)",
 		 v && !volume_online(v) ? "the volume is not in use" :
 		 rc == -ENOENT ? "missing or cut short" : strerror(-rc));
@@ -253,31 +252,23 @@ static int look(struct mover_file *f, bool forward)
 
 static void publish(struct mover_file *f, bool forward)
 {
-	struct served *sv = f->job->sv;
 	struct op_layout lay = { 0 };
 	int rc;
 
-	memset(&f->swap, 0, sizeof(f->swap));
-	f->swap.fn = swap_done;
+	f->round.text[0] = 0;
+	f->round.writers = 0;
 	f->forward = forward;
-	rc = ns_move_layout(sv->ns, &f->m, forward, &lay);
-	f->generation = lay.generation;
+	rc = ns_move_layout(f->job->sv->ns, &f->m, forward, &lay);
 	if (rc == -ENOENT)
 		rc = -ESTALE;		/* the inode has gone */
 	else if (!rc && f->sm.state != MOVE_PLAN)
 		rc = look(f, forward);
-	/* Without the module nothing is open. */
-	if (!rc && !sv->attached)
-		rc = sv->no_module ? -ENOENT : -ENOTCONN;
-	else if (!rc)
-		rc = nl_ops_layout_set(sv, &f->swap, f->m.ino, &lay,
-				       MOVER_DRAIN_MS);
 	f->swapping = true;
-	f->deadline = now_ms() + 4 * MOVER_DRAIN_MS;
-	if (!rc)
-		return;
-	f->swap.status = rc;
-	swap_done(sv, &f->swap);
+	f->round.done = swapped;
+	if (rc)
+		swapped(f, rc);
+	else
+		round_begin(f, &lay);
 }
 
 void file_fence(struct mover_file *f)

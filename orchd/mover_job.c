@@ -437,7 +437,7 @@ void mover_stop(struct served *sv)
 		j->worker.started = false;
 	}
 	work_run(&sv->queue);	/* what they have posted */
-	nl_ops_drop_swaps(sv);
+	swaps_drop(sv);
 	mover_free_dead(mv);
 	while ((j = mv->jobs)) {
 		mv->jobs = j->next;

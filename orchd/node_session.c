@@ -231,6 +231,16 @@ int sessions_send(struct served *sv, uint32_t node, peer_frame *f,
 	return rc;
 }
 
+int sessions_ask(struct served *sv, uint32_t node, peer_frame *f, uint32_t ms,
+		 struct peer_question *q)
+{
+	const struct session_node *s = session_find(sv, node);
+
+	if (!s || s->state != SESSION_UP || !sv->cluster || !sv->cluster->peer)
+		return -ENOTCONN;
+	return peer_send(sv->cluster->peer, s->link, f, ms, q);
+}
+
 /*
  * No write of it can come any more: what it held is free. It may still come
  * back and ask again for what was done. Returns the transaction by which the

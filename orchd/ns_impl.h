@@ -215,7 +215,6 @@ struct hold *hold_get(struct live *l, uint32_t origin);
 /* The next after @h; NULL begins. */
 struct hold *hold_next(struct live *l, struct hold *h);
 bool live_out(struct live *l);
-bool live_out_elsewhere(struct live *l, uint32_t origin);
 bool live_written(struct live *l);
 bool live_written_elsewhere(struct ns *ns, uint64_t ino, uint32_t origin);
 bool live_held(struct live *l);

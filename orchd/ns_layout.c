@@ -48,8 +48,6 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 		 struct op_reply *rep)
 {
 	struct live *l = live_find(ns, i->ino);
-	/* no swap reaches another node: a move ends where one begins to read */
-	const bool writes = write || (ns->origin && l && l->moving);
 	struct instance n;
 	struct hold *h;
 	int rc;
@@ -59,7 +57,7 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 	if (l && l->parked)
 		return -NS_PARKED;
 	rc = instance_load(ns, i, &n);
-	if (!rc && writes && !n.dirty)
+	if (!rc && write && !n.dirty)
 		rc = mark_dirty(ns, i, &n);
 	if (rc)
 		return rc;
@@ -79,11 +77,11 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 	h->written = write || rep->layout.written;
 	h->out = true;
 	l->instance = n.instance;
-	l->written |= writes;
+	l->written |= write;
 	l->shared |= write && ns->origin != volume_home(ns, n.volume);
 	h->generation = live_generation(ns, i->layout_generation);
 	rep->layout.generation = h->generation;
-	if (writes && rep->txn < n.change)
+	if (write && rep->txn < n.change)
 		rep->txn = n.change;
 	rep->has_layout = true;
 	return 0;
@@ -122,7 +120,7 @@ int layout_grant_early(struct ns *ns, const struct inode *i, bool write,
 {
 	const struct live *l = live_find(ns, i->ino);
 
-	if ((write || ns->origin) && l && l->moving)
+	if (write && l && l->moving)
 		return 0;
 	if (write && i->flags & ORCHFS_ATTR_IMMUTABLE)
 		return 0;

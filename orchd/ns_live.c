@@ -123,15 +123,6 @@ bool live_out(struct live *l)
 	return false;
 }
 
-bool live_out_elsewhere(struct live *l, uint32_t origin)
-{
-	for (struct hold *h = NULL; (h = hold_next(l, h)); ) {
-		if (h->out && h->origin != origin)
-			return true;
-	}
-	return false;
-}
-
 /* Has any node one that it may write by? */
 bool live_written(struct live *l)
 {

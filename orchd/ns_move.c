@@ -134,11 +134,6 @@ int ns_move_watch(struct ns *ns, struct ns_move *m)
 		return -ENOMEM;
 	if (l->moving)
 		return -EBUSY;
-	/* no swap reaches another node */
-	if (ns->awaited || live_out_elsewhere(l, 0)) {
-		live_drop_idle(ns, m->ino);
-		return -EREMOTE;
-	}
 	l->moving = true;
 	l->written = false;
 	m->version = n.version;
@@ -229,22 +224,50 @@ int ns_move_park(struct ns *ns, const struct ns_move *m)
 	return 0;
 }
 
+size_t ns_move_holders(struct ns *ns, uint64_t ino, uint32_t *nodes,
+		       size_t max)
+{
+	struct live *l = live_find(ns, ino);
+	struct hold *h = l ? l->others : NULL;
+	size_t nr = 0;
+
+	for (; h; h = h->next) {
+		if (!h->out)
+			continue;
+		if (nr < max)
+			nodes[nr] = h->origin;
+		nr++;
+	}
+	return nr;
+}
+
+void ns_move_swapped_at(struct ns *ns, const struct ns_move *m, uint32_t node,
+			uint64_t generation, int status)
+{
+	struct live *l = live_find(ns, m->ino);
+	struct hold *h = l ? hold_find(l, node) : NULL;
+
+	if (!h)
+		return;
+	if (!status || status == -ENOENT)
+		h->written = false;
+	if (status == -ENOENT) {
+		h->out = false;
+	} else if (!status) {
+		h->out = true;
+		h->generation = generation;
+	} else if (!node) {
+		h->out = true;
+	}
+}
+
 void ns_move_swapped(struct ns *ns, const struct ns_move *m, bool new,
-		     uint64_t generation, int status)
+		     int status)
 {
 	struct live *l = live_find(ns, m->ino);
 
 	if (!l)
 		return;
-	l->parked = false;
-	if (status == -ENOENT) {
-		l->own.out = l->own.written = false;
-		l->instance = new ? m->to : m->from;
-		return;
-	}
-	l->own.out = true;
-	if (!status)
-		l->own.generation = generation;
 	if (!status)
 		l->instance = new ? m->to : m->from;
 	else if (!m->to)
@@ -265,9 +288,9 @@ bool ns_move_known(struct ns *ns, const struct ns_move *m)
 
 bool ns_move_in_use(struct ns *ns, const struct ns_move *m, bool new)
 {
-	const struct live *l = live_find(ns, m->ino);
+	struct live *l = live_find(ns, m->ino);
 
-	return l && l->own.out && l->instance == (new ? m->to : m->from);
+	return l && live_out(l) && l->instance == (new ? m->to : m->from);
 }
 
 /* The inode's H row goes to another tier. */

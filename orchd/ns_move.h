@@ -81,8 +81,7 @@ int ns_move_list(struct ns *ns, uint64_t dir, uint64_t cookie,
 /**
  * ns_move_watch() - from now on remember whether writing is granted.
  * Fills in version, from, from_volume of @m.
- * Return: 0; -EBUSY: another job is at it; -EREMOTE: another node has it open,
- * or may have; -ENOENT; -EIO: no valid instance.
+ * Return: 0; -EBUSY: another job is at it; -ENOENT; -EIO: no valid instance.
  */
 int ns_move_watch(struct ns *ns, struct ns_move *m);
 void ns_move_unwatch(struct ns *ns, uint64_t ino);
@@ -106,17 +105,26 @@ int ns_move_look(struct ns *ns, const struct ns_move *m, bool new);
  * it was opened for writing: then ns_move_written() is true.
  */
 int ns_move_park(struct ns *ns, const struct ns_move *m);
+/** ns_move_holders() - nodes that have a layout, but for this machine */
+size_t ns_move_holders(struct ns *ns, uint64_t ino, uint32_t *nodes,
+		       size_t max);
 /**
- * ns_move_swapped() - the swap has ended with @status: 0; -ENOENT: the kernel
- * has no layout, and the next one is of that instance; -EBUSY: one of the other
- * instance is mapped; -ENOTCONN: not known; another error: it has the one
- * before. Where it isn't known which that is, requests stay parked.
+ * ns_move_swapped_at() - it has ended at one node's kernel (0: this machine's)
+ * with @status: 0; -ENOENT: that has no layout; another error: as before
+ */
+void ns_move_swapped_at(struct ns *ns, const struct ns_move *m, uint32_t node,
+			uint64_t generation, int status);
+/**
+ * ns_move_swapped() - it has ended everywhere: 0: all kernels that have a layout
+ * have that one; -EBUSY: all have the other instance's; -ENOTCONN: not known;
+ * another error: they have what they had. Where it isn't known which that is,
+ * requests stay parked.
  */
 void ns_move_swapped(struct ns *ns, const struct ns_move *m, bool new,
-		     uint64_t generation, int status);
+		     int status);
 /** ns_move_known() - is it known which instance is in use? */
 bool ns_move_known(struct ns *ns, const struct ns_move *m);
-/** ns_move_in_use() - is the new instance the one that the kernel uses? */
+/** ns_move_in_use() - is the new instance the one that kernels use? */
 bool ns_move_in_use(struct ns *ns, const struct ns_move *m, bool new);
 
 /*

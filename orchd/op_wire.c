@@ -303,8 +303,8 @@ static int put_entries(struct arena *a, const struct op_reply *rep,
 	return 0;
 }
 
-static Orchfs__Peer__Layout *put_layout(struct arena *a,
-					const struct op_layout *l)
+Orchfs__Peer__Layout *op_wire_layout(struct arena *a,
+				     const struct op_layout *l)
 {
 	Orchfs__Peer__Layout *m = arena_alloc(a, sizeof(*m));
 
@@ -364,7 +364,7 @@ static int put_structs(struct arena *a, const struct op_reply *rep,
 			return -ENOMEM;
 	}
 	if (rep->has_layout) {
-		m->layout = put_layout(a, &rep->layout);
+		m->layout = op_wire_layout(a, &rep->layout);
 		if (!m->layout)
 			return -ENOMEM;
 	}
@@ -417,7 +417,7 @@ static int get_entries(const Orchfs__Peer__OpReply *m, struct op_reply *rep)
 	return 0;
 }
 
-static int get_layout(const Orchfs__Peer__Layout *m, struct op_layout *l)
+int op_wire_get_layout(const Orchfs__Peer__Layout *m, struct op_layout *l)
 {
 	*l = (struct op_layout){
 		.generation = m->generation, .version = m->version,
@@ -452,7 +452,7 @@ static int get_structs(const Orchfs__Peer__OpReply *m, struct op_reply *rep)
 	if ((rep->has_attr && get_inode(&m->attr, &rep->attr)) ||
 	    (rep->has_attr2 && get_inode(&m->attr2, &rep->attr2)) ||
 	    (rep->has_lock && get_lock(&m->lock, &rep->lock)) ||
-	    (rep->has_layout && get_layout(m->layout, &rep->layout)))
+	    (rep->has_layout && op_wire_get_layout(m->layout, &rep->layout)))
 		return -EPROTO;
 	/* it is the layout of that inode */
 	if (rep->has_layout && !rep->has_attr)

@@ -63,6 +63,11 @@ Orchfs__Peer__LockHeld *op_wire_held(struct arena *a, const struct op_locks *v,
 int op_wire_get_held(struct arena *a, const Orchfs__Peer__LockHeld *m,
 		     struct op_locks *v);
 
+Orchfs__Peer__Layout *op_wire_layout(struct arena *a,
+				     const struct op_layout *l);
+/** op_wire_get_layout() - Return: 0 or -EPROTO. */
+int op_wire_get_layout(const Orchfs__Peer__Layout *m, struct op_layout *l);
+
 Orchfs__Peer__Notes *op_wire_notes(struct arena *a, const struct ns_note *n,
 				   size_t nr);
 /** op_wire_get_notes() - @n: room for OP_WIRE_NOTES_MAX */

@@ -372,9 +372,19 @@ void nl_ops_lost(struct served *sv);
  */
 int nl_ops_layout_set(struct served *sv, struct swap *s, uint64_t ino,
 		      const struct op_layout *lay, uint32_t timeout_ms);
-void nl_ops_swap_lost(struct served *sv, struct swap *s);
-void nl_ops_drop_swaps(struct served *sv);
 void nl_ops_tick(struct served *sv);	/* each second */
+
+/* swap.c: layout-set and its end, at an agent, too */
+struct nlmsghdr;
+/** swap_send() - @s is in the list until its end; not on failure */
+int swap_send(struct served *sv, struct swap *s, uint64_t ino,
+	      const struct op_layout *lay, int fd, uint32_t timeout_ms);
+void swap_event(struct served *sv, struct nlmsghdr *nlh);
+/** swap_error() - is that message one of these? */
+bool swap_error(struct served *sv, uint32_t seq, int error);
+void swap_lost(struct served *sv, struct swap *s);
+void swaps_lost(struct served *sv);	/* all that have a function */
+void swaps_drop(struct served *sv);	/* nobody waits for these any more */
 
 /* sync.c */
 int sync_start(struct served *sv);

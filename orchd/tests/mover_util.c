@@ -245,9 +245,9 @@ struct begin move_to(struct served *sv, uint64_t ino, uint32_t volume,
 
 struct look {
 	uint64_t id;
+	bool (*fn)(const struct mover_job *j);
 	struct ns_job rec;
-	enum mover_phase phase;
-	bool copying;
+	bool is;
 };
 
 static void look_at(struct served *sv, void *arg)
@@ -257,23 +257,23 @@ static void look_at(struct served *sv, void *arg)
 
 	assert_non_null(j);
 	l->rec = j->rec;
-	l->phase = j->phase;
-	l->copying = j->copying && atomic_load(&j->copy.reading);
+	l->is = j->phase == JOB_ENDED || l->fn(j);
 }
 
-struct ns_job wait_for(struct served *sv, uint64_t id, bool copying)
+struct ns_job wait_until(struct served *sv, uint64_t id,
+			 bool (*fn)(const struct mover_job *j))
 {
 	uint64_t end = now_ms() + WAIT_MS;
-	struct look l = { .id = id };
+	struct look l = { .id = id, .fn = fn };
 	struct timespec t;
 
 	for (;;) {
 		in_ns(sv, look_at, &l);
-		if (l.phase == JOB_ENDED || (copying && l.copying))
+		if (l.is)
 			return l.rec;
 		if (now_ms() > end)
-			fail_msg("job %llu does not end: phase %d",
-				 (unsigned long long)id, (int)l.phase);
+			fail_msg("job %llu does not end",
+				 (unsigned long long)id);
 		clock_gettime(CLOCK_MONOTONIC, &t);
 		t.tv_nsec += 20000000;
 		if (t.tv_nsec >= 1000000000) {
@@ -284,6 +284,22 @@ struct ns_job wait_for(struct served *sv, uint64_t id, bool copying)
 		pthread_cond_timedwait(&sv->changed, &sv->lock, &t);
 		pthread_mutex_unlock(&sv->lock);
 	}
+}
+
+static bool never(const struct mover_job *j)
+{
+	(void)j;
+	return false;
+}
+
+static bool copies(const struct mover_job *j)
+{
+	return j->copying && atomic_load(&j->copy.reading);
+}
+
+struct ns_job wait_for(struct served *sv, uint64_t id, bool copying)
+{
+	return wait_until(sv, id, copying ? copies : never);
 }
 
 void check_file(struct served *sv, unsigned int n, uint32_t volume)

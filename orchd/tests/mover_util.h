@@ -74,6 +74,9 @@ struct begin undrain(struct served *sv, uint32_t volume);
 /* Until it has ended, or until it copies. */
 struct ns_job wait_for(struct served *sv, uint64_t id, bool copying);
 
+struct ns_job wait_until(struct served *sv, uint64_t id,
+			 bool (*fn)(const struct mover_job *j));
+
 /* Which volume a new file gets; it goes again. */
 uint32_t new_file_on(struct served *sv);
 

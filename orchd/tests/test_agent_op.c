@@ -338,6 +338,106 @@ static void test_notes(void **state)
 	assert_int_equal(k.attaches, 2);
 }
 
+/* --- layouts that the authority publishes --- */
+
+static struct {
+	int rc, status;
+	uint32_t writers;
+} swap_end;
+
+static void swap_ended(struct peer_question *q, int rc, const char *why,
+		     peer_frame *f)
+{
+	(void)q;
+	(void)why;
+	swap_end.rc = rc;
+	if (!rc) {
+		assert_int_equal(f->body_case, PEER_BODY(LAYOUT_END));
+		swap_end.status = f->layout_end->status;
+		swap_end.writers = f->layout_end->writers;
+		frame_free(f);
+	}
+	w.answers++;
+}
+
+static void layout_set(uint32_t home)
+{
+	Orchfs__Peer__LayoutSet m = ORCHFS__PEER__LAYOUT_SET__INIT;
+	const struct op_layout l = {
+		.generation = 9, .version = 1, .instance = 33, .volume = 4,
+		.home = home, .at_home = home == 2, .token = "t",
+	};
+	struct arena *a = arena_new();
+	peer_frame f = PEER_FRAME_INIT(LAYOUT_SET);
+
+	m.ino = 77;
+	m.timeout_ms = 3000;
+	m.layout = op_wire_layout(a, &l);
+	f.layout_set = &m;
+	question.done = swap_ended;
+	w.answers = 0;
+	assert_int_equal(peer_send(w.cl.peer, w.link, &f, WAIT_MS,
+				   &question), 0);
+	arena_free(a);
+}
+
+static void layout_done(uint64_t id, int status, uint32_t writers)
+{
+	struct nl_msg *m = message(ORCHFS_CMD_LAYOUT_DONE);
+
+	nla_put_u64(m, ORCHFS_A_MSG_REQUEST_ID, id);
+	nla_put_u64(m, ORCHFS_A_MSG_NODE, 77);
+	nla_put_s32(m, ORCHFS_A_MSG_STATUS, status);
+	nla_put_u32(m, ORCHFS_A_MSG_OPENS, writers);
+	inject(m);
+	while (!w.answers)
+		turn();
+}
+
+static void test_layout_set(void **state)
+{
+	struct nlmsgerr e = { .error = -ESTALE };
+	struct nl_msg *m;
+	struct said s;
+
+	(void)state;
+	agent_start();
+	layout_set(1);
+	s = said(ORCHFS_CMD_LAYOUT_SET, 0);
+	assert_int_equal(s.node, 77);
+	assert_true(s.has_layout);
+	assert_int_equal(s.kind, ORCHFS_MIRROR_KIND_REMOTE);
+	assert_int_equal(s.peer, 1);
+	assert_int_equal(s.instance, 33);
+	assert_int_equal(w.answers, 0);
+	layout_done(s.id, 0, 3);
+	assert_int_equal(swap_end.rc, 0);
+	assert_int_equal(swap_end.status, 0);
+	assert_int_equal(swap_end.writers, 3);
+	layout_set(1);
+	s = said(ORCHFS_CMD_LAYOUT_SET, 1);
+	layout_done(s.id, -EBUSY, 0);
+	assert_int_equal(swap_end.rc, 0);
+	assert_int_equal(swap_end.status, -EBUSY);
+	/* a volume of this node's that it hasn't: its kernel isn't asked */
+	layout_set(2);
+	while (!w.answers)
+		turn();
+	assert_int_equal(swap_end.rc, 0);
+	assert_int_equal(swap_end.status, -EIO);
+	assert_int_equal(nr_said(ORCHFS_CMD_LAYOUT_SET), 2);
+	/* which one the kernel has isn't known where its daemon was detached */
+	layout_set(1);
+	said(ORCHFS_CMD_LAYOUT_SET, 2);
+	m = nlmsg_alloc();
+	assert_non_null(nlmsg_put(m, 0, 0, NLMSG_ERROR, 0, 0));
+	assert_int_equal(nlmsg_append(m, &e, sizeof(e), 0), 0);
+	inject(m);
+	while (!w.answers)
+		turn();
+	assert_true(swap_end.rc < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +447,7 @@ int main(void)
 		TEST(test_invalidate),
 		TEST(test_notes),
 		TEST(test_locks),
+		TEST(test_layout_set),
 	};
 
 	return cmocka_run_group_tests_name("agent_op", tests, NULL, NULL);

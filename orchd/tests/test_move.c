@@ -151,6 +151,14 @@ static struct ns_move begun(const struct ns_job *j, uint64_t ino)
 	return m;
 }
 
+/* At the only kernel. */
+static void swapped(const struct ns_move *m, bool new, uint64_t generation,
+		    int status)
+{
+	ns_move_swapped_at(e->ns, m, 0, generation, status);
+	ns_move_swapped(e->ns, m, new, status == -ENOENT ? 0 : status);
+}
+
 /* The copy was given to whom the file belongs. */
 static int valid(struct ns_move *m, uint64_t blocks)
 {
@@ -179,7 +187,7 @@ static void test_forward(void **state)
 	/* it is in use on the first one, so that is what is granted */
 	assert_int_equal(grant(ino, false, &volume), 0);
 	assert_int_equal(volume, FAST);
-	ns_move_swapped(e->ns, &m, true, 0, 0);
+	swapped(&m, true, 0, 0);
 	assert_int_equal(grant(ino, false, &volume), 0);
 	assert_int_equal(volume, SLOW);
 	assert_int_equal(ns_move_retire(e->ns, &m, &j), 0);
@@ -205,7 +213,7 @@ static void test_parked(void **state)
 	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
 	assert_int_equal(grant(ino, false, &volume), -NS_PARKED);
 	assert_int_equal(do_lookup(e, ROOT, "a"), 0);
-	ns_move_swapped(e->ns, &m, false, lay.generation, 0);
+	swapped(&m, false, lay.generation, 0);
 	assert_int_equal(grant(ino, false, &volume), 0);
 	assert_true(e->rep.layout.generation > lay.generation);
 	assert_int_equal(ns_move_abort(e->ns, &m, &j), 0);
@@ -244,7 +252,7 @@ static void test_written_where_in_use(void **state)
 	(void)state;
 	assert_int_equal(grant(ino, false, &volume), 0);
 	assert_int_equal(valid(&m, 8), 0);
-	ns_move_swapped(e->ns, &m, true, 0, -EBUSY);
+	swapped(&m, true, 0, -EBUSY);
 	assert_int_equal(grant(ino, true, &volume), 0);
 	assert_int_equal(volume, FAST);
 	assert_string_equal(places(ino), "1 valid, 2 stale");
@@ -283,7 +291,7 @@ static void test_written_where_it_goes(void **state)
 
 	(void)state;
 	assert_int_equal(valid(&m, 8), 0);
-	ns_move_swapped(e->ns, &m, true, 0, -ENOENT);
+	swapped(&m, true, 0, -ENOENT);
 	ends_where_it_goes(ino, &m, &j);
 }
 
@@ -360,7 +368,7 @@ static void test_restart(void **state)
 	assert_int_equal(found.step, NS_MOVE_SWITCH);
 	assert_int_equal(ns_move_park(e->ns, &found), 0);
 	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
-	ns_move_swapped(e->ns, &found, true, 0, -ENOENT);
+	swapped(&found, true, 0, -ENOENT);
 	assert_int_equal(ns_move_retire(e->ns, &found, &j), 0);
 	ns_move_unwatch(e->ns, ino);
 	assert_string_equal(places(ino), "2 valid");
@@ -385,18 +393,18 @@ static void test_written_after_restart(void **state)
 		e->ns->ops = &ops;
 	}
 	assert_int_equal(ns_move_park(e->ns, &m), 0);
-	ns_move_swapped(e->ns, &m, false, 0, -ETIMEDOUT);
+	swapped(&m, false, 0, -ETIMEDOUT);
 	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
-	ns_move_swapped(e->ns, &m, true, 0, -ETIMEDOUT);
+	swapped(&m, true, 0, -ETIMEDOUT);
 	assert_int_equal(grant(ino, false, &volume), -NS_PARKED);
-	ns_move_swapped(e->ns, &m, false, 0, -EBUSY);
+	swapped(&m, false, 0, -EBUSY);
 	assert_true(ns_move_in_use(e->ns, &m, true));
 	/* known, until the channel is lost in the middle of another one */
-	ns_move_swapped(e->ns, &m, false, 0, -ETIMEDOUT);
+	swapped(&m, false, 0, -ETIMEDOUT);
 	assert_true(ns_move_in_use(e->ns, &m, true));
-	ns_move_swapped(e->ns, &m, false, 0, -ENOTCONN);
+	swapped(&m, false, 0, -ENOTCONN);
 	assert_int_equal(grant(ino, true, &volume), -NS_PARKED);
-	ns_move_swapped(e->ns, &m, false, 0, -EBUSY);
+	swapped(&m, false, 0, -EBUSY);
 	ends_where_it_goes(ino, &m, &j);
 }
 
@@ -422,8 +430,8 @@ static void test_written_before_restart(void **state)
 
 	assert_int_equal(valid(&ma, 8), 0);
 	assert_int_equal(valid(&mb, 8), 0);
-	ns_move_swapped(e->ns, &ma, true, 0, -EBUSY);
-	ns_move_swapped(e->ns, &mb, true, 0, 0);
+	swapped(&ma, true, 0, -EBUSY);
+	swapped(&mb, true, 0, 0);
 	assert_int_equal(grant(a, true, &volume), 0);
 	assert_int_equal(volume, FAST);
 	assert_int_equal(grant(b, true, &volume), 0);
@@ -453,14 +461,14 @@ static void test_none_in_use(void **state)
 	assert_int_equal(valid(&m, 8), 0);
 	found_again(*state, &m);
 	assert_false(ns_move_known(e->ns, &m));
-	ns_move_swapped(e->ns, &m, true, 0, -EIO);
+	swapped(&m, true, 0, -EIO);
 	assert_false(ns_move_known(e->ns, &m));
 	assert_int_equal(grant(ino, false, &volume), -NS_PARKED);
-	ns_move_swapped(e->ns, &m, false, 0, -ENOENT);
+	swapped(&m, false, 0, -ENOENT);
 	assert_true(ns_move_known(e->ns, &m));
 	assert_int_equal(grant(ino, false, &volume), 0);
 	assert_int_equal(volume, FAST);
-	ns_move_swapped(e->ns, &m, true, 0, -EIO);
+	swapped(&m, true, 0, -EIO);
 	assert_int_equal(grant(ino, true, &volume), 0);
 	assert_int_equal(volume, FAST);
 	assert_string_equal(places(ino), "1 valid, 2 stale");

@@ -489,7 +489,6 @@ static void test_restart(void **state)
 	struct ns_handle h[2] = { { 0 }, { 0 } };
 	uint64_t f, g, txn, written;
 	uint64_t gf, orphan;
-	struct ns_move m = { 0 };
 	const struct ns_node *n;
 	size_t nr;
 
@@ -521,8 +520,7 @@ static void test_restart(void **state)
 	assert_int_equal(gone(0), 0);
 	assert_true(dirty(f) && dirty(g));
 	assert_int_equal(orphans(), 1);
-	m.ino = g;
-	assert_int_equal(ns_move_watch(e.ns, &m), -EREMOTE);
+	assert_true(ns_awaits(e.ns));
 	assert_int_equal(do_forget(&e, orphan), 0);
 	assert_int_equal(gone(B), 0);
 	assert_int_equal(orphans(), 1);
@@ -535,11 +533,7 @@ static void test_restart(void **state)
 	assert_false(dirty(g));
 	assert_int_equal(nameless(C), 1);
 	assert_true(is_live(B, f));
-	m.ino = g;
-	assert_int_equal(ns_move_watch(e.ns, &m), 0);
-	ns_move_unwatch(e.ns, g);
-	m.ino = f;
-	assert_int_equal(ns_move_watch(e.ns, &m), -EREMOTE);
+	assert_false(ns_awaits(e.ns));
 	as(C);
 	assert_int_equal(do_return(&e, f, gf), 0);
 	assert_int_equal(do_forget(&e, orphan), 0);
@@ -556,36 +550,63 @@ static void test_restart(void **state)
 	end();
 }
 
-/* A file that is being moved stays where another node begins to read it. */
+/* Nodes that have a file that is being moved. */
 static void test_move(void **state)
 {
 	struct ns_move m = { 0 };
+	struct op_layout lay;
+	uint32_t nodes[4];
 	struct ns_held held;
 	struct op_req rq;
 	uint64_t f, g;
 
 	begin(state, false);
 	f = make("f", 0);
+	g = open_as(C, f, true);
 	m.ino = f;
 	assert_int_equal(ns_move_watch(e.ns, &m), 0);
 	open_as(0, f, false);
 	assert_false(ns_move_written(e.ns, f));
 	as(B);
-	/* not before the kernel has judged that it may be */
 	rq = env_req(&e, K(LOOKUP), 64);
 	rq.node = ROOT;
 	rq.name = nm("f");
 	rq.flags = F(LAYOUT);
 	assert_int_equal(env_run(&e, &rq), 0);
-	assert_false(e.rep.has_layout);
-	g = open_as(B, f, false);
+	assert_true(e.rep.has_layout);
+	assert_false(ns_move_written(e.ns, f));
+	assert_true(is_live(B, f));
+	assert_int_equal(ns_move_holders(e.ns, f, nodes, 1), 2);
+	assert_int_equal(ns_move_holders(e.ns, f, nodes, 4), 2);
+	assert_int_equal(nodes[0] + nodes[1], B + C);
+	/* C may write no more, B has let go of it; nobody gets one meanwhile */
+	assert_int_equal(ns_move_layout(e.ns, &m, false, &lay), 0);
+	assert_true(lay.generation > g);
+	as(B);
+	assert_int_equal(do_open(&e, f, false), -NS_PARKED);
+	ns_move_swapped_at(e.ns, &m, C, lay.generation, 0);
+	ns_move_swapped_at(e.ns, &m, B, lay.generation, -ENOENT);
+	ns_move_swapped(e.ns, &m, false, 0);
+	assert_int_equal(ns_move_holders(e.ns, f, nodes, 4), 1);
+	assert_int_equal(nodes[0], C);
+	assert_false(is_live(B, f));
+	/* an answer of before is late */
+	as(C);
+	assert_int_equal(do_return(&e, f, g), 0);
+	assert_int_equal(ns_move_holders(e.ns, f, nodes, 4), 1);
+	/* one of two could not: nobody knows which it is */
+	assert_int_equal(ns_move_layout(e.ns, &m, false, &lay), 0);
+	ns_move_swapped_at(e.ns, &m, C, lay.generation, -ENOTCONN);
+	assert_int_equal(ns_move_holders(e.ns, f, nodes, 4), 1);
+	ns_move_swapped(e.ns, &m, false, 0);
+	g = open_as(B, f, true);
 	assert_true(ns_move_written(e.ns, f));
 	assert_true(dirty(f));
-	assert_false(is_live(C, f));
+	assert_true(is_live(C, f));
 	ns_move_unwatch(e.ns, f);
 	ns_held(e.ns, B, &held);
 	assert_int_equal(held.layouts, 1);
-	assert_int_equal(held.written + held.nameless, 0);
+	assert_int_equal(held.written, 1);
 	as(B);
 	assert_int_equal(do_return(&e, f, g), 0);
 	assert_false(dirty(f));
