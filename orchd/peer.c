@@ -446,10 +446,9 @@ static void *peer_main(void *arg)
 {
 	struct peer *p = arg;
 
+	peer_listen(p);
 	if (p->cl->agent)
 		dial(p);
-	else
-		peer_listen(p);
 	while (!p->stopping && loop_turn(&p->loop, -1) >= 0)
 		;
 	p->stopping = true;

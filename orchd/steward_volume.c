@@ -238,7 +238,7 @@ static int check_one(const Orchfs__Peer__Volume *m)
 
 static int check(struct served *sv, const Orchfs__Peer__Volumes *m)
 {
-	int rc = m->n_volume > VOLUMES_MAX ? -E2BIG : 0;
+	int rc = m->n_volume > 2 * VOLUMES_MAX ? -E2BIG : 0;
 
 	for (size_t i = 0; i < m->n_volume && !rc; i++) {
 		const struct volume *v = served_volume(sv,
@@ -256,9 +256,7 @@ static int check(struct served *sv, const Orchfs__Peer__Volumes *m)
 static int take_one(struct served *sv, const Orchfs__Peer__Volume *m)
 {
 	struct volume *v = served_volume(sv, m->number);
-	struct ns_volume rec = {
-		.id = m->number, .home = sv->cluster->node,
-	};
+	struct ns_volume rec = { .id = m->number };	/* its home is here */
 
 	if (!v) {
 		memcpy(rec.uuid, m->uuid.data, 16);

@@ -500,7 +500,8 @@ static void agent_files(void)
 
 	memcpy(a.uuid, uuid, 16);
 	snprintf(a.address[0], sizeof(a.address[0]), "127.0.0.1:%d", w.port);
-	snprintf(a.listen, sizeof(a.listen), "127.0.0.1:%d", free_port());
+	snprintf(w.listen, sizeof(w.listen), "127.0.0.1:%d", free_port());
+	strcpy(a.listen, w.listen);
 	snprintf(sub, sizeof(sub), "%s/cluster", dir);
 	assert_int_equal(mkdir(sub, 0700), 0);
 	assert_int_equal(pki_write(sub, "ca.crt", NULL, w.ca), 0);

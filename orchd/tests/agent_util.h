@@ -80,6 +80,7 @@ struct agent_world {
 	struct served sv, *agent;
 	struct cluster cl;
 	int port;
+	char listen[NS_NODE_ADDRESS];	/* of the agent, for data */
 	uint64_t link;
 	unsigned int ups, downs;
 	/* what came, in order; NULL once it is answered */

@@ -567,6 +567,149 @@ static void test_served(void **state)
 	assert_int_equal(answer(), 0);
 }
 
+/* --- connections for data --- */
+
+static struct {
+	struct loop loop;
+	struct peer_set set;
+	bool ended;
+	int fd;				/* -1: refused */
+	char why[PEER_WHY];
+} dialled;
+
+static void dialled_data(struct peer_set *s, struct peer_conn *c, int fd)
+{
+	(void)s;
+	(void)c;
+	dialled.fd = fd;
+	dialled.ended = true;
+}
+
+static void dialled_closed(struct peer_set *s, struct peer_conn *c, int rc)
+{
+	(void)s;
+	(void)rc;
+	strcpy(dialled.why, c->why);
+	dialled.ended = true;
+}
+
+static int dialled_admit(struct peer_set *s, struct peer_conn *c, char *why,
+			 size_t len)
+{
+	(void)s;
+	(void)c;
+	(void)why;
+	(void)len;
+	return 0;
+}
+
+static const struct peer_ops dialled_ops = {
+	.admit = dialled_admit, .data = dialled_data,
+	.closed = dialled_closed,
+};
+
+/* @node comes to the agent, @to: for its data, else for a link. */
+static bool dial(uint32_t node, uint32_t to)
+{
+	struct ns_serial serial;
+	struct pki_issue i = {
+		.ca = w.ca, .ca_key = w.ca_key, .key = w.key, .uuid = uuid,
+		.node = node, .name = "n", .now = pki_time(),
+		.seconds = PKI_YEAR,
+	};
+	X509 *x = pki_issue(&i, &serial);
+	struct address a;
+	bool up;
+
+	memset(&dialled, 0, sizeof(dialled));
+	dialled.fd = -1;
+	assert_int_equal(loop_init(&dialled.loop), 0);
+	dialled.set = (struct peer_set){
+		.loop = &dialled.loop, .ops = &dialled_ops,
+		.tls = peer_tls_new(w.key, x, w.ca, NULL),
+		.self = { .version_min = PEER_VERSION,
+			  .version_max = PEER_VERSION, .node = node },
+	};
+	memcpy(dialled.set.self.uuid, uuid, 16);
+	assert_int_equal(address_parse(w.listen, &a), 0);
+	assert_int_equal(to ? peer_dial_data(&dialled.set, &a, to) :
+			 peer_dial(&dialled.set, &a), 0);
+	while (!dialled.ended) {
+		loop_turn(&dialled.loop, 100);
+		peer_tick(&dialled.set);
+	}
+	up = dialled.fd >= 0;
+	if (up)
+		close(dialled.fd);
+	peer_set_free(&dialled.set);
+	peer_tls_put(dialled.set.tls);
+	loop_destroy(&dialled.loop);
+	X509_free(x);
+	return up;
+}
+
+static void peers(bool removed)
+{
+	Orchfs__Peer__NodeInfo n[3], *list[3];
+	Orchfs__Peer__Nodes m = ORCHFS__PEER__NODES__INIT;
+	peer_frame f = PEER_FRAME_INIT(PEERS);
+
+	for (uint32_t i = 0; i < 3; i++) {
+		orchfs__peer__node_info__init(&n[i]);
+		list[i] = &n[i];
+		n[i].number = i + 1;
+		n[i].name = (char *)"n";
+		n[i].address = (char *)"10.0.0.9";
+		n[i].removed = removed && i == 2;
+	}
+	m.node = list;
+	m.n_node = 3;
+	f.peers = &m;
+	answered(&f, PEER_BODY(DONE));
+}
+
+/* Where it listens is told with the states of volumes. */
+static void wait_listening(void)
+{
+	struct peer_request *r;
+	bool there;
+
+	do {
+		r = next(PEER_BODY(VOLUME_STATES));
+		there = !strcmp(r->f->volume_states->address, w.listen);
+		reply_done(r);
+	} while (!there);
+}
+
+/* Nodes that the authority has told of come for data, and for nothing else. */
+static void test_connections(void **state)
+{
+	char at[NS_NODE_ADDRESS];
+	struct nl_msg *m;
+
+	(void)state;
+	agent_start();
+	volumes(true, false);
+	wait_listening();
+	assert_false(dial(3, 2));
+	assert_non_null(strstr(dialled.why, "no such node 3"));
+	peers(false);
+	cluster_data_address(w.agent->cluster, 3, at);
+	assert_string_equal(at, "10.0.0.9");
+	assert_true(dial(3, 2));
+	assert_int_equal(said(ORCHFS_CMD_SERVE_PEER, 0).peer, 3);
+	m = message(ORCHFS_CMD_SERVE_GONE);
+	nla_put_u32(m, ORCHFS_A_MSG_PEER, 3);
+	nla_put_u64(m, ORCHFS_A_MSG_CONNECTION, 1);
+	inject(m);
+	assert_false(dial(3, 0));
+	peers(true);
+	assert_false(dial(3, 2));
+	assert_non_null(strstr(dialled.why, "was removed"));
+	assert_true(dial(1, 2));
+	assert_int_equal(said(ORCHFS_CMD_SERVE_PEER, 1).peer, 1);
+}
+
 #define VOL_TEST(fn) cmocka_unit_test_setup_teardown(fn, vol_setup, \
 						     vol_teardown)
 
@@ -583,6 +726,7 @@ int main(void)
 		VOL_TEST(test_unnamed),
 		VOL_TEST(test_removed),
 		VOL_TEST(test_served),
+		VOL_TEST(test_connections),
 	};
 
 	return cmocka_run_group_tests_name("steward", tests, NULL, NULL);
