@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 
@@ -108,13 +109,24 @@ int orchfs_open(struct inode *inode, struct file *file)
 	return ret;
 }
 
+/*
+ * Who closes a file that it wrote brings the times over, which others may look
+ * at next. One that exits can't be killed any more, and a kernel thread never
+ * could: then whoever looks will ask.
+ */
+static bool file_may_ask(void)
+{
+	return !(current->flags & (PF_EXITING | PF_KTHREAD)) &&
+	       !fatal_signal_pending(current);
+}
+
 static int orchfs_release(struct inode *inode, struct file *file)
 {
 	struct orchfs_file *of = file->private_data;
 
 	orchfs_local_close(of);
-	/* What the record is told later is what the peer says now. */
-	if (READ_ONCE(ORCHFS_I(inode)->seen) == ORCHFS_SEEN_WRITTEN)
+	if (READ_ONCE(ORCHFS_I(inode)->seen) == ORCHFS_SEEN_WRITTEN &&
+	    file_may_ask())
 		orchfs_attr_refresh(inode);
 	orchfs_layout_detach(inode, of->oi, true);
 	mutex_destroy(&of->lock);

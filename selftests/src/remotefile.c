@@ -367,6 +367,54 @@ static void test_requests(void)
 	free(buf);
 }
 
+/* --- ends of processes --- */
+
+enum last { CLOSES, EXITS, IS_KILLED };
+
+/* Requests of a process that writes to f15 and ends so. */
+static u64 requests_of(enum last last)
+{
+	u64 requests = tell('n');
+	pid_t pid = spawn();
+	int fd, status;
+
+	if (!pid) {
+		fd = open_file(15, O_RDWR);
+		must(pwrite(fd, "abcd", 4, last * 100) == 4, "write: %m");
+		if (last == CLOSES)
+			close(fd);
+		else if (last == IS_KILLED)
+			kill(getpid(), SIGKILL);
+		_exit(0);
+	}
+	must(waitpid(pid, &status, 0) == pid &&
+	     (last == IS_KILLED ? WIFSIGNALED(status) : !status),
+	     "writer %d: status %#x", last, status);
+	return tell('n') - requests;
+}
+
+/* Who can't be killed any more asks nothing; what it wrote is seen. */
+static void test_exits(void)
+{
+	struct timespec before;
+	int fd = open_file(15, O_RDWR);
+	enum last last;
+	u64 requests;
+
+	must(!ftruncate(fd, 0), "truncate: %m");
+	for (last = CLOSES; last <= IS_KILLED; last++) {
+		before = next_tick();
+		requests = requests_of(last);
+		must(requests == (last == CLOSES ? 2 : 1),
+		     "writer %d: %llu requests", last,
+		     (unsigned long long)requests);
+		must(stat_of(15).st_size == last * 100 + 4 &&
+		     ts_cmp(stat_of(15).st_mtim, before) >= 0,
+		     "writer %d: size and time", last);
+	}
+	close(fd);
+}
+
 /* --- mappings --- */
 
 static void test_map(void)
@@ -800,6 +848,7 @@ static void all_tests(void)
 	run("contents", test_model);
 	run("times", test_times);
 	run("requests", test_requests);
+	run("ends of processes", test_exits);
 	run("mappings", test_map);
 	run("asynchronous", test_aio);
 	run("refusals", test_refused);
