@@ -485,8 +485,12 @@ static int remote_fsync(struct file *file, loff_t start, loff_t end,
 			int datasync)
 {
 	int ret = orchfs_remote_commit(file_inode(file));
-	int err = file_check_and_advance_wb_err(file);
+	int err;
 
+	/* It is asked again, and what is noted is told then. */
+	if (orchfs_refused(ret) || ret == -EINTR)
+		return ret;
+	err = file_check_and_advance_wb_err(file);
 	return ret ?: err;
 }
 

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Remote instances as backing files, against a server that the test plays.
+ */
+#include <net/sock.h>
+
+#include "remote_kunit.h"
+
+/* A connection on which the instance is bound, and was written. */
+static struct socket *rk_bound(struct kunit *test, u64 verifier)
+{
+	struct socket *sock = ck_connected(test);
+	struct rk_op *op = rk_write(test, rk.a, 0, 100);
+
+	ck_bind(test, sock, CK_HANDLE);
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
+		 .count = 100, .verifier = verifier);
+	KUNIT_ASSERT_EQ(test, rk_end(test, op), 100);
+	return sock;
+}
+
+static int synced(struct kunit *test, struct socket *sock, struct file *file,
+		  u64 verifier)
+{
+	struct rk_op *op = rk_fsync(test, file);
+
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_COMMIT),
+		 .verifier = verifier);
+	return rk_end(test, op);
+}
+
+/* Each opener hears once of what was lost. */
+static void test_lost(struct kunit *test)
+{
+	struct socket *sock = rk_bound(test, 1);
+
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.a, 1), 0);
+	rk_written(test, sock, rk.a, 1);
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.a, 2), -EIO);
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.a, 2), 0);
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.b, 2), -EIO);
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.b, 2), 0);
+	ck_hang_up(sock);
+}
+
+/* Also who was refused meanwhile, and asked again. */
+static void test_lost_refused(struct kunit *test)
+{
+	struct socket *sock = rk_bound(test, 1);
+	struct rk_op *op;
+
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.a, 2), -EIO);
+	op = rk_fsync(test, rk.b);
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_COMMIT),
+		 .status = ORCHFS_STATUS_EXPIRED);
+	KUNIT_EXPECT_EQ(test, rk_end(test, op), -EKEYEXPIRED);
+	ck_request(test, sock, ORCHFS_OP_UNBIND);
+	rk_token(test, ORCHFS_RIGHTS_ALL, 2);
+	op = rk_fsync(test, rk.b);
+	ck_bind(test, sock, CK_HANDLE + 1);
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_COMMIT),
+		 .verifier = 2);
+	KUNIT_EXPECT_EQ(test, rk_end(test, op), -EIO);
+	ck_hang_up(sock);
+}
+
+static struct kunit_case remote_cases[] = {
+	KUNIT_CASE(test_lost),
+	KUNIT_CASE(test_lost_refused),
+	{}
+};
+
+static struct kunit_suite remote_suite = {
+	.name = "orchfs-remote",
+	.init = rk_init,
+	.exit = rk_exit,
+	.test_cases = remote_cases,
+};
+
+kunit_test_suite(remote_suite);
