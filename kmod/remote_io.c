@@ -157,10 +157,12 @@ int orchfs_remote_commit(struct inode *inode)
 	lost |= unsynced && !ret && rio.verifier != verifier;
 
 	spin_lock(&inode->i_lock);
-	if (ri->writes == writes)
+	/* writes that were answered meanwhile have their own verifier */
+	if (ri->writes == writes) {
 		ri->unsynced = false;
-	if (!ret)
-		ri->verifier = rio.verifier;
+		if (!ret)
+			ri->verifier = rio.verifier;
+	}
 	spin_unlock(&inode->i_lock);
 	if (lost)
 		mapping_set_error(inode->i_mapping, ret ?: -EIO);

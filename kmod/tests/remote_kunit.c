@@ -64,9 +64,31 @@ static void test_lost_refused(struct kunit *test)
 	ck_hang_up(sock);
 }
 
+/* A write is answered, the server starts again, and answers the commit. */
+static void test_lost_overlapping(struct kunit *test)
+{
+	struct socket *sock = rk_bound(test, 1);
+	struct rk_op *write, *fsync;
+	struct ck_got *wr, *commit;
+
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.a, 1), 0);
+	write = rk_write(test, rk.a, 0, 100);
+	wr = ck_request(test, sock, ORCHFS_OP_WRITE);
+	fsync = rk_fsync(test, rk.b);
+	commit = ck_request(test, sock, ORCHFS_OP_COMMIT);
+	ck_reply(test, sock, wr, .count = 100, .verifier = 1);
+	KUNIT_EXPECT_EQ(test, rk_end(test, write), 100);
+	ck_reply(test, sock, commit, .verifier = 2);
+	rk_end(test, fsync);
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.a, 2), -EIO);
+	KUNIT_EXPECT_EQ(test, synced(test, sock, rk.a, 2), 0);
+	ck_hang_up(sock);
+}
+
 static struct kunit_case remote_cases[] = {
 	KUNIT_CASE(test_lost),
 	KUNIT_CASE(test_lost_refused),
+	KUNIT_CASE(test_lost_overlapping),
 	{}
 };
 
