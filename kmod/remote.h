@@ -24,7 +24,7 @@
  * @id: of the instance
  * @remote: its requests go there
  * @patience: seconds that a request waits for a connection
- * @refused: pages couldn't be read for want of a good token
+ * @refusals: how often pages couldn't be read for want of a good token
  * @asked: the peer has told size and times
  * @unsynced: was written since the last commit (i_lock)
  * @verifier: that the last of these writes was answered with (i_lock)
@@ -41,7 +41,7 @@ struct orchfs_rinode {
 	struct orchfs_remote_id id;
 	struct orchfs_remote *remote;
 	unsigned int patience;
-	bool refused;
+	atomic_t refusals;
 	bool asked;
 	bool unsynced;
 	u64 verifier;

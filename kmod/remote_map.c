@@ -28,7 +28,7 @@ struct map_read {
 static void map_failed(struct orchfs_rinode *ri, int err)
 {
 	if (err == -ENXIO || orchfs_refused(err))
-		WRITE_ONCE(ri->refused, true);
+		atomic_inc(&ri->refusals);
 }
 
 /* Unlocks pages, and may begin the next request: nothing waits here. */
@@ -134,28 +134,32 @@ const struct address_space_operations orchfs_remote_aops = {
 	.dirty_folio	= noop_dirty_folio,
 };
 
-/* Something that a second look may find: a good token, or a file that grew. */
-static bool map_try_again(const struct vm_fault *vmf)
+/*
+ * Something that a second look may find: a good token, where one was refused
+ * since there were so many refusals, or a file that grew.
+ */
+static bool map_try_again(const struct vm_fault *vmf, int refusals)
 {
 	struct file *file = vmf->vma->vm_file;
 	struct inode *inode = file_inode(file);
 	struct orchfs_rinode *ri = ORCHFS_RI(inode);
 	loff_t end = (loff_t)vmf->pgoff << PAGE_SHIFT;
 
-	if (READ_ONCE(ri->refused)) {
-		WRITE_ONCE(ri->refused, false);
+	if (atomic_read(&ri->refusals) != refusals)
 		return !orchfs_remote_renew(file, false);
-	}
 	if (end < i_size_read(inode))
 		return false;
 	return !orchfs_remote_ask(inode) && end < i_size_read(inode);
 }
 
+/* What fails is read by each who faults on it, in here. */
 static vm_fault_t map_fault(struct vm_fault *vmf)
 {
+	const struct inode *inode = file_inode(vmf->vma->vm_file);
+	int refusals = atomic_read(&ORCHFS_RI(inode)->refusals);
 	vm_fault_t ret = filemap_fault(vmf);
 
-	if (likely(ret != VM_FAULT_SIGBUS) || !map_try_again(vmf))
+	if (likely(ret != VM_FAULT_SIGBUS) || !map_try_again(vmf, refusals))
 		return ret;
 	return filemap_fault(vmf);
 }

@@ -10,6 +10,7 @@
 #include <linux/aio_abi.h>
 #include <linux/orchfs.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -604,6 +605,75 @@ static void test_refused(void)
 	close(fd);
 }
 
+/* Many threads fault at once where a token has run out: none sees that. */
+#define FAULTERS	4
+
+struct faulter {
+	pthread_t thread;
+	pthread_barrier_t *start;
+	const u8 *at;
+	u8 seen;
+};
+
+static void *fault(void *data)
+{
+	struct faulter *f = data;
+
+	pthread_barrier_wait(f->start);
+	f->seen = *f->at;
+	return NULL;
+}
+
+static void fault_together(const u8 *map, size_t step)
+{
+	struct faulter f[FAULTERS];
+	pthread_barrier_t start;
+	unsigned int i;
+
+	must(!pthread_barrier_init(&start, NULL, FAULTERS), "barrier");
+	for (i = 0; i < FAULTERS; i++) {
+		f[i].start = &start;
+		f[i].at = map + i * step;
+		must(!pthread_create(&f[i].thread, NULL, fault, &f[i]),
+		     "thread");
+	}
+	for (i = 0; i < FAULTERS; i++) {
+		must(!pthread_join(f[i].thread, NULL), "join");
+		must(f[i].seen == i + 1, "byte of thread %u", i);
+	}
+	pthread_barrier_destroy(&start);
+}
+
+static void test_faults_refused(void)
+{
+	const size_t step = 2 << 20, len = FAULTERS * step;
+	int fd = open_expired(16, O_RDWR);
+	unsigned int i;
+	u8 *map, byte;
+
+	rf->expiry_ms = rf->clock_ms + 500;
+	must(!ftruncate(fd, len), "truncate: %m");
+	for (i = 0; i < FAULTERS; i++) {
+		byte = i + 1;
+		must(pwrite(fd, &byte, 1, i * step) == 1, "write: %m");
+	}
+	map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+	must(map != MAP_FAILED, "mmap: %m");
+	for (i = 0; i < 30; i++) {
+		/* that of the last round has run out */
+		rf->clock_ms += 1000;
+		rf->expiry_ms = rf->clock_ms + 500;
+		tell('c');
+		must(!madvise(map, len, MADV_DONTNEED) &&
+		     !posix_fadvise(fd, 0, len, POSIX_FADV_DONTNEED),
+		     "pages: %m");
+		fault_together(map, step);
+	}
+	rf->expiry_ms = FOREVER;
+	munmap(map, len);
+	close(fd);
+}
+
 /* --- durability --- */
 
 static void test_sync(void)
@@ -852,6 +922,7 @@ static void all_tests(void)
 	run("mappings", test_map);
 	run("asynchronous", test_aio);
 	run("refusals", test_refused);
+	run("faults and refusals", test_faults_refused);
 	run("durability", test_sync);
 	run("records of several writers", test_append);
 	run("connections that are lost", test_drops);

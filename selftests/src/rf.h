@@ -12,7 +12,7 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof(*(a)))
 #endif
 
-#define FILES	16
+#define FILES	17
 #define FIRST	0x1900		/* inode of f0 */
 #define HOME	7		/* node that serves them */
 #define CONNS	2
