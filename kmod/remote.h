@@ -95,7 +95,8 @@ void orchfs_remote_io_exit(void);
 void orchfs_rio_init(struct orchfs_rinode *ri, struct orchfs_rio *rio,
 		     u8 opcode);
 int orchfs_rio_run(struct orchfs_rinode *ri, struct orchfs_rio *rio);
-void orchfs_remote_written(struct orchfs_rinode *ri, u64 verifier, bool synced);
+void orchfs_remote_written(struct orchfs_rinode *ri, u64 verifier, bool synced,
+			   loff_t end);
 int orchfs_remote_commit(struct inode *inode);
 
 /* remote_map.c */

@@ -429,7 +429,7 @@ static int remote_truncate(struct inode *inode, loff_t size)
 	old = i_size_read(inode);
 	i_size_write(inode, size);
 	spin_unlock(&inode->i_lock);
-	orchfs_remote_written(ri, rio.verifier, false);
+	orchfs_remote_written(ri, rio.verifier, false, 0);
 	/* what is behind the end of the last page becomes zero as it was read */
 	if (size > old)
 		invalidate_inode_pages2_range(inode->i_mapping,

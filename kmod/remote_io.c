@@ -103,17 +103,22 @@ int orchfs_rio_run(struct orchfs_rinode *ri, struct orchfs_rio *rio)
  * @ri: the instance
  * @verifier: of the answer
  * @synced: it is durable
+ * @end: the file is at least as long now
  *
  * A verifier other than that of the writes before says that those may be lost,
  * and they are here no more: who syncs hears of it.
  */
-void orchfs_remote_written(struct orchfs_rinode *ri, u64 verifier, bool synced)
+void orchfs_remote_written(struct orchfs_rinode *ri, u64 verifier, bool synced,
+			   loff_t end)
 {
 	struct inode *inode = &ri->netfs.inode;
 	bool lost;
 
 	spin_lock(&inode->i_lock);
+	/* together: an answer that was asked for before must find both */
 	ri->writes++;
+	if (end > i_size_read(inode))
+		i_size_write(inode, end);
 	lost = ri->unsynced && ri->verifier != verifier;
 	if (!synced || lost)
 		ri->unsynced = !synced;
@@ -330,11 +335,8 @@ static void write_end(struct orchfs_rinode *ri, struct kiocb *iocb,
 	if (rio->flags & ORCHFS_PDU_APPEND)
 		pos = rio->reply_offset;
 	iocb->ki_pos = pos + rio->done_bytes;
-	spin_lock(&inode->i_lock);
-	if (iocb->ki_pos > i_size_read(inode))
-		i_size_write(inode, iocb->ki_pos);
-	spin_unlock(&inode->i_lock);
-	orchfs_remote_written(ri, rio->verifier, rio->flags & ORCHFS_PDU_FUA);
+	orchfs_remote_written(ri, rio->verifier, rio->flags & ORCHFS_PDU_FUA,
+			      iocb->ki_pos);
 	remote_drop_pages(inode, pos, rio->done_bytes);
 }
 

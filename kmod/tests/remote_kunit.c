@@ -85,10 +85,42 @@ static void test_lost_overlapping(struct kunit *test)
 	ck_hang_up(sock);
 }
 
+static void reply_size(struct kunit *test, struct socket *sock,
+		       const struct ck_got *to, u64 size)
+{
+	u8 buf[sizeof(struct orchfs_wire_attr)];
+	struct orchfs_remote_attr attr = { .size = size };
+
+	orchfs_remote_attr_encode(&attr, buf);
+	ck_reply(test, sock, to, .data_len = sizeof(buf));
+	ck_give(test, sock, buf, sizeof(buf));
+}
+
+/* What was asked for before an own write doesn't know its end. */
+static void test_size(struct kunit *test)
+{
+	struct socket *sock = rk_bound(test, 1);
+	const struct inode *inode = &rk.ri->netfs.inode;
+	struct rk_op *getattr = rk_getattr(test);
+	struct ck_got *got;
+
+	got = ck_request(test, sock, ORCHFS_OP_GETATTR);
+	rk_written(test, sock, rk.a, 1);
+	reply_size(test, sock, got, 50);
+	KUNIT_EXPECT_EQ(test, rk_end(test, getattr), 0);
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), 100);
+	getattr = rk_getattr(test);
+	reply_size(test, sock, ck_request(test, sock, ORCHFS_OP_GETATTR), 50);
+	KUNIT_EXPECT_EQ(test, rk_end(test, getattr), 0);
+	KUNIT_EXPECT_EQ(test, i_size_read(inode), 50);
+	ck_hang_up(sock);
+}
+
 static struct kunit_case remote_cases[] = {
 	KUNIT_CASE(test_lost),
 	KUNIT_CASE(test_lost_refused),
 	KUNIT_CASE(test_lost_overlapping),
+	KUNIT_CASE(test_size),
 	{}
 };
 

@@ -30,6 +30,7 @@ extern struct rk rk;
 int rk_init(struct kunit *test);
 void rk_exit(struct kunit *test);
 void rk_token(struct kunit *test, u32 rights, u64 epoch);
+struct rk_op *rk_getattr(struct kunit *test);
 struct rk_op *rk_fsync(struct kunit *test, struct file *file);
 struct rk_op *rk_write(struct kunit *test, struct file *file, loff_t pos,
 		       size_t len);

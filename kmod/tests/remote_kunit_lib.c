@@ -108,6 +108,22 @@ struct rk_op *rk_fsync(struct kunit *test, struct file *file)
 	return op;
 }
 
+static int run_getattr(struct rk_op *op)
+{
+	struct kstat stat;
+
+	return vfs_getattr_nosec(&op->file->f_path, &stat, STATX_BASIC_STATS,
+				 AT_STATX_FORCE_SYNC);
+}
+
+struct rk_op *rk_getattr(struct kunit *test)
+{
+	struct rk_op *op = rk_op(test, run_getattr);
+
+	rk_start(test, op, rk.a);
+	return op;
+}
+
 static int run_write(struct rk_op *op)
 {
 	loff_t pos = op->pos;
