@@ -180,20 +180,6 @@ int orchfs_durable_names(struct inode *inode, bool nowait)
 	return orchfs_barrier(inode->i_sb, inode->i_ino, txn);
 }
 
-/**
- * orchfs_written_sync() - end of an operation that takes no kiocb
- * @file: of orchfs
- * @io: its I/O, still in the gate
- *
- * The backing file knows of O_SYNC and O_DSYNC, but not of a mount with sync.
- *
- * Return: 0 or what vfs_fsync() returns.
- */
-int orchfs_written_sync(struct file *file, struct orchfs_io *io)
-{
-	return IS_SYNC(file_inode(file)) ? vfs_fsync(io->file, 0) : 0;
-}
-
 static ssize_t orchfs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct file *file = iocb->ki_filp;
@@ -281,6 +267,33 @@ static ssize_t file_fsync(struct orchfs_file *of, loff_t start, loff_t end,
 	return ret;
 }
 
+/* Again, once, where another node has refused it. */
+static ssize_t file_fsync_renewed(struct file *file, loff_t start, loff_t end,
+				  int datasync)
+{
+	struct orchfs_file *of = file->private_data;
+	ssize_t ret = file_fsync(of, start, end, datasync);
+
+	if (orchfs_renewed(of, file->f_mode & FMODE_WRITE, &ret))
+		ret = orchfs_told(file_fsync(of, start, end, datasync));
+	return ret;
+}
+
+/**
+ * orchfs_written_sync() - end of an operation that takes no kiocb
+ * @file: of orchfs; the caller has left the gate
+ *
+ * The backing file knows of O_SYNC and O_DSYNC, but not of a mount with sync.
+ *
+ * Return: 0 or what vfs_fsync() returns.
+ */
+int orchfs_written_sync(struct file *file)
+{
+	if (!IS_SYNC(file_inode(file)))
+		return 0;
+	return file_fsync_renewed(file, 0, LLONG_MAX, 0);
+}
+
 static int orchfs_fsync(struct file *file, loff_t start, loff_t end,
 			int datasync)
 {
@@ -289,9 +302,7 @@ static int orchfs_fsync(struct file *file, loff_t start, loff_t end,
 	ssize_t ret;
 	int err;
 
-	ret = file_fsync(of, start, end, datasync);
-	if (orchfs_renewed(of, file->f_mode & FMODE_WRITE, &ret))
-		ret = orchfs_told(file_fsync(of, start, end, datasync));
+	ret = file_fsync_renewed(file, start, end, datasync);
 	err = xchg(&of->wb_err, 0);
 	if (!ret)
 		ret = err;
@@ -314,10 +325,24 @@ static loff_t file_size(struct inode *inode)
 	return size;
 }
 
+/* Moves the backing file's position, which nobody uses. */
+static loff_t file_seek(struct file *file, loff_t offset, int whence)
+{
+	struct orchfs_io io;
+	loff_t ret;
+
+	ret = orchfs_io_begin(file->private_data, 0, &io);
+	if (ret)
+		return ret;
+	ret = vfs_llseek(io.file, offset, whence);
+	orchfs_io_end(&io);
+	return ret;
+}
+
 static loff_t orchfs_llseek(struct file *file, loff_t offset, int whence)
 {
 	struct inode *inode = file_inode(file);
-	struct orchfs_io io;
+	ssize_t err;
 	loff_t ret;
 
 	if (whence != SEEK_SET && whence != SEEK_CUR) {
@@ -329,12 +354,12 @@ static loff_t orchfs_llseek(struct file *file, loff_t offset, int whence)
 		return generic_file_llseek_size(file, offset, whence,
 						inode->i_sb->s_maxbytes,
 						file_size(inode));
-	ret = orchfs_io_begin(file->private_data, 0, &io);
-	if (ret)
-		return ret;
-	/* It moves the backing file's position, which nobody uses. */
-	ret = vfs_llseek(io.file, offset, whence);
-	orchfs_io_end(&io);
+	ret = file_seek(file, offset, whence);
+	if (ret < 0) {
+		err = ret;
+		ret = orchfs_renewed(file->private_data, false, &err) ?
+			orchfs_told(file_seek(file, offset, whence)) : err;
+	}
 	trace_orchfs_io(ORCHFS_TRACE_SEEK, inode, offset, 0, ret);
 	if (ret >= 0)
 		ret = vfs_setpos(file, ret, inode->i_sb->s_maxbytes);
@@ -362,12 +387,10 @@ static long file_fallocate(struct file *file, int mode, loff_t offset,
 		ret = io.file->f_op->fallocate(io.file, mode, offset, len);
 		file_end_write(io.file);
 	}
-	if (!ret) {
+	if (!ret)
 		orchfs_attr_written(inode, file_inode(io.file));
-		ret = orchfs_written_sync(file, &io);
-	}
 	orchfs_io_end(&io);
-	return ret;
+	return ret ?: orchfs_written_sync(file);
 }
 
 static long orchfs_fallocate(struct file *file, int mode, loff_t offset,

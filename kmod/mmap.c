@@ -233,7 +233,7 @@ int orchfs_mmap(struct file *file, struct vm_area_struct *vma)
 		orchfs_mark_written(of);
 		orchfs_mapped(inode);
 	}
-	ret = backing_file_mmap(io.file, vma, &ctx);
+	ret = orchfs_told(backing_file_mmap(io.file, vma, &ctx));
 	/* A remote file isn't written to by a mapping. */
 	if (!ret && (vma->vm_flags & VM_SHARED) &&
 	    (vma->vm_flags & VM_MAYWRITE))

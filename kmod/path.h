@@ -134,7 +134,7 @@ static inline bool orchfs_renewed(struct orchfs_file *of, bool write,
 
 /* file.c */
 int orchfs_drop_privs(struct file *file, bool nowait);
-int orchfs_written_sync(struct file *file, struct orchfs_io *io);
+int orchfs_written_sync(struct file *file);
 
 static inline void orchfs_mark_written(struct orchfs_file *of)
 {

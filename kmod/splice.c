@@ -71,16 +71,18 @@ static int splice_prepare_write(struct file *out)
 	return ret;
 }
 
-static ssize_t splice_written(struct file *out, struct orchfs_io *io,
-			      ssize_t ret)
+static void splice_written(struct file *out, struct orchfs_io *io, ssize_t ret)
 {
-	int err;
+	if (ret > 0)
+		orchfs_attr_written(file_inode(out), file_inode(io->file));
+}
 
-	if (ret <= 0)
-		return ret;
-	orchfs_attr_written(file_inode(out), file_inode(io->file));
-	err = orchfs_written_sync(out, io);
-	return err ? err : ret;
+/* Out of the gate */
+static ssize_t splice_sync(struct file *out, ssize_t ret)
+{
+	int err = ret > 0 ? orchfs_written_sync(out) : 0;
+
+	return err ?: ret;
 }
 
 static bool splice_pipe_ready(const struct pipe_inode_info *pipe)
@@ -120,9 +122,9 @@ static ssize_t splice_write_ready(struct pipe_inode_info *pipe,
 						  flags | SPLICE_F_NONBLOCK);
 		file_end_write(io.file);
 	}
-	ret = splice_written(out, &io, ret);
+	splice_written(out, &io, ret);
 	orchfs_io_end(&io);
-	return ret;
+	return splice_sync(out, ret);
 }
 
 /**
@@ -262,10 +264,21 @@ static ssize_t splice_copy(struct file *in, loff_t pos_in, struct file *out,
 				     pos_out, len, flags);
 		put_cred(cred);
 	}
-	ret = splice_written(out, &io_out, ret);
+	splice_written(out, &io_out, ret);
 	splice_end_pair(&io_in, &io_out);
 	file_accessed(in);
-	return ret;
+	return splice_sync(out, ret);
+}
+
+/* orchfs_renewed() of two: it isn't known which of them was refused. */
+static bool splice_renewed(struct file *in, struct file *out, ssize_t *ret)
+{
+	ssize_t ret_in = *ret, ret_out = *ret;
+	bool renewed = orchfs_renewed(in->private_data, false, &ret_in);
+
+	renewed |= orchfs_renewed(out->private_data, true, &ret_out);
+	*ret = ret_in == *ret ? ret_out : ret_in;
+	return renewed;
 }
 
 /**
@@ -293,11 +306,11 @@ ssize_t orchfs_copy_file_range(struct file *in, loff_t pos_in,
 		ret = orchfs_attr_refresh(file_inode(in));
 	if (!ret)
 		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
-	if (orchfs_renewed(out->private_data, true, &ret))
-		ret = orchfs_told(splice_copy(in, pos_in, out, pos_out, len,
-					      flags));
+	if (splice_renewed(in, out, &ret))
+		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
 	if (orchfs_no_space(ret) && orchfs_space_returns(file_inode(out)->i_sb))
 		ret = splice_copy(in, pos_in, out, pos_out, len, flags);
+	ret = orchfs_told(ret);
 	trace_orchfs_io(ORCHFS_TRACE_COPY, file_inode(out), pos_out, len, ret);
 	return ret;
 }
@@ -373,9 +386,11 @@ loff_t orchfs_remap_file_range(struct file *in, loff_t pos_in,
 		orchfs_mark_written(out->private_data);
 		ret = splice_clone(&io_in, pos_in, &io_out, pos_out, len,
 				   flags);
-		ret = splice_written(out, &io_out, ret);
+		splice_written(out, &io_out, ret);
 	}
 	splice_end_pair(&io_in, &io_out);
+	if (!dedup)
+		ret = splice_sync(out, ret);
 	trace_orchfs_io(ORCHFS_TRACE_CLONE, file_inode(out), pos_out, len, ret);
 	return ret;
 }

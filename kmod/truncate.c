@@ -116,8 +116,7 @@ int orchfs_truncate(struct inode *inode, const struct iattr *iattr)
 		if (!ret)
 			ret = backing_setattr(inode, &ia, true);
 	}
-	if (orchfs_refused(ret))
-		ret = -EIO;
+	ret = orchfs_told(ret);
 	if (!ret)
 		ret = orchfs_attr_refresh(inode);
 	if (!ret && IS_SYNC(inode))
@@ -238,23 +237,12 @@ int orchfs_fiemap(struct inode *inode, struct fiemap_extent_info *info,
 	return ret;
 }
 
-/**
- * orchfs_commit_times() - make the backing file's times and size durable
- * @inode: of any type
- *
- * The size, too: a truncate that nfsd has answered stays.
- *
- * Return: 0 or the error of the backing file system.
- */
-int orchfs_commit_times(struct inode *inode)
+static int backing_commit(struct inode *inode)
 {
+	struct orchfs_layout *lay = orchfs_layout_of(inode);
 	const struct export_operations *ops;
-	struct orchfs_layout *lay;
 	int ret = 0;
 
-	if (!S_ISREG(inode->i_mode))
-		return 0;
-	lay = orchfs_layout_of(inode);
 	if (!lay)
 		return 0;
 	ops = lay->inode ? lay->inode->i_sb->s_export_op : NULL;
@@ -266,6 +254,29 @@ int orchfs_commit_times(struct inode *inode)
 		ret = sync_inode_metadata(lay->inode, 1);
 	orchfs_layout_put(lay);
 	return ret;
+}
+
+/**
+ * orchfs_commit_times() - make the backing file's times and size durable
+ * @inode: of any type; the caller is in no gate
+ *
+ * The size, too: a truncate that nfsd has answered stays.
+ *
+ * Return: 0 or the error of the backing file system.
+ */
+int orchfs_commit_times(struct inode *inode)
+{
+	int ret;
+
+	if (!S_ISREG(inode->i_mode))
+		return 0;
+	ret = backing_commit(inode);
+	if (orchfs_refused(ret)) {
+		ret = orchfs_layout_renew(inode, false);
+		if (!ret)
+			ret = backing_commit(inode);
+	}
+	return orchfs_told(ret);
 }
 
 /**
