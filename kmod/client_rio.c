@@ -53,19 +53,28 @@ struct orchfs_remote *orchfs_remote_get(struct orchfs_remote *r)
 /**
  * orchfs_remote_put() - drop a reference
  * @r: no request of the caller's is under way. The last one gives its handles
- *	up, which nothing waits for; in any task context
+ *	up, which nothing waits for; in any task context, without locks
  */
 void orchfs_remote_put(struct orchfs_remote *r)
 {
 	struct orchfs_peer *peer = r->peer;
-	struct orchfs_bind *bind, *tmp;
+	struct orchfs_client_conn *conn;
+	struct orchfs_bind *bind;
+	LIST_HEAD(ended);
 
 	if (!refcount_dec_and_test(&r->refs))
 		return;
 	spin_lock(&peer->lock);
-	list_for_each_entry_safe(bind, tmp, &r->binds, on_remote)
+	while (!list_empty(&r->binds)) {
+		bind = list_first_entry(&r->binds, struct orchfs_bind,
+					on_remote);
+		conn = bind->conn;
 		orchfs_bind_retire_locked(bind);
+		/* one that wasn't sent yet leaves its slot */
+		orchfs_peer_feed_locked(conn, &ended);
+	}
 	spin_unlock(&peer->lock);
+	orchfs_rio_tell(&ended);
 	orchfs_peer_put(peer);
 	kfree(r);
 }
@@ -246,14 +255,14 @@ void orchfs_rio_place_locked(struct orchfs_rio *rio,
 		orchfs_bind_retire_locked(bind);
 		bind = NULL;
 	}
-	if (!orchfs_client_has_slot(conn)) {
-		rio_wait_locked(rio);
-		return;
-	}
-	if (!bind)
+	if (!bind && orchfs_client_has_slot(conn))
 		bind = orchfs_bind_new_locked(r, conn);
 	if (!bind) {
-		orchfs_rio_later_locked(rio, -ENOMEM);
+		/* an UNBIND took the last slot, but there may be others */
+		if (orchfs_client_has_slot(conn))
+			orchfs_rio_later_locked(rio, -ENOMEM);
+		else
+			orchfs_rio_route_locked(rio, ended);
 		return;
 	}
 	if (!bind->handle) {

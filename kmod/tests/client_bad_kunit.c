@@ -236,11 +236,9 @@ static int victim_run(void *data)
 }
 
 static void victim_start(struct kunit *test, struct victim *v,
-			 struct ck_ask *ask)
+			 struct orchfs_remote *r, struct ck_ask *ask)
 {
-	struct ck *ck = test->priv;
-
-	v->r = ck->r;
+	v->r = r;
 	v->ask = ask;
 	init_completion(&v->ended);
 	v->task = kthread_create(victim_run, v, "orchfs-victim");
@@ -290,21 +288,21 @@ static void test_killed(struct kunit *test)
 	u8 half[500];
 
 	ck_token(test, ck->r, ORCHFS_RIGHTS_ALL, 1);
-	victim_start(test, &v, ck_ask(test, ORCHFS_OP_READ, 0, 1000));
+	victim_start(test, &v, ck->r, ck_ask(test, ORCHFS_OP_READ, 0, 1000));
 	while (!waits(ck))
 		cond_resched();
 	victim_kill(test, &v);
 	KUNIT_EXPECT_FALSE(test, waits(ck));
 
 	sock = ck_bound(test);
-	victim_start(test, &v, ck_ask(test, ORCHFS_OP_READ, 0, 1000));
+	victim_start(test, &v, ck->r, ck_ask(test, ORCHFS_OP_READ, 0, 1000));
 	got = ck_request(test, sock, ORCHFS_OP_READ);
 	victim_kill(test, &v);
 	ck_reply_read(test, sock, got, 1000);
 	KUNIT_EXPECT_EQ(test, v.ask->buf[999], 0);
 	works(test, sock);
 
-	victim_start(test, &v, ck_ask(test, ORCHFS_OP_READ, 0, 1000));
+	victim_start(test, &v, ck->r, ck_ask(test, ORCHFS_OP_READ, 0, 1000));
 	got = ck_request(test, sock, ORCHFS_OP_READ);
 	memset(half, 1, sizeof(half));
 	ck_reply(test, sock, got, .data_len = 1000);
@@ -321,15 +319,84 @@ static void test_stalled(struct kunit *test)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 512 << 10);
 	struct socket *sock = ck_bound(test);
+	struct ck *ck = test->priv;
 	u8 head[ORCHFS_PDU_LEN];
 	struct victim v;
 
-	ck_narrow(test->priv);
-	victim_start(test, &v, ask);
+	ck_narrow(ck);
+	victim_start(test, &v, ck->r, ask);
 	KUNIT_ASSERT_EQ(test, ck_take(sock, head, sizeof(head)),
 			(int)sizeof(head));
 	victim_kill(test, &v);
 	ck_gone(test, ORCHFS_REASON_STALLED);
+	ck_hang_up(sock);
+}
+
+static u32 in_flight(struct orchfs_client_conn *conn)
+{
+	u32 nr;
+
+	spin_lock(&conn->peer->lock);
+	nr = conn->in_flight;
+	spin_unlock(&conn->peer->lock);
+	return nr;
+}
+
+static bool is_queued(struct ck *ck, const struct ck_ask *ask)
+{
+	bool queued;
+
+	spin_lock(&ck->peer->lock);
+	queued = ask->rio.call.state == ORCHFS_CALL_QUEUED;
+	spin_unlock(&ck->peer->lock);
+	return queued;
+}
+
+/* A BIND that nobody waits for any more, and wasn't sent, leaves its slot. */
+static void test_put_unsent(struct kunit *test)
+{
+	const u32 len = 512 << 10;
+	struct ck_ask *first = ck_ask(test, ORCHFS_OP_READ, 0, 1);
+	struct ck_ask *wr = ck_ask(test, ORCHFS_OP_WRITE, 0, len);
+	struct ck_ask *rd = ck_ask(test, ORCHFS_OP_READ, 0, 100);
+	struct ck_got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
+	u8 *buf = kunit_kzalloc(test, len, GFP_KERNEL);
+	struct orchfs_remote *r = another(test);
+	struct socket *sock = ck_connect(test);
+	struct orchfs_client_conn *conn;
+	struct ck *ck = test->priv;
+	u8 head[ORCHFS_PDU_LEN];
+	struct victim v;
+
+	KUNIT_ASSERT_TRUE(test, got && buf);
+	ck_greet_limits(test, sock, 2, 10);
+	ck_token(test, ck->r, ORCHFS_RIGHTS_ALL, 1);
+	ck_submit(ck->r, first);
+	ck_bind(test, sock, CK_HANDLE);
+	ck_reply_read(test, sock, ck_request(test, sock, ORCHFS_OP_READ), 0);
+	KUNIT_ASSERT_EQ(test, ck_end(test, first), 0);
+	conn = list_first_entry(&ck->peer->conns, struct orchfs_client_conn,
+				link);
+	ck_narrow(ck);
+	ck_submit(ck->r, wr);
+	KUNIT_ASSERT_EQ(test, ck_take(sock, head, sizeof(head)),
+			(int)sizeof(head));
+	victim_start(test, &v, r, ck_ask(test, ORCHFS_OP_READ, 0, 10));
+	while (in_flight(conn) < 2)
+		cond_resched();
+	ck_submit(ck->r, rd);
+	KUNIT_EXPECT_FALSE(test, is_queued(ck, rd));
+	victim_kill(test, &v);
+	orchfs_remote_put(r);
+	KUNIT_EXPECT_TRUE(test, is_queued(ck, rd));
+	KUNIT_EXPECT_EQ(test, in_flight(conn), 2);
+	KUNIT_ASSERT_EQ(test, orchfs_pdu_decode_request(head, sizeof(head),
+							&got->pdu), 0);
+	KUNIT_ASSERT_EQ(test, ck_take(sock, buf, len), (int)len);
+	ck_reply(test, sock, got, .count = len);
+	KUNIT_EXPECT_EQ(test, ck_end(test, wr), 0);
+	ck_reply_read(test, sock, ck_request(test, sock, ORCHFS_OP_READ), 100);
+	KUNIT_EXPECT_EQ(test, ck_end(test, rd), 0);
 	ck_hang_up(sock);
 }
 
@@ -477,6 +544,7 @@ static struct kunit_case client_bad_cases[] = {
 	KUNIT_CASE(test_tokens),
 	KUNIT_CASE(test_limits),
 	KUNIT_CASE(test_put),
+	KUNIT_CASE(test_put_unsent),
 	KUNIT_CASE(test_killed),
 	KUNIT_CASE_SLOW(test_stalled),
 	KUNIT_CASE(test_bad_replies),
