@@ -478,7 +478,8 @@ static int client_hello(struct orchfs_client_conn *conn, const u8 *data,
 	if (hello.version_min != ORCHFS_PDU_VERSION ||
 	    hello.version_max != ORCHFS_PDU_VERSION)
 		return ORCHFS_REASON_VERSION;
-	if (!hello.max_data || !hello.max_requests || !hello.max_handles)
+	if (hello.max_data < ORCHFS_PDU_DATA_MIN || !hello.max_requests ||
+	    !hello.max_handles)
 		return ORCHFS_REASON_FIELD;
 	spin_lock(&conn->peer->lock);
 	conn->max_data = min(hello.max_data, ORCHFS_PDU_DATA_MAX);

@@ -507,6 +507,7 @@ static const struct {
 	{ 0, 1, 2, 4096, ORCHFS_REASON_VERSION },
 	{ 0, 2, 1, 4096, ORCHFS_REASON_VERSION },
 	{ 0, 1, 1, 0, ORCHFS_REASON_FIELD },
+	{ 0, 1, 1, ORCHFS_PDU_DATA_MIN - 1, ORCHFS_REASON_FIELD },
 };
 
 static void test_bad_hello(struct kunit *test)

@@ -12,6 +12,7 @@
 #define ORCHFS_PDU_VERSION	1
 #define ORCHFS_PDU_LEN		64
 #define ORCHFS_PDU_DATA_MAX	(1U << 20)
+#define ORCHFS_PDU_DATA_MIN	(1U << 16)	/* that a server may allow */
 #define ORCHFS_PDU_REQUESTS_MAX	256
 
 #define ORCHFS_TOKEN_MAGIC	0x4b544f4fU	/* "OOTK" */
