@@ -64,6 +64,7 @@ struct orchfs_call {
  * @done: told the end, once; in any task context, without locks; may sleep
  *	shortly, and submit again. orchfs_rio_wait() sets it
  * @err: 0 or a negative errno, valid at the end as all that follow
+ * @answered: and that is the peer's word
  * @done_bytes: of READ: less than @count only at the end of the file; of
  *	WRITE: at least 1, and the rest is the caller's to send
  * @verifier: of WRITE, COMMIT and TRUNCATE
@@ -92,6 +93,7 @@ struct orchfs_rio {
 	void (*done)(struct orchfs_rio *rio);
 
 	int err;
+	bool answered;
 	u32 done_bytes;
 	u64 verifier;
 	u64 reply_offset;
@@ -128,5 +130,6 @@ int orchfs_remote_token(struct orchfs_remote *r,
 			const u8 token[ORCHFS_TOKEN_LEN]);
 void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio);
 int orchfs_rio_wait(struct orchfs_remote *r, struct orchfs_rio *rio);
+void orchfs_rio_cancel(struct orchfs_rio *rio);
 
 #endif

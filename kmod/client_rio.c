@@ -380,11 +380,13 @@ static void rio_refused_locked(struct orchfs_rio *rio,
 	/* Unless another request was faster. */
 	if (bind && bind->handle == rio->handle)
 		orchfs_bind_retire_locked(bind);
-	if (newer)
+	if (newer) {
 		orchfs_rio_again_locked(rio, err == -EBADF ? -EIO : err,
 					ended);
-	else
+	} else {
+		rio->answered = true;
 		orchfs_rio_end_locked(rio, err, ended);
+	}
 }
 
 /**
@@ -406,6 +408,7 @@ void orchfs_rio_replied_locked(struct orchfs_rio *rio,
 		rio_refused_locked(rio, conn, err, ended);
 		return;
 	}
+	rio->answered = true;
 	rio->verifier = pdu->verifier;
 	rio->reply_offset = pdu->offset;
 	rio->done_bytes = rio->opcode == ORCHFS_OP_READ ? pdu->data_len :
@@ -457,6 +460,7 @@ void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
 	LIST_HEAD(ended);
 
 	rio->err = 0;
+	rio->answered = false;
 	rio->done_bytes = 0;
 	rio->verifier = 0;
 	rio->reply_offset = 0;
@@ -590,4 +594,19 @@ int orchfs_rio_wait(struct orchfs_remote *r, struct orchfs_rio *rio)
 			wait_for_completion(&done);
 	}
 	return rio->err;
+}
+
+/**
+ * orchfs_rio_cancel() - end a request early
+ * @rio: submitted; its end may have been told already, and is when this returns
+ *	or, by somebody else, soon
+ *
+ * What was sent may still be carried out.
+ */
+void orchfs_rio_cancel(struct orchfs_rio *rio)
+{
+	if (rio_withdraw(rio)) {
+		rio->err = -EINTR;
+		rio->done(rio);
+	}
 }

@@ -14,6 +14,7 @@
 
 #include "channel.h"
 #include "layout.h"
+#include "remote.h"
 #include "trace.h"
 
 #define ORCHFS_LRU_MAX		65536
@@ -159,6 +160,8 @@ static bool layout_drop(struct inode *inode, enum orchfs_trace_layout why)
 	generation = lay->generation;
 	/* nobody has asked the peer since it was written */
 	ask = ii->remote && ii->seen == ORCHFS_SEEN_WRITTEN;
+	if (!inode->i_nlink && orchfs_is_remote(lay->inode))
+		orchfs_remote_forget(lay->inode);
 	orchfs_layout_put(lay);
 	if (ask && why != ORCHFS_TRACE_LAYOUT_EVICT)
 		orchfs_super_mark(inode->i_sb, inode->i_ino, ORCHFS_MARK_ATTR);

@@ -35,6 +35,7 @@ struct orchfs_listing;
 struct orchfs_locks;
 struct orchfs_open_inode;
 struct orchfs_stamp;
+struct orchfs_unsynced;
 struct posix_acl;
 struct sk_buff;
 struct srcu_struct;
@@ -176,6 +177,7 @@ struct orchfs_sb {
 	struct list_head lru;
 	unsigned long nr_lru;
 	struct shrinker *shrinker;
+	struct orchfs_unsynced *unsynced; /* remote instances; remote_sync.c */
 	struct list_head vm_ops;	/* mmap.c; lock to add */
 	struct xarray locks;		/* ino -> struct orchfs_locks */
 	struct list_head recalls;	/* orchfs_locks.recall; lock */

@@ -27,6 +27,10 @@
  * @refusals: how often pages couldn't be read for want of a good token
  * @asked: the peer has told size and times
  * @unsynced: was written since the last commit (i_lock)
+ * @unsynced_in: of the super block that uses it, or NULL
+ * @unsynced_node: on its list, since then (its lock, as the next two)
+ * @unsynced_nr: place on that
+ * @unsynced_since: jiffies, when it was put there
  * @verifier: that the last of these writes was answered with (i_lock)
  * @writes: writes that were answered (i_lock)
  * @cuts: truncates likewise (i_lock)
@@ -44,6 +48,10 @@ struct orchfs_rinode {
 	atomic_t refusals;
 	bool asked;
 	bool unsynced;
+	struct orchfs_unsynced *unsynced_in;
+	struct list_head unsynced_node;
+	u64 unsynced_nr;
+	unsigned long unsynced_since;
 	u64 verifier;
 	u64 writes;
 	u64 cuts;
@@ -95,9 +103,27 @@ void orchfs_remote_io_exit(void);
 void orchfs_rio_init(struct orchfs_rinode *ri, struct orchfs_rio *rio,
 		     u8 opcode);
 int orchfs_rio_run(struct orchfs_rinode *ri, struct orchfs_rio *rio);
+
+/* A volume that isn't there any more is a layout that is old. */
+static inline int orchfs_rio_error(int err)
+{
+	return err == -ENXIO ? -ESTALE : err;
+}
+
+/* remote_sync.c */
+#define ORCHFS_UNSYNCED_AGE	(60 * HZ)	/* write-back is faster there */
+
 void orchfs_remote_written(struct orchfs_rinode *ri, u64 verifier, bool synced,
 			   loff_t end);
 int orchfs_remote_commit(struct inode *inode);
+void orchfs_remote_forget(struct inode *inode);
+struct orchfs_unsynced *orchfs_unsynced_new(struct super_block *sb,
+					    errseq_t *wb_err,
+					    unsigned long age);
+int orchfs_unsynced_commit(struct orchfs_unsynced *u, long patience);
+void orchfs_unsynced_stop(struct orchfs_unsynced *u);
+unsigned int orchfs_unsynced_end(struct orchfs_unsynced *u);
+void orchfs_unsynced_free(struct orchfs_unsynced *u);
 
 /* remote_map.c */
 extern const struct address_space_operations orchfs_remote_aops;

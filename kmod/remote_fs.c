@@ -2,8 +2,9 @@
 /*
  * Remote instances as inodes of a file system that nobody mounts, so that
  * layouts can have anchors of them. An inode lives as long as something is
- * anchored on it or open, and not longer: nothing that is cached here is worth
- * more than the layout that brought it.
+ * anchored on it or open, or something that was written isn't known to be
+ * durable, and not longer: nothing else that is cached here is worth more than
+ * the layout that brought it.
  *
  * Inodes are found by a table of our own. That of the VFS makes who looks for an
  * inode wait for the end of one that is going, which may have pages under way;
@@ -108,6 +109,7 @@ static struct inode *remote_make(struct orchfs_peer *peer,
 		return NULL;
 	ri = ORCHFS_RI(inode);
 	ri->id = *id;
+	INIT_LIST_HEAD(&ri->unsynced_node);
 	ri->remote = orchfs_remote_new(peer, id);
 	if (!ri->remote) {
 		iput(inode);
@@ -300,6 +302,7 @@ void orchfs_remote_held(struct inode *inode, const struct inode *outer,
 	lockdep_assert_held(&outer->i_lock);
 
 	WRITE_ONCE(ri->patience, patience);
+	WRITE_ONCE(ri->unsynced_in, ORCHFS_SB(outer->i_sb)->unsynced);
 	spin_lock(&inode->i_lock);
 	if (!ri->asked && !ri->writes && !ri->cuts) {
 		i_size_write(inode, i_size_read(outer));

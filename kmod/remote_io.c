@@ -80,12 +80,6 @@ void orchfs_rio_init(struct orchfs_rinode *ri, struct orchfs_rio *rio,
 	rio->deadline = jiffies + READ_ONCE(ri->patience) * HZ;
 }
 
-/* A volume that isn't there any more is a layout that is old. */
-static int rio_error(int err)
-{
-	return err == -ENXIO ? -ESTALE : err;
-}
-
 /**
  * orchfs_rio_run() - make a request and wait killably
  * @ri: the instance
@@ -95,83 +89,7 @@ static int rio_error(int err)
  */
 int orchfs_rio_run(struct orchfs_rinode *ri, struct orchfs_rio *rio)
 {
-	return rio_error(orchfs_rio_wait(ri->remote, rio));
-}
-
-/**
- * orchfs_remote_written() - the peer has carried out a write
- * @ri: the instance
- * @verifier: of the answer
- * @synced: it is durable
- * @end: the file is at least as long now
- *
- * A verifier other than that of the writes before says that those may be lost,
- * and they are here no more: who syncs hears of it.
- */
-void orchfs_remote_written(struct orchfs_rinode *ri, u64 verifier, bool synced,
-			   loff_t end)
-{
-	struct inode *inode = &ri->netfs.inode;
-	bool lost;
-
-	spin_lock(&inode->i_lock);
-	/* together: an answer that was asked for before must find both */
-	ri->writes++;
-	if (end > i_size_read(inode))
-		i_size_write(inode, end);
-	lost = ri->unsynced && ri->verifier != verifier;
-	if (!synced || lost)
-		ri->unsynced = !synced;
-	ri->verifier = verifier;
-	spin_unlock(&inode->i_lock);
-	if (unlikely(lost))
-		mapping_set_error(inode->i_mapping, -EIO);
-}
-
-/**
- * orchfs_remote_commit() - what was written becomes durable
- * @inode: of an instance
- *
- * What was lost before it was durable, since the last commit, is noted in the
- * mapping; so is an error of the peer's disk, which is told once only.
- *
- * Return: 0; -EINTR; -EIO when no connection came in time; the peer's error.
- */
-int orchfs_remote_commit(struct inode *inode)
-{
-	struct orchfs_rinode *ri = ORCHFS_RI(inode);
-	struct orchfs_rio rio;
-	u64 verifier, writes;
-	bool unsynced, lost;
-	int ret;
-
-	spin_lock(&inode->i_lock);
-	unsynced = ri->unsynced;
-	verifier = ri->verifier;
-	writes = ri->writes;
-	spin_unlock(&inode->i_lock);
-
-	orchfs_rio_init(ri, &rio, ORCHFS_OP_COMMIT);
-	ret = orchfs_rio_run(ri, &rio);
-	/* Who may not write has nothing to commit. */
-	if (ret == -EACCES && !unsynced)
-		return 0;
-	lost = ret == -EIO || ret == -ENOSPC || ret == -EDQUOT;
-	if (ret && !(lost && rio.err == ret))
-		return ret;
-	lost |= unsynced && !ret && rio.verifier != verifier;
-
-	spin_lock(&inode->i_lock);
-	/* writes that were answered meanwhile have their own verifier */
-	if (ri->writes == writes) {
-		ri->unsynced = false;
-		if (!ret)
-			ri->verifier = rio.verifier;
-	}
-	spin_unlock(&inode->i_lock);
-	if (lost)
-		mapping_set_error(inode->i_mapping, ret ?: -EIO);
-	return ret;
+	return orchfs_rio_error(orchfs_rio_wait(ri->remote, rio));
 }
 
 /* --- pieces --- */
@@ -389,7 +307,7 @@ static void aio_work(struct work_struct *work)
 	struct orchfs_rio *rio = &aio->piece.rio;
 	struct kiocb *iocb = aio->iocb;
 	struct orchfs_rinode *ri = ORCHFS_RI(file_inode(iocb->ki_filp));
-	long ret = rio_error(rio->err);
+	long ret = orchfs_rio_error(rio->err);
 
 	if (orchfs_refused(ret)) {
 		if (aio_try_again(aio))

@@ -12,6 +12,7 @@
 #include <net/net_namespace.h>
 
 #include "layout.h"
+#include "remote.h"
 #include "vfs.h"
 #include "trace.h"
 
@@ -134,19 +135,14 @@ static void orchfs_sync_end(struct orchfs_sb *sbi, int ret)
 	spin_unlock(&sbi->lock);
 }
 
-/*
- * The daemon makes volumes and store durable. An umount asks it, but doesn't
- * wait for one that isn't there.
- */
-static int orchfs_sync_fs(struct super_block *sb, int wait)
+/* The daemon makes volumes and store durable. */
+static int orchfs_sync_barrier(struct super_block *sb)
 {
 	struct orchfs_args args = { .kind = ORCHFS_KIND_BARRIER };
 	struct orchfs_sb *sbi = ORCHFS_SB(sb);
 	struct orchfs_result res;
 	int ret;
 
-	if (!wait || (READ_ONCE(sbi->dying) && orchfs_detached(sb)))
-		return 0;
 	if (!orchfs_sync_begin(sbi))
 		return 0;
 	orchfs_note_flush(sbi->channel);
@@ -165,6 +161,25 @@ static int orchfs_sync_fs(struct super_block *sb, int wait)
 		trace_orchfs_inode_op(ORCHFS_TRACE_SYNC_FS,
 				      d_inode(sb->s_root), ret);
 	return ret;
+}
+
+/*
+ * An umount asks the daemon, but doesn't wait for one that isn't there, nor
+ * longer than usual for other nodes.
+ */
+static int orchfs_sync_fs(struct super_block *sb, int wait)
+{
+	struct orchfs_sb *sbi = ORCHFS_SB(sb);
+	bool dying = READ_ONCE(sbi->dying);
+	int ret, err;
+
+	if (!wait || (dying && orchfs_detached(sb)))
+		return 0;
+	ret = orchfs_sync_barrier(sb);
+	err = orchfs_unsynced_commit(sbi->unsynced, dying ?
+				     sbi->upcall_timeout * HZ :
+				     MAX_SCHEDULE_TIMEOUT);
+	return ret ?: err;
 }
 
 /**
@@ -186,7 +201,7 @@ bool orchfs_space_returns(struct super_block *sb)
 	spin_lock(&sbi->lock);
 	coming = READ_ONCE(sbi->removed) || sbi->syncing;
 	spin_unlock(&sbi->lock);
-	if (!coming || orchfs_detached(sb) || orchfs_sync_fs(sb, 1))
+	if (!coming || orchfs_detached(sb) || orchfs_sync_barrier(sb))
 		return false;
 	orchfs_layout_quiesce();
 	return true;
@@ -270,6 +285,11 @@ static void orchfs_session_end(struct orchfs_sb *sbi)
 /* Mirrors orchfs_fill_super(). Inodes are gone, the notices they left sent. */
 static void orchfs_put_super(struct super_block *sb)
 {
+	unsigned int nr = orchfs_unsynced_end(ORCHFS_SB(sb)->unsynced);
+
+	if (nr)
+		pr_warn("orchfs: %s: umount before other nodes have made %u files durable\n",
+			ORCHFS_SB(sb)->channel->name, nr);
 	orchfs_session_end(ORCHFS_SB(sb));
 	orchfs_layout_sb_exit(sb);
 }
@@ -333,6 +353,10 @@ static int orchfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	sb->s_export_op = &orchfs_export_ops;
 	super_set_uuid(sb, sbi->channel->uuid, sizeof(sbi->channel->uuid));
 
+	sbi->unsynced = orchfs_unsynced_new(sb, &sb->s_wb_err,
+					    ORCHFS_UNSYNCED_AGE);
+	if (!sbi->unsynced)
+		return -ENOMEM;
 	ret = super_setup_bdi(sb);
 	if (ret)
 		return ret;
@@ -371,6 +395,7 @@ err_layout_exit:
 static void orchfs_sb_free(struct orchfs_sb *sbi)
 {
 	orchfs_mmap_sb_exit(sbi);
+	orchfs_unsynced_free(sbi->unsynced);
 	xa_destroy(&sbi->prune);
 	orchfs_note_free(sbi->note_umount);
 	orchfs_channel_put(sbi->channel);
@@ -537,6 +562,7 @@ static void orchfs_kill_sb(struct super_block *sb)
 	sbi->dying = true;
 	spin_unlock(&sbi->lock);
 	cancel_work_sync(&sbi->prune_work);
+	orchfs_unsynced_stop(sbi->unsynced);
 	orchfs_channel_sb_end(sbi->channel, sb);
 	orchfs_locks_sb_end(sbi);
 

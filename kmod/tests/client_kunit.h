@@ -66,6 +66,7 @@ int ck_take(struct socket *sock, void *buf, size_t len);
 void ck_give(struct kunit *test, struct socket *sock, const void *buf,
 	     size_t len);
 void ck_hang_up(struct socket *sock);
+struct ck_got *ck_any(struct kunit *test, struct socket *sock);
 struct ck_got *ck_request(struct kunit *test, struct socket *sock, u8 opcode);
 void ck_reply_head(struct kunit *test, struct socket *sock,
 		   const struct ck_got *to, struct orchfs_pdu pdu);

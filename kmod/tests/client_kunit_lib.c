@@ -287,8 +287,8 @@ void ck_hang_up(struct socket *sock)
 	__fput_sync(sock->file);
 }
 
-/* The next request; it must be this one. */
-struct ck_got *ck_request(struct kunit *test, struct socket *sock, u8 opcode)
+/* The next request. */
+struct ck_got *ck_any(struct kunit *test, struct socket *sock)
 {
 	struct ck_got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
 	u8 head[ORCHFS_PDU_LEN];
@@ -298,11 +298,19 @@ struct ck_got *ck_request(struct kunit *test, struct socket *sock, u8 opcode)
 			(int)sizeof(head));
 	KUNIT_ASSERT_EQ(test, orchfs_pdu_decode_request(head, sizeof(head),
 							&got->pdu), 0);
-	KUNIT_ASSERT_EQ(test, got->pdu.opcode, opcode);
 	KUNIT_ASSERT_LE(test, got->pdu.data_len, sizeof(got->data));
 	if (got->pdu.data_len)
 		KUNIT_ASSERT_EQ(test, ck_take(sock, got->data, got->pdu.data_len),
 				(int)got->pdu.data_len);
+	return got;
+}
+
+/* It must be this one. */
+struct ck_got *ck_request(struct kunit *test, struct socket *sock, u8 opcode)
+{
+	struct ck_got *got = ck_any(test, sock);
+
+	KUNIT_ASSERT_EQ(test, got->pdu.opcode, opcode);
 	return got;
 }
 

@@ -6,19 +6,6 @@
 
 #include "remote_kunit.h"
 
-/* A connection on which the instance is bound, and was written. */
-static struct socket *rk_bound(struct kunit *test, u64 verifier)
-{
-	struct socket *sock = ck_connected(test);
-	struct rk_op *op = rk_write(test, rk.a, 0, 100);
-
-	ck_bind(test, sock, CK_HANDLE);
-	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
-		 .count = 100, .verifier = verifier);
-	KUNIT_ASSERT_EQ(test, rk_end(test, op), 100);
-	return sock;
-}
-
 static int synced(struct kunit *test, struct socket *sock, struct file *file,
 		  u64 verifier)
 {

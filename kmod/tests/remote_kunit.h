@@ -17,6 +17,7 @@ struct rk {
 struct rk_op {
 	int (*run)(struct rk_op *op);
 	struct file *file;
+	struct orchfs_unsynced *u;
 	loff_t pos;
 	size_t len;
 	u8 *buf;
@@ -29,12 +30,16 @@ extern struct rk rk;
 
 int rk_init(struct kunit *test);
 void rk_exit(struct kunit *test);
+void rk_close(void);
 void rk_token(struct kunit *test, u32 rights, u64 epoch);
 struct rk_op *rk_getattr(struct kunit *test);
 struct rk_op *rk_fsync(struct kunit *test, struct file *file);
+struct rk_op *rk_sync(struct kunit *test, struct orchfs_unsynced *u);
 struct rk_op *rk_write(struct kunit *test, struct file *file, loff_t pos,
 		       size_t len);
 int rk_end(struct kunit *test, struct rk_op *op);
+void rk_kill(struct rk_op *op);
+struct socket *rk_bound(struct kunit *test, u64 verifier);
 void rk_written(struct kunit *test, struct socket *sock, struct file *file,
 		u64 verifier);
 

@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/kthread.h>
 #include <linux/namei.h>
+#include <linux/sched/signal.h>
 
 #include "remote_kunit.h"
 
@@ -55,7 +56,8 @@ int rk_init(struct kunit *test)
 	return 0;
 }
 
-void rk_exit(struct kunit *test)
+/* The last opener and the last layout. */
+void rk_close(void)
 {
 	if (!IS_ERR_OR_NULL(rk.a))
 		__fput_sync(rk.a);
@@ -63,6 +65,12 @@ void rk_exit(struct kunit *test)
 		__fput_sync(rk.b);
 	if (rk.path.dentry)
 		path_put(&rk.path);
+	memset(&rk, 0, sizeof(rk));
+}
+
+void rk_exit(struct kunit *test)
+{
+	rk_close();
 	ck_exit(test);
 }
 
@@ -105,6 +113,20 @@ struct rk_op *rk_fsync(struct kunit *test, struct file *file)
 	struct rk_op *op = rk_op(test, run_fsync);
 
 	rk_start(test, op, file);
+	return op;
+}
+
+static int run_sync(struct rk_op *op)
+{
+	return orchfs_unsynced_commit(op->u, MAX_SCHEDULE_TIMEOUT);
+}
+
+struct rk_op *rk_sync(struct kunit *test, struct orchfs_unsynced *u)
+{
+	struct rk_op *op = rk_op(test, run_sync);
+
+	op->u = u;
+	rk_start(test, op, NULL);
 	return op;
 }
 
@@ -163,4 +185,22 @@ void rk_written(struct kunit *test, struct socket *sock, struct file *file,
 	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
 		 .count = 100, .verifier = verifier);
 	KUNIT_ASSERT_EQ(test, rk_end(test, op), 100);
+}
+
+void rk_kill(struct rk_op *op)
+{
+	send_sig(SIGKILL, op->task, 1);
+}
+
+/* A connection on which the instance is bound, and was written. */
+struct socket *rk_bound(struct kunit *test, u64 verifier)
+{
+	struct socket *sock = ck_connected(test);
+	struct rk_op *op = rk_write(test, rk.a, 0, 100);
+
+	ck_bind(test, sock, CK_HANDLE);
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
+		 .count = 100, .verifier = verifier);
+	KUNIT_ASSERT_EQ(test, rk_end(test, op), 100);
+	return sock;
 }

@@ -679,7 +679,7 @@ static void test_faults_refused(void)
 static void test_sync(void)
 {
 	int a = open_file(12, O_RDWR), b = open_file(12, O_RDWR);
-	int s = open_file(12, O_RDWR | O_DSYNC);
+	int s = open_file(12, O_RDWR | O_DSYNC), root;
 
 	must(pwrite(a, "abcd", 4, 0) == 4 && !fsync(a), "fsync: %m");
 	tell('v');
@@ -700,6 +700,23 @@ static void test_sync(void)
 	close(a);
 	close(b);
 	close(s);
+	root = open(MNT, O_RDONLY | O_DIRECTORY);
+	must(root >= 0, MNT ": %m");
+	/* it tells what other files have lost here */
+	syncfs(root);
+	a = open_file(12, O_RDWR);
+	must(pwrite(a, "abcd", 4, 0) == 4, "write: %m");
+	close(a);
+	must(!syncfs(root), "syncfs: %m");
+	tell('v');
+	must(!syncfs(root), "syncfs when nothing was lost: %m");
+	a = open_file(12, O_RDWR);
+	must(pwrite(a, "abcd", 4, 0) == 4, "write: %m");
+	close(a);
+	tell('v');
+	must(syncfs(root) < 0 && errno == EIO, "syncfs of what was lost: %m");
+	must(!syncfs(root), "syncfs tells twice: %m");
+	close(root);
 }
 
 /* --- together --- */
