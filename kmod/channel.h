@@ -200,6 +200,8 @@ void orchfs_unlinked_flush(struct orchfs_net *on);
 
 /* lock_ask.c */
 void orchfs_lock_answered(struct orchfs_request *req);
+void orchfs_lock_told(struct orchfs_channel *ch,
+		      const struct orchfs_request *req);
 void orchfs_lock_late(struct orchfs_channel *ch,
 		      const struct orchfs_request *req,
 		      const struct orchfs_result *res);

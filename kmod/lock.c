@@ -101,6 +101,8 @@ static struct orchfs_locks *orchfs_locks_get(struct inode *inode)
 	spin_lock_init(&li->lock);
 	INIT_LIST_HEAD(&li->waiters);
 	INIT_LIST_HEAD(&li->recall);
+	mutex_init(&li->order);
+	INIT_LIST_HEAD(&li->asking);
 	/* a recall that finds none was before anything was decided */
 	old = xa_cmpxchg(&ORCHFS_SB(inode->i_sb)->locks, inode->i_ino, NULL, li,
 			 GFP_KERNEL_ACCOUNT);
@@ -221,7 +223,14 @@ static int orchfs_posix_local(struct orchfs_locks *li, struct file *file,
 	return ret;
 }
 
-static int orchfs_flock_unlock(struct inode *inode, const struct file_lock *fl)
+/**
+ * orchfs_flock_unlock() - let go of a lock of flock(2), in the lists
+ * @inode: the inode
+ * @fl: its file is the owner
+ *
+ * Return: 0, or -ENOENT when there was none.
+ */
+int orchfs_flock_unlock(struct inode *inode, const struct file_lock *fl)
 {
 	struct file_lock un;
 
@@ -245,6 +254,7 @@ static int orchfs_flock_local(struct orchfs_locks *li, struct file *file,
 {
 	unsigned int flags = fl->c.flc_flags;
 	int ret = ORCHFS_MUST_ASK;
+	struct orchfs_lock l;
 
 	fl->c.flc_flags &= ~FL_SLEEP;
 	down_read(&li->sem);
@@ -258,87 +268,111 @@ static int orchfs_flock_local(struct orchfs_locks *li, struct file *file,
 	ret = locks_lock_file_wait(file, fl);
 	if (ret)
 		return ret;
+	orchfs_lock_describe(fl, &l);
 	down_read(&li->sem);
-	if (orchfs_locks_asked(li))
+	if (orchfs_locks_asked(li)) {
 		ret = ORCHFS_MUST_ASK;
+		/* it may have been told by a recall meanwhile */
+		mutex_lock(&li->order);
+		orchfs_flock_unlock(li->inode, fl);
+		orchfs_locks_settle(li, &l);
+		mutex_unlock(&li->order);
+	}
 	up_read(&li->sem);
+	if (ret)
+		orchfs_lock_deliver(li->inode);
 	return ret;
 }
 
 /* --- decided by the daemon --- */
 
-/* Into the lists; who is in the way there is about to go. */
-static int orchfs_lock_insert(struct file *file, struct file_lock *fl)
+/*
+ * A lock that was granted goes to the lists. It doesn't if it was lost or
+ * overtaken meanwhile, or if there is something in its way that is about to go:
+ * then it has to be tried again.
+ */
+static int orchfs_lock_insert(struct orchfs_locks *li, struct file *file,
+			      struct file_lock *fl,
+			      const struct orchfs_asking *a)
 {
 	unsigned int flags = fl->c.flc_flags;
+	int ret = ORCHFS_MUST_ASK;
+
+	lockdep_assert_held(&li->order);
+	if (li->lost != a->lost)
+		return ret;
+	if (!a->overtaken) {
+		fl->c.flc_flags &= ~FL_SLEEP;
+		ret = locks_lock_file_wait(file, fl);
+		fl->c.flc_flags = flags;
+	}
+	if (ret)
+		orchfs_locks_settle(li, &a->l);
+	return ret == -EAGAIN && flags & FL_SLEEP ? ORCHFS_MUST_ASK : ret;
+}
+
+static int orchfs_lock_land(struct orchfs_locks *li, struct file *file,
+			    struct file_lock *fl, struct orchfs_asking *a)
+{
 	int ret;
 
-	fl->c.flc_flags |= FL_SLEEP;
-	ret = locks_lock_file_wait(file, fl);
-	fl->c.flc_flags = flags;
-	return ret;
-}
-
-static int orchfs_unlock_local(struct file *file, const struct file_lock *fl,
-			       const struct orchfs_lock *range)
-{
-	struct file_lock un;
-
-	if (fl->c.flc_flags & FL_FLOCK)
-		return orchfs_flock_unlock(file_inode(file), fl);
-	locks_init_lock(&un);
-	un.c.flc_file = file;
-	un.c.flc_owner = fl->c.flc_owner;
-	un.c.flc_pid = fl->c.flc_pid;
-	un.c.flc_flags = (fl->c.flc_flags & (FL_POSIX | FL_OFDLCK)) | FL_EXISTS;
-	un.c.flc_type = F_UNLCK;
-	un.fl_start = range->start;
-	un.fl_end = range->end;
-	return locks_lock_file_wait(file, &un);
-}
-
-/* A lock that was granted goes to the lists, unless it was lost meanwhile. */
-static int orchfs_lock_land(struct orchfs_locks *li, struct file *file,
-			    struct file_lock *fl, const struct orchfs_lock *l,
-			    u32 lost)
-{
-	int ret = orchfs_lock_insert(file, fl);
-
 	down_read(&li->sem);
-	if (!ret && li->lost != lost)
-		ret = ORCHFS_MUST_ASK;
+	mutex_lock(&li->order);
+	list_del_init(&a->link);
+	ret = orchfs_lock_insert(li, file, fl, a);
+	mutex_unlock(&li->order);
 	up_read(&li->sem);
 	/* before a recall tells what is held */
-	if (ret)
-		orchfs_unlock_local(file, fl, l);
 	orchfs_locks_landed(li, &li->granted);
+	if (ret)
+		orchfs_lock_deliver(li->inode);
 	return ret;
+}
+
+/* What flock(2) had isn't in the lists any more, and may be in the table. */
+static void orchfs_lock_refused(struct orchfs_locks *li,
+				struct orchfs_asking *a, int ret)
+{
+	mutex_lock(&li->order);
+	list_del_init(&a->link);
+	if (a->l.flags & ORCHFS_LOCK_FLOCK && ret && ret != -EAGAIN)
+		orchfs_locks_settle(li, &a->l);
+	mutex_unlock(&li->order);
+	orchfs_lock_deliver(li->inode);
+}
+
+/* The VFS has nothing to do for a lock of flock(2) that is held already. */
+static bool orchfs_flock_held(const struct orchfs_locks *li,
+			      const struct orchfs_lock *l)
+{
+	struct orchfs_lock held;
+
+	return l->flags & ORCHFS_LOCK_FLOCK &&
+	       orchfs_held_range(li->inode, l, &held, 1) == 1 &&
+	       held.type == l->type;
 }
 
 /* ORCHFS_MUST_ASK: it has to be tried again. */
 static int orchfs_lock_shared(struct orchfs_locks *li, struct file *file,
 			      struct file_lock *fl)
 {
-	bool flock = fl->c.flc_flags & FL_FLOCK;
+	struct orchfs_asking a = { .link = LIST_HEAD_INIT(a.link) };
 	struct orchfs_result res;
-	struct orchfs_lock l;
-	u32 lost;
 	int ret;
 
-	orchfs_lock_describe(fl, &l);
-	if (flock)
-		orchfs_flock_unlock(li->inode, fl);
-	ret = orchfs_lock_ask(li, &l, &res, &lost);
-	if (!ret && res.flags & ORCHFS_REQ_FLAG_LEASE) {
-		orchfs_locks_take_lease(li, lost);
-		ret = ORCHFS_MUST_ASK;
-	} else if (!ret) {
-		ret = orchfs_lock_land(li, file, fl, &l, lost);
-		if (ret && ret != ORCHFS_MUST_ASK)
-			orchfs_lock_release(li->inode, &l, false);
-	} else if (flock && ret != -EAGAIN) {
-		/* what it had isn't in the lists any more */
-		orchfs_lock_release(li->inode, &l, false);
+	orchfs_lock_describe(fl, &a.l);
+	if (orchfs_flock_held(li, &a.l))
+		return 0;
+	ret = orchfs_lock_ask(li, &a, fl, &res);
+	if (!ret && !(res.flags & ORCHFS_REQ_FLAG_LEASE)) {
+		ret = orchfs_lock_land(li, file, fl, &a);
+	} else {
+		orchfs_lock_refused(li, &a, ret);
+		if (!ret)
+			orchfs_locks_take_lease(li, a.lost);
+		/* something later of this owner came before it */
+		if (!ret || ret == -ESTALE)
+			ret = ORCHFS_MUST_ASK;
 	}
 	orchfs_result_free(&res);
 	return ret;
@@ -367,6 +401,7 @@ static int orchfs_lock_put(struct orchfs_locks *li, struct file *file,
 			   struct file_lock *fl)
 {
 	unsigned int flags = fl->c.flc_flags;
+	struct orchfs_request *req = NULL;
 	struct orchfs_lock l;
 	bool asked;
 	int ret;
@@ -374,17 +409,22 @@ static int orchfs_lock_put(struct orchfs_locks *li, struct file *file,
 	orchfs_lock_describe(fl, &l);
 	down_read(&li->sem);
 	asked = orchfs_locks_asked(li);
-	if (asked)
+	if (asked) {
 		fl->c.flc_flags |= FL_EXISTS;
-	ret = locks_lock_file_wait(file, fl);
+		mutex_lock(&li->order);
+		ret = locks_lock_file_wait(file, fl);
+		if (!ret)
+			req = orchfs_locks_tell(li, &l);
+		mutex_unlock(&li->order);
+		fl->c.flc_flags = flags;
+	} else {
+		ret = locks_lock_file_wait(file, fl);
+	}
 	up_read(&li->sem);
-	fl->c.flc_flags = flags;
-	if (!asked)
-		return ret;
-	if (ret == -ENOENT)
+	if (asked && ret == -ENOENT)
 		return flags & FL_EXISTS ? ret : 0;
-	if (!ret)
-		orchfs_lock_release(li->inode, &l, true);
+	if (req)
+		orchfs_unlock_wait(li, &l, req);
 	return ret;
 }
 
@@ -425,7 +465,7 @@ static int orchfs_lock_test_once(struct orchfs_locks *li, struct file *file,
 	if (!asked || type == F_UNLCK || fl->c.flc_type != F_UNLCK)
 		return 0;
 	fl->c.flc_type = type;
-	ret = orchfs_lock_ask(li, &l, &res, &lost);
+	ret = orchfs_lock_test(li, &l, &res, &lost);
 	if (!ret && res.flags & ORCHFS_REQ_FLAG_LEASE) {
 		orchfs_locks_take_lease(li, lost);
 		ret = ORCHFS_MUST_ASK;

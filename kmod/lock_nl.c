@@ -17,116 +17,7 @@
 #define ORCHFS_DUMP_BATCH	64
 #define ORCHFS_LAND_TIMEOUT	HZ
 
-/* Locks of one inode. */
-struct orchfs_held {
-	struct orchfs_lock *locks;
-	unsigned int nr;
-	unsigned int room;
-};
-
-/* --- what is held --- */
-
-static void orchfs_held_add(struct orchfs_held *held,
-			    const struct list_head *list)
-{
-	struct file_lock *fl;
-
-	list_for_each_entry(fl, list, c.flc_list) {
-		if (held->nr < held->room)
-			orchfs_lock_describe(fl, &held->locks[held->nr]);
-		held->nr++;
-	}
-}
-
-static void orchfs_held_fill(struct file_lock_context *ctx,
-			     struct orchfs_held *held)
-{
-	held->nr = 0;
-	spin_lock(&ctx->flc_lock);
-	orchfs_held_add(held, &ctx->flc_posix);
-	orchfs_held_add(held, &ctx->flc_flock);
-	spin_unlock(&ctx->flc_lock);
-}
-
-/* The caller frees held->locks. */
-static int orchfs_held_get(struct inode *inode, struct orchfs_held *held)
-{
-	struct file_lock_context *ctx = locks_inode_context(inode);
-
-	*held = (struct orchfs_held){};
-	if (!ctx)
-		return 0;
-	for (;;) {
-		orchfs_held_fill(ctx, held);
-		if (held->nr <= held->room)
-			return 0;
-		kvfree(held->locks);
-		held->room = held->nr + 16;
-		held->locks = kvmalloc_array(held->room, sizeof(*held->locks),
-					     GFP_KERNEL);
-		if (!held->locks)
-			return -ENOMEM;
-	}
-}
-
-/* One lock that is in a list, to be taken out; false when there is none. */
-static bool orchfs_lost_one(struct file_lock_context *ctx, struct file_lock *un)
-{
-	struct file_lock *fl;
-
-	spin_lock(&ctx->flc_lock);
-	fl = list_first_entry_or_null(&ctx->flc_posix, struct file_lock,
-				      c.flc_list);
-	if (!fl)
-		fl = list_first_entry_or_null(&ctx->flc_flock,
-					      struct file_lock, c.flc_list);
-	if (fl) {
-		locks_init_lock(un);
-		un->c.flc_file = fl->c.flc_file;
-		un->c.flc_owner = fl->c.flc_owner;
-		un->c.flc_pid = fl->c.flc_pid;
-		un->c.flc_flags = fl->c.flc_flags &
-				  (FL_POSIX | FL_OFDLCK | FL_FLOCK);
-		un->c.flc_type = F_UNLCK;
-		un->fl_end = OFFSET_MAX;
-	}
-	spin_unlock(&ctx->flc_lock);
-	return fl;
-}
-
-/* The file is only compared with; it may be on its way out. */
-static void orchfs_held_lose(struct inode *inode)
-{
-	struct file_lock_context *ctx = locks_inode_context(inode);
-	struct file_lock un;
-	unsigned int n = 0;
-
-	if (!ctx)
-		return;
-	while (orchfs_lost_one(ctx, &un)) {
-		if (locks_lock_inode_wait(inode, &un))
-			break;
-		n++;
-		cond_resched();
-	}
-	if (n)
-		pr_warn_ratelimited("orchfs: inode %lu: locks of %u owners are lost, as this node was cut off for too long\n",
-				    inode->i_ino, n);
-}
-
 /* --- recalls --- */
-
-static struct orchfs_locks *orchfs_locks_find(struct orchfs_sb *sbi, u64 node)
-{
-	struct orchfs_locks *li;
-
-	xa_lock(&sbi->locks);
-	li = xa_load(&sbi->locks, node);
-	if (li && !igrab(li->inode))
-		li = NULL;	/* nothing is held of one that goes */
-	xa_unlock(&sbi->locks);
-	return li;
-}
 
 /* Answers that came before the recall are in the lists. */
 static bool orchfs_locks_settled(struct orchfs_locks *li)
@@ -158,12 +49,17 @@ static int orchfs_recall_one(struct orchfs_locks *li, struct orchfs_held *held)
  */
 static void orchfs_locks_lose(struct orchfs_locks *li)
 {
+	unsigned int n;
+
 	down_write(&li->sem);
 	WRITE_ONCE(li->lost, li->lost + 1);
 	WRITE_ONCE(li->lease, false);
-	orchfs_held_lose(li->inode);
+	n = orchfs_held_drop(li->inode, NULL);
 	up_write(&li->sem);
 	orchfs_locks_wake(li);
+	if (n)
+		pr_warn_ratelimited("orchfs: inode %lu: locks of %u owners are lost, as this node was cut off for too long\n",
+				    li->inode->i_ino, n);
 }
 
 /* The last message tells that it was all, so none before it may be missing. */

@@ -466,10 +466,12 @@ bool orchfs_request_complete(struct orchfs_channel *ch,
 	if (!removed)
 		return false;
 
-	if (won)
+	if (won) {
+		orchfs_lock_told(ch, req);
 		complete(&req->done);
-	else
+	} else {
 		orchfs_request_late(ch, req, status, res);
+	}
 	orchfs_wake_waiters(ch);
 	orchfs_request_put(req);
 	return won;
@@ -630,27 +632,25 @@ static int orchfs_upcall_wait(struct super_block *sb,
 
 /**
  * orchfs_upcall_enter() - make a request and put it in the table
- * @sb: whose errno counts
+ * @sb: whose channel it is
  * @args: what is asked; used only until the message is built
  * @deadline: for room in the table, in jiffies; one that has passed: don't wait
  *
  * Return: the request with a reference for the caller, to be delivered; else
- * an error as of orchfs_upcall(), or -ENOTCONN for one that leaves with the
- * daemon when there is none.
+ * an error as of orchfs_upcall(), -ETIME past the deadline, or -ENOTCONN for
+ * one that leaves with the daemon when there is none.
  */
 struct orchfs_request *orchfs_upcall_enter(struct super_block *sb,
 					   const struct orchfs_args *args,
 					   unsigned long deadline)
 {
-	struct orchfs_sb *sbi = ORCHFS_SB(sb);
-	struct orchfs_channel *ch = sbi->channel;
+	struct orchfs_channel *ch = ORCHFS_SB(sb)->channel;
 	struct orchfs_request *req;
 	int ret;
 
 	req = orchfs_request_new(ch, args->kind, args->flags, deadline);
 	if (IS_ERR(req))
-		return PTR_ERR(req) == -ETIME ? ERR_PTR(sbi->upcall_errno) :
-						req;
+		return req;
 	req->nodes[0] = args->node;
 	req->nodes[1] = args->node2;
 	req->nodes[2] = args->changed[0];
@@ -681,7 +681,8 @@ static int orchfs_upcall_run(struct super_block *sb,
 
 	req = orchfs_upcall_enter(sb, args, deadline);
 	if (IS_ERR(req))
-		return PTR_ERR(req);
+		return PTR_ERR(req) == -ETIME ? ORCHFS_SB(sb)->upcall_errno :
+						PTR_ERR(req);
 	*id = req->id;
 	ret = orchfs_upcall_wait(sb, req, deadline, res);
 	orchfs_request_put(req);

@@ -123,6 +123,7 @@ static struct wait *wait_new(struct inode_locks *in, uint64_t id,
 		w->in = in;
 		w->id = id;
 		w->l = *l;
+		w->l.id = id;
 	}
 	return w;
 }
@@ -221,7 +222,8 @@ static void retry(struct locks *t, struct inode_locks *in)
 			continue;
 		}
 		unpark(t, pp);
-		rc = held_apply(t, in, &w->l);
+		rc = held_newer(in, &w->l) ? -ESTALE :
+		     held_apply(t, in, &w->l);
 		answer(t, w, rc, 0);
 		free(w);
 		pp = &in->waits;
@@ -319,15 +321,17 @@ static void recall_some(struct locks *t, uint64_t now)
 static void run_test(struct locks *t, struct inode_locks *in, struct wait *w)
 {
 	const struct held *h, *first = NULL;
-	struct orchfs_lock none = w->l;
+	struct orchfs_lock l = w->l;
 
-	none.type = ORCHFS_LOCK_NONE;
+	l.type = ORCHFS_LOCK_NONE;
 	for (h = in->held; h; h = h->next)
 		if (lock_conflict(&h->l, &w->l) &&
 		    (!first || h->l.start < first->l.start))
 			first = h;
-	t->ops->answer(t->ctx, w->l.node, w->id, 0, 0,
-		       first ? &first->l : &none);
+	if (first)
+		l = first->l;
+	l.id = 0;
+	t->ops->answer(t->ctx, w->l.node, w->id, 0, 0, &l);
 	free(w);
 }
 
@@ -404,10 +408,13 @@ static void run(struct locks *t, struct inode_locks *in, struct wait *w,
 		return;
 	}
 	set_lease(t, in, 0);	/* its kernel has gone */
-	if (unlock) {
-		run_unlock(t, in, w);
-	} else if (test) {
+	if (test) {
 		run_test(t, in, w);
+	} else if (held_newer(in, &w->l)) {
+		answer(t, w, -ESTALE, 0);
+		free(w);
+	} else if (unlock) {
+		run_unlock(t, in, w);
 	} else if (now >= in->contended && alone(in, w->l.node)) {
 		give_lease(t, in, w->l.node);
 		answer(t, w, 0, ORCHFS_REQ_FLAG_LEASE);
@@ -495,6 +502,7 @@ void locks_held(struct locks *t, uint32_t node, uint64_t ino, uint64_t number,
 		struct orchfs_lock one = l[i];
 
 		one.node = node;
+		one.id = 0;
 		if (valid(&one) && one.type != ORCHFS_LOCK_NONE)
 			(void)held_apply(t, in, &one);
 	}
@@ -597,6 +605,7 @@ void locks_reclaim(struct locks *t, uint32_t node, uint64_t ino, bool lease,
 		struct orchfs_lock one = l[i];
 
 		one.node = node;
+		one.id = 0;
 		if (valid(&one) && one.type != ORCHFS_LOCK_NONE)
 			(void)held_apply(t, in, &one);
 	}

@@ -48,11 +48,13 @@ void locks_free(struct locks *t);
 
 /**
  * locks_request() - lock, unlock, test or cancel
- * @id: of the request, for its answer; no other of the node that waits has it
+ * @id: of the request, for its answer; no other of the node that waits has it.
+ *	Those of an owner are in the order in which it made them
  * @now: in ms
  *
  * Answered at once or later, but once. Errors: -EAGAIN, -EDEADLK, -ENOLCK,
- * -EINVAL; -EINTR to one that was cancelled.
+ * -EINVAL; -EINTR to one that was cancelled; -ESTALE to one that arrives after a
+ * later one of the same owner, which has locked some of that range.
  */
 void locks_request(struct locks *t, uint32_t node, uint64_t id, uint64_t ino,
 		   const struct orchfs_lock *l, uint64_t now);

@@ -54,7 +54,6 @@ static void add_held(struct locks *t, struct inode_locks *in, struct held *h,
 	h->l.start = start;
 	h->l.end = end;
 	h->l.flags &= ORCHFS_LOCK_FLOCK | ORCHFS_LOCK_OFD;
-	h->l.id = 0;
 	h->stale = false;
 	h->next = in->held;
 	in->held = h;
@@ -91,6 +90,17 @@ static void carve(struct locks *t, struct inode_locks *in,
 	}
 }
 
+bool held_newer(const struct inode_locks *in, const struct orchfs_lock *l)
+{
+	const struct held *h;
+
+	for (h = in->held; h; h = h->next)
+		if (h->l.id > l->id && !h->stale && lock_same_kind(&h->l, l) &&
+		    lock_same_owner(&h->l, l) && overlap(&h->l, l))
+			return true;
+	return false;
+}
+
 /* Take in neighbours of the same type; the range is free of the owner's. */
 static void join(struct locks *t, struct inode_locks *in, struct orchfs_lock *l)
 {
@@ -102,9 +112,11 @@ static void join(struct locks *t, struct inode_locks *in, struct orchfs_lock *l)
 			pp = &h->next;
 		} else if (l->start && h->l.end == l->start - 1) {
 			l->start = h->l.start;
+			l->id = h->l.id > l->id ? h->l.id : l->id;
 			held_remove(t, pp);
 		} else if (h->l.start && l->end == h->l.start - 1) {
 			l->end = h->l.end;
+			l->id = h->l.id > l->id ? h->l.id : l->id;
 			held_remove(t, pp);
 		} else {
 			pp = &h->next;

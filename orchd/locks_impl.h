@@ -9,7 +9,7 @@
 
 struct held {
 	struct held *next;
-	struct orchfs_lock l;	/* node: whose */
+	struct orchfs_lock l;	/* node: whose; id: of the last request */
 	bool stale;		/* not told again yet; see locks_reclaim() */
 };
 
@@ -56,6 +56,8 @@ bool lock_same_kind(const struct orchfs_lock *a, const struct orchfs_lock *b);
 bool lock_conflict(const struct orchfs_lock *a, const struct orchfs_lock *b);
 const struct held *lock_in_the_way(const struct inode_locks *in,
 				   const struct orchfs_lock *l);
+/* Has a later request of the owner changed something in that range? */
+bool held_newer(const struct inode_locks *in, const struct orchfs_lock *l);
 void held_remove(struct locks *t, struct held **pp);
 /* Set what the owner has of a range, nobody being in the way: 0 or -ENOLCK. */
 int held_apply(struct locks *t, struct inode_locks *in,

@@ -34,6 +34,7 @@ struct lock_daemon {
 	struct vfsmount *mnt;
 	struct file *file;
 	int answer;		/* to requests for locks: status, HOLD, LEASE */
+	bool stale;		/* the next unlock comes after something later */
 	spinlock_t lock;	/* the rest */
 	struct lock_got got[GOT_MAX];
 	unsigned int nr_got;
@@ -59,6 +60,7 @@ static void daemon_complete(struct lock_daemon *d, u64 id, int status,
 	if (!orchfs_request_complete(d->ch, req, status, &res))
 		orchfs_result_free(&res);
 	orchfs_request_put(req);
+	orchfs_request_deliver(d->ch);
 }
 
 static void daemon_lock(struct lock_daemon *d, u64 id,
@@ -74,6 +76,10 @@ static void daemon_lock(struct lock_daemon *d, u64 id,
 		return;
 	if (l->flags & ORCHFS_LOCK_CANCEL || l->type == ORCHFS_LOCK_NONE)
 		answer = 0;
+	if (l->type == ORCHFS_LOCK_NONE && d->stale) {
+		d->stale = false;
+		answer = -ESTALE;
+	}
 	daemon_complete(d, id, answer == LEASE ? 0 : answer,
 			answer == LEASE ? ORCHFS_REQ_FLAG_LEASE : 0, NULL);
 }
@@ -546,20 +552,129 @@ static void test_lost_lease(struct kunit *test)
 static void test_lost_grant(struct kunit *test)
 {
 	struct lock_daemon *d = test->priv;
-	struct file_lock fl;
 	struct waiter w;
 
 	ask_from_now_on(test);
 	d->answer = HOLD;
 	waiter_begin(test, &w, (struct want){ 1, POSIX, F_WRLCK, 0, 9 });
 	/* it can't get into the lists at once */
-	fill(d, &fl, &(struct want){ 2, POSIX, F_WRLCK, 5, 5 });
-	KUNIT_EXPECT_EQ(test, posix_lock_file(d->file, &fl, NULL), 0);
+	mutex_lock(&locks_of(d)->order);
 	daemon_complete(d, d->got[0].id, 0, 0, NULL);
 	d->answer = -EAGAIN;
-	recall(test, 1, true);
+	WRITE_ONCE(locks_of(d)->lost, 1);
+	mutex_unlock(&locks_of(d)->order);
 	KUNIT_EXPECT_EQ(test, waiter_end(&w), -EAGAIN);
 	KUNIT_EXPECT_EQ(test, d->nr_got, 2);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
+}
+
+/* --- what the daemon knows is what the lists have --- */
+
+static void expect_got(struct kunit *test, unsigned int i, u32 type, u64 start,
+		       u64 end)
+{
+	struct lock_daemon *d = test->priv;
+
+	KUNIT_ASSERT_GT(test, d->nr_got, i);
+	KUNIT_EXPECT_EQ(test, d->got[i].l.type, type);
+	KUNIT_EXPECT_EQ(test, d->got[i].l.start, start);
+	KUNIT_EXPECT_EQ(test, d->got[i].l.end, end);
+	KUNIT_EXPECT_EQ(test, d->got[i].l.flags & ORCHFS_LOCK_WAIT, 0);
+}
+
+/* A waiter that is killed before what it gets arrives. */
+static void killed(struct kunit *test, struct want want)
+{
+	struct lock_daemon *d = test->priv;
+	unsigned int n = d->nr_got;
+	struct waiter w;
+
+	d->answer = HOLD;
+	waiter_begin(test, &w, want);
+	d->answer = 0;
+	send_sig(SIGKILL, w.task, 1);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), -ERESTARTSYS);
+	KUNIT_EXPECT_EQ(test, d->got[n + 1].l.flags, ORCHFS_LOCK_CANCEL);
+	daemon_complete(d, d->got[n].id, 0, 0, NULL);
+}
+
+/* What was held before is so again, and is told. */
+static void test_late_grant(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+
+	ask_from_now_on(test);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, OFD, F_RDLCK, 10, 19), 0);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, OFD, F_WRLCK, 30, 39), 0);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 2, OFD, F_RDLCK, 50, 59), 0);
+	killed(test, (struct want){ 1, OFD | SLEEP, F_WRLCK, 5, 69 });
+	KUNIT_EXPECT_EQ(test, d->nr_got, 9);
+	expect_got(test, 5, ORCHFS_LOCK_NONE, 5, 9);
+	expect_got(test, 6, ORCHFS_LOCK_READ, 10, 19);
+	expect_got(test, 7, ORCHFS_LOCK_NONE, 20, 29);
+	expect_got(test, 8, ORCHFS_LOCK_NONE, 40, 69);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 3);
+	/* a stronger one is lost: others may read already */
+	killed(test, (struct want){ 1, OFD | SLEEP, F_RDLCK, 35, 36 });
+	KUNIT_EXPECT_EQ(test, d->nr_got, 12);
+	expect_got(test, 11, ORCHFS_LOCK_NONE, 35, 36);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 4);
+	/* so are many */
+	for (int i = 0; i < 20; i++)
+		LOCK(d, 3, OFD, F_RDLCK, 100 + 2 * i, 100 + 2 * i);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 24);
+	killed(test, (struct want){ 3, OFD | SLEEP, F_WRLCK, 100, 199 });
+	KUNIT_EXPECT_EQ(test, d->nr_got, 35);
+	expect_got(test, 34, ORCHFS_LOCK_NONE, 100, 199);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 4);
+	unlock_all(d, 1);
+	unlock_all(d, 2);
+}
+
+/* A thread unlocks while another one locks: it may have lost what it got. */
+static void test_overtaken(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	struct waiter w;
+
+	ask_from_now_on(test);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_RDLCK, 0, 9), 0);
+	d->answer = HOLD;
+	waiter_begin(test, &w, (struct want){ 1, POSIX, F_WRLCK, 5, 19 });
+	d->answer = 0;
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_UNLCK, 0, 9), 0);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 3);
+	KUNIT_EXPECT_GT(test, d->got[2].id, d->got[1].id);
+	daemon_complete(d, d->got[1].id, 0, 0, NULL);
+	KUNIT_EXPECT_EQ(test, waiter_end(&w), 0);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 5);
+	expect_got(test, 3, ORCHFS_LOCK_NONE, 5, 19);
+	expect_got(test, 4, ORCHFS_LOCK_WRITE, 5, 19);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 1);
+	/* what comes after something later is said again, as it is now */
+	d->stale = true;
+	unlock_all(d, 1);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 7);
+	expect_got(test, 6, ORCHFS_LOCK_NONE, 0, OFFSET_MAX);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
+}
+
+/* To lock what is locked is nothing, and can't fail. */
+static void test_flock_again(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+
+	ask_from_now_on(test);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK, F_WRLCK, 0, OFFSET_MAX), 0);
+	d->answer = -ENOLCK;
+	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK, F_WRLCK, 0, OFFSET_MAX), 0);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 1);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 1);
+	/* one that is converted is let go of first, and nobody has it then */
+	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK, F_RDLCK, 0, OFFSET_MAX),
+			-ENOLCK);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 3);
+	expect_got(test, 2, ORCHFS_LOCK_NONE, 0, OFFSET_MAX);
 	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
 }
 
@@ -688,6 +803,9 @@ static struct kunit_case lock_cases[] = {
 	KUNIT_CASE(test_lost),
 	KUNIT_CASE(test_lost_lease),
 	KUNIT_CASE(test_lost_grant),
+	KUNIT_CASE(test_late_grant),
+	KUNIT_CASE(test_overtaken),
+	KUNIT_CASE(test_flock_again),
 	KUNIT_CASE(test_recall_at_umount),
 	KUNIT_CASE(test_dump),
 	KUNIT_CASE(test_dump_waits),

@@ -215,6 +215,42 @@ static void test_waiting(void **state)
 	locks_free(t);
 }
 
+/* Requests of an owner arrive in another order than they were made in. */
+static void test_order(void **state)
+{
+	struct locks *t = contended();
+
+	(void)state;
+	assert_int_equal(ask(t, 2, 10, 1, range(1, W, 0, 0, 9), 1), 0);
+	/* an unlock of before doesn't take it, nor does another lock */
+	assert_int_equal(ask(t, 2, 9, 1, range(1, N, 0, 0, 99), 1), -ESTALE);
+	assert_int_equal(ask(t, 2, 9, 1, range(1, R, 0, 9, 19), 1), -ESTALE);
+	assert_int_equal(ask(t, 2, 9, 1, range(1, N, 0, 10, 99), 1), 0);
+	assert_int_equal(ask(t, 2, 9, 1, range(2, R, 0, 10, 19), 1), 0);
+	assert_int_equal(ask(t, 3, 11, 1, range(1, R, 0, 9, 9), 1), -EAGAIN);
+	/* nor does one that waited longer */
+	assert_int_equal(ask(t, 3, 12, 1, range(3, W, 0, 30, 39), 1), 0);
+	assert_int_equal(ask(t, 2, 13, 1, range(1, W, WAIT, 20, 39), 1),
+			 PENDING);
+	assert_int_equal(ask(t, 2, 14, 1, range(1, R, 0, 20, 29), 1), 0);
+	assert_int_equal(ask(t, 3, 15, 1, range(3, N, 0, 0, END), 1), 0);
+	assert_int_equal(answers[13].status, -ESTALE);
+	/* neighbours that became one are as new as the newer */
+	assert_int_equal(ask(t, 2, 16, 1, range(4, R, 0, 50, 59), 1), 0);
+	assert_int_equal(ask(t, 2, 18, 1, range(4, R, 0, 60, 69), 1), 0);
+	assert_int_equal(ask(t, 2, 17, 1, range(4, N, 0, 50, 59), 1), -ESTALE);
+	assert_int_equal(ask(t, 2, 19, 1, range(4, N, 0, 50, 59), 1), 0);
+	/* what is told anew is older than all requests */
+	locks_node_gone(t, 3, 1);
+	locks_reclaim_begin(t, 2);
+	locks_reclaim(t, 2, 1, false, &(struct orchfs_lock){
+		      .owner = 1, .type = W, .end = 9 }, 1, false);
+	locks_reclaim_end(t, 2, 1);
+	assert_int_equal(ask(t, 2, 2, 1, range(1, N, 0, 0, 99), 1), 0);
+	assert_int_equal(locks_count(t).held, 0);
+	locks_free(t);
+}
+
 static void test_deadlock(void **state)
 {
 	struct locks *t = contended();
@@ -768,6 +804,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_waiting),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_deadlock),
 		cmocka_unit_test(test_lease),
 		cmocka_unit_test(test_no_kernel),
