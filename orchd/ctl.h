@@ -91,6 +91,9 @@ int ctl_served(struct ctl_call *c, const char *name, struct served **out);
 /** ctl_only() - the only namespace, not held. */
 int ctl_only(struct ctl_call *c, struct served **out);
 char *ctl_strdup(struct ctl_call *c, const char *s);
+/** ctl_home() - the node that has a volume, and its name; 0: no cluster */
+uint32_t ctl_home(struct ctl_call *c, struct served *sv,
+		  const struct volume *v, char **name);
 void remove_tree(const char *path);
 
 /** ctl_load_wait() - until it serves, or a text why not. */

@@ -292,8 +292,14 @@ static Orchfs__Control__InstanceInfo *where_one(struct ctl_call *c,
 	}
 	i->volume = ctl_strdup(c, v->rec.name);
 	i->tier = v->rec.tier;
+	i->home = ctl_home(c, sv, v, &i->home_name);
 	snprintf(path, sizeof(path), "%s/%s", v->rec.path, rel);
 	i->backing = ctl_strdup(c, path);
+	/* nobody waits here for another node */
+	if (volume_far(v)) {
+		i->size = n->size;
+		return i;
+	}
 	if (!volume_stat(v, ino, n->version, n->instance, &st))
 		i->size = st.size;
 	else if (n->state)	/* one that is filling may not be made yet */

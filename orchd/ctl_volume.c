@@ -16,8 +16,10 @@
 #include "ctl_remote.h"
 #include "data.h"
 #include "export.h"
+#include "home.h"
 #include "log.h"
 #include "mover.h"
+#include "ns_cluster.h"
 #include "served.h"
 
 #define AGAIN_MS	15000
@@ -42,13 +44,15 @@ static int run(struct volume_job *v, struct served *sv,
 	return served_call(sv, &v->j, 0);
 }
 
-static const char *state_name(const struct volume *v)
+static const char *state_name(const struct served *sv, const struct volume *v)
 {
 	if (v->removing)
 		return "removing";
 	if (atomic_load(&v->health) == VOLUME_LOST)
 		return "lost";
-	if (v->root_fd < 0)
+	if (volume_far(v) && !home_linked(sv, v->rec.home))
+		return "away";
+	if (!volume_there(v))
 		return "refused";
 	if (v->silent)
 		return "silent";
@@ -85,6 +89,22 @@ static char *problem_text(struct ctl_call *c, struct served *sv,
 	return ctl_strdup(c, text);
 }
 
+uint32_t ctl_home(struct ctl_call *c, struct served *sv,
+		  const struct volume *v, char **name)
+{
+	const struct ns_cluster *cl = ns_cluster(sv->ns);
+	const uint32_t home = v->rec.home ? v->rec.home :
+			      cl ? cl->authority : 0;
+	const struct ns_node *n;
+	size_t nr;
+
+	n = ns_nodes(sv->ns, &nr);
+	for (size_t i = 0; i < nr; i++)
+		if (n[i].number == home)
+			*name = ctl_strdup(c, n[i].name);
+	return home;
+}
+
 static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
 						struct served *sv,
 						struct volume *v)
@@ -103,10 +123,15 @@ static Orchfs__Control__VolumeInfo *volume_info(struct ctl_call *c,
 	i->kind = ctl_strdup(c, "local");
 	i->tier = v->rec.tier;
 	i->reserve = v->rec.reserve;
-	i->state = ctl_strdup(c, state_name(v));
+	i->state = ctl_strdup(c, state_name(sv, v));
 	i->problem = problem_text(c, sv, v);
 	i->fstype = ctl_strdup(c, v->fstype);
-	if (volume_online(v) && !fstatvfs(v->root_fd, &s)) {
+	i->home = ctl_home(c, sv, v, &i->home_name);
+	if (volume_far(v)) {
+		i->size = v->place.size;
+		i->free = v->place.free;
+		i->quarantined = v->quarantined;
+	} else if (volume_online(v) && !fstatvfs(v->root_fd, &s)) {
 		i->size = (uint64_t)s.f_blocks * s.f_frsize;
 		i->free = (uint64_t)s.f_bavail * s.f_frsize;
 		i->quarantined = volume_count_quarantined(v);
@@ -268,7 +293,7 @@ static int again_begin(struct served *sv, struct job *job)
 		if (!strcmp(v->rec.name, j->rec.name) &&
 		    !strcmp(v->rec.path, j->rec.path))
 			break;
-	if (!v || volume_online(v) || v->removing)
+	if (!v || volume_far(v) || volume_online(v) || v->removing)
 		return 0;
 	j->again = true;
 	j->busy = sv->readmit.busy;
@@ -448,6 +473,7 @@ static int set_run(struct served *sv, struct job *job)
 	v->rec.reserve = rec.reserve;
 	v->pool_error = 0;
 	volume_measure(v);
+	home_news(sv, v->rec.home);
 	j->c->resp.volume = volume_info(j->c, sv, v);
 	return 0;
 }
@@ -499,7 +525,7 @@ static int remove_begin(struct served *sv, struct job *job)
 #define REMOVE_S	60
 
 /* What a removal waits for. */
-enum { REMOVE_MAKES = 1, REMOVE_UNLINKS, REMOVE_SERVED };
+enum { REMOVE_MAKES = 1, REMOVE_UNLINKS, REMOVE_SERVED, REMOVE_AWAY };
 
 /*
  * Deletions of its files and a batch of its pool may still be under way; other
@@ -515,7 +541,10 @@ static int remove_quiet(struct served *sv, struct job *job)
 	deleter_kick(sv);
 	if (j->volume->pool_busy)
 		return REMOVE_MAKES;
-	data_release(sv, j->volume->rec.id, false);
+	if (volume_far(j->volume) && !home_linked(sv, j->volume->rec.home))
+		return REMOVE_AWAY;
+	if (!volume_far(j->volume))
+		data_release(sv, j->volume->rec.id, false);
 	if (data_holds(sv, j->volume->rec.id))
 		return REMOVE_SERVED;
 	while ((n = ns_deletions(sv->ns, after, d, 64)) > 0) {
@@ -562,6 +591,8 @@ static const char *const remove_late[] = {
 			   "within %d seconds: see orchd's log, then try again",
 	[REMOVE_SERVED] = "volume %s: other nodes' requests there did not end "
 			  "within %d seconds: check its drive, then try again",
+	[REMOVE_AWAY] = "volume %s: its node was not connected for %d seconds: "
+			"see that orchd runs there, then try again",
 };
 
 static int remove_wait(struct volume_job *j, struct served *sv)
@@ -608,6 +639,15 @@ static void remove_files(struct volume_job *j)
 			 v->rec.name, v->rec.path, strerror(-rc));
 }
 
+/* By its home; what can't be asked any more is left there. */
+static int remove_far(struct served *sv, struct job *job)
+{
+	struct volume_job *j = container_of(job, struct volume_job, j);
+
+	home_removed(sv, j->volume);
+	return 0;
+}
+
 /* No new files come to it from now on. */
 static int remove_check(struct volume_job *j, struct served *sv)
 {
@@ -643,7 +683,9 @@ static int remove_held(struct volume_job *j, struct served *sv)
 		return rc;
 	}
 	rc = sync_wait(sv, atomic_load(&sv->last_txn));
-	if (!rc)
+	if (!rc && volume_far(j->volume))
+		rc = run(j, sv, remove_far);
+	else if (!rc)
 		remove_files(j);
 	volume_put(j->volume);
 	return rc;

@@ -66,7 +66,7 @@ bool home_pending(const struct served *sv, uint32_t node)
 		return false;
 	for (v = sv->volumes; v; v = v->next)
 		if (v->rec.home == node && !v->removing && !v->rec.draining &&
-		    (!h->told || (volume_online(v) && v->owes_look)))
+		    (!v->tried || (volume_online(v) && v->owes_look)))
 			return true;
 	return false;
 }

@@ -23,7 +23,6 @@ enum home_state {
 struct backing_file;
 struct ns_backing_stat;
 struct ns_owner;
-struct ns_volume;
 struct peer_request;
 struct pool_range;
 struct served;
@@ -55,10 +54,10 @@ bool home_linked(const struct served *sv, uint32_t node);
 /** home_told() - volumes of a node have changed: it is told */
 void home_news(struct served *sv, uint32_t node);
 /**
- * home_removed() - a volume's record is gone, durably: its home takes its
- * marker away
+ * home_removed() - a volume's record is gone, durably: its home takes away what
+ * was made ahead, and its marker
  */
-void home_removed(struct served *sv, const struct ns_volume *rec);
+void home_removed(struct served *sv, struct volume *v);
 /** home_pending() - has a node just come, and is its volume about to? */
 bool home_pending(const struct served *sv, uint32_t node);
 

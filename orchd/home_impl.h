@@ -11,6 +11,7 @@
 #define HOME_ASK_MS	600000U		/* as long as its link lives */
 #define HOME_FILES	4096U		/* of a look */
 #define HOME_GLIMPSES	1024U		/* of a frame */
+#define HOME_DELETES	512U		/* the same */
 
 /* A fence that a home hasn't acknowledged. */
 struct home_fence {

@@ -10,8 +10,6 @@
 #include "home_impl.h"
 #include "log.h"
 
-#define DELETES_MAX	512
-
 /* --- deletions --- */
 
 struct delete_ask {
@@ -44,12 +42,12 @@ int home_delete(struct served *sv, struct volume *v, struct backing_file *b,
 		size_t nr, void (*done)(void *ctx), void *ctx)
 {
 	Orchfs__Peer__Delete m = ORCHFS__PEER__DELETE__INIT;
-	Orchfs__Peer__File files[DELETES_MAX], *list[DELETES_MAX];
+	Orchfs__Peer__File files[HOME_DELETES], *list[HOME_DELETES];
 	peer_frame f = PEER_FRAME_INIT(DELETE);
 	struct delete_ask *k;
 	int rc;
 
-	if (nr > DELETES_MAX)
+	if (nr > HOME_DELETES)
 		return -E2BIG;
 	if (!volume_writable(v) || v->silent)
 		return -ENXIO;

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "arena.h"
+#include "backing.h"
 #include "cluster.h"
 #include "config.h"
 #include "data.h"
@@ -120,18 +121,63 @@ int home_tell_volumes(struct served *sv, struct home *h)
 	return rc;
 }
 
-void home_removed(struct served *sv, const struct ns_volume *rec)
+static void name_removed(struct served *sv, const struct ns_volume *rec)
 {
 	struct home *h = home_find(sv, rec->home);
 
 	if (!h)
 		return;
 	h->news = true;
-	/* one that is to be told yet keeps its marker */
+	/* while one is to be told yet another one keeps its marker */
 	if (!h->removed)
 		h->removed = malloc(sizeof(*rec));
 	if (h->removed)
 		*h->removed = *rec;
+}
+
+/* Files made ahead that nobody has taken. */
+struct leftover {
+	struct served *sv;
+	struct volume *volume;
+	unsigned int parts;
+	struct backing_file files[];
+};
+
+static void leftover_gone(void *ctx)
+{
+	struct leftover *l = ctx;
+
+	if (--l->parts)
+		return;
+	if (l->sv->homes)
+		name_removed(l->sv, &l->volume->rec);
+	volume_put(l->volume);
+	free(l);
+}
+
+void home_removed(struct served *sv, struct volume *v)
+{
+	struct leftover *l = calloc(1, sizeof(*l) + v->pool_nr *
+				    sizeof(*l->files));
+	size_t n;
+
+	if (!l)
+		return;		/* it stays what it is there */
+	l->sv = sv;
+	l->volume = volume_get(v);
+	l->parts = 1;
+	for (size_t i = 0; i < v->pool_nr; i++)
+		l->files[i] = (struct backing_file){
+			.ino = v->pool[i].ino, .version = 1,
+			.instance = v->pool[i].instance,
+		};
+	for (size_t at = 0; at < v->pool_nr; at += n) {
+		n = v->pool_nr - at < HOME_DELETES ? v->pool_nr - at :
+		    HOME_DELETES;
+		if (!home_delete(sv, v, l->files + at, n, leftover_gone, l))
+			l->parts++;
+	}
+	leftover_gone(l);
 }
 
 /* --- states --- */
@@ -139,6 +185,7 @@ void home_removed(struct served *sv, const struct ns_volume *rec)
 void home_away(struct volume *v)
 {
 	v->up = false;
+	v->tried = false;
 	v->silent = false;
 	v->owes_look = true;
 	snprintf(v->problem, sizeof(v->problem), "volume %s: its node %u is "
@@ -197,6 +244,9 @@ static void apply(struct served *sv, struct volume *v,
 {
 	bool was = volume_online(v);
 
+	v->tried = m->state != HOME_AWAY;
+	if (!v->tried)
+		return;		/* it begins to */
 	v->up = m->state == HOME_ONLINE || m->state == HOME_READONLY ||
 		m->state == HOME_LOST || m->state == HOME_SILENT;
 	v->silent = m->state == HOME_SILENT;

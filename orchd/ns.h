@@ -268,6 +268,7 @@ struct ns_instance {
 	uint64_t version, instance;
 	uint32_t volume;
 	uint32_t state, version_state;
+	uint64_t size;			/* as recorded */
 	bool dirty;
 };
 int ns_where(struct ns *ns, uint64_t ino, uint64_t *version,

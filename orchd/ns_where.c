@@ -154,6 +154,8 @@ int ns_where(struct ns *ns, uint64_t ino, uint64_t *version,
 		free(list);
 		return rc;
 	}
+	for (size_t k = 0; k < n; k++)
+		list[k].size = i.size;
 	*version = i.version;
 	*generation = live_generation_out(ns, ino, i.layout_generation);
 	*out = list;

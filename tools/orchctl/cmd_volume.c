@@ -33,6 +33,12 @@ static struct json_object *volume_json(const volume_info *v)
 	json_object_object_add(o, "reserve", json_uint(v->reserve));
 	json_object_object_add(o, "instances", json_uint(v->instances));
 	json_object_object_add(o, "quarantined", json_uint(v->quarantined));
+	if (v->home) {
+		json_object_object_add(o, "node", json_uint(v->home));
+		json_object_object_add(o, "node_name",
+				       json_bytes(v->home_name,
+						  strlen(v->home_name)));
+	}
 	return o;
 }
 
@@ -40,6 +46,8 @@ static void volume_print(const volume_info *v)
 {
 	printf("volume      %s (id %u)\n", v->name, v->id);
 	printf("path        %s\n", v->path);
+	if (v->home)
+		printf("node        %s (%u)\n", v->home_name, v->home);
 	printf("uuid        %s\n", uuid_text(v->uuid.data, v->uuid.len));
 	printf("kind        %s%s%s\n", v->kind, *v->fstype ? " on " : "",
 	       v->fstype);
@@ -76,9 +84,10 @@ static void list_print(const Orchfs__Control__VolumeList *l)
 	       "SIZE", "FREE", "INSTANCES", "PATH");
 	for (i = 0; i < l->n_volume; i++) {
 		v = l->volume[i];
-		printf("%-16s %4u %-9s %10s %10s %10llu  %s\n", v->name, v->tier,
-		       v->state, human_size(v->size), human_size(v->free),
-		       (unsigned long long)v->instances, v->path);
+		printf("%-16s %4u %-9s %10s %10s %10llu  %s%s%s\n", v->name,
+		       v->tier, v->state, human_size(v->size),
+		       human_size(v->free), (unsigned long long)v->instances,
+		       v->home_name, v->home ? ":" : "", v->path);
 		if (*v->problem)
 			printf("%-16s %s\n", "", v->problem);
 	}

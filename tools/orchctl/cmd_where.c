@@ -25,6 +25,12 @@ static struct json_object *instance_json(const Orchfs__Control__InstanceInfo *n)
 							strlen(n->backing)));
 	json_object_object_add(o, "size", json_uint(n->size));
 	json_object_object_add(o, "dirty", json_object_new_boolean(n->dirty));
+	if (n->home) {
+		json_object_object_add(o, "node", json_uint(n->home));
+		json_object_object_add(o, "node_name",
+				       json_bytes(n->home_name,
+						  strlen(n->home_name)));
+	}
 	return o;
 }
 
@@ -69,11 +75,11 @@ static void where_print(const Orchfs__Control__WhereInfo *w)
 	for (i = 0; i < w->n_instance; i++) {
 		n = w->instance[i];
 		printf("instance    %" PRIu64 ": %s, version %" PRIu64
-		       " (%s), volume %s, tier %u, %s%s\n            %s\n",
+		       " (%s), volume %s, tier %u, %s%s\n            %s%s%s\n",
 		       n->instance, n->state, n->version, n->version_state,
 		       n->volume, n->tier, human_size(n->size),
 		       n->dirty ? ", open for writing or not settled" : "",
-		       n->backing);
+		       n->home_name, n->home ? ":" : "", n->backing);
 	}
 }
 
