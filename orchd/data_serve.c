@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "data_impl.h"
+#include "home.h"
 #include "log.h"
 #include "nl.h"
 #include "nl_serve.h"
@@ -244,6 +245,7 @@ int data_fence_node(struct served *sv, uint32_t node)
 	n->fenced++;
 	n->until = peer_now() + DATA_TOKEN_MS;
 	n->waiting = true;
+	home_fence(sv, node);
 	if (serves(sv)) {
 		fence_volumes(sv, n);
 		data_drop(sv, node, 0);

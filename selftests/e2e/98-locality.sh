@@ -81,7 +81,7 @@ touch -d @1000000000.5 two
 truncate -s 100 "$d3/two"
 same two
 mv "$d2/two" four
-ln "$d3/four" two
+ln "$d3/four" "$d3/two"
 same two
 rm two four "$d2/three"
 [ ! -e "$d3/three" ] || fail "node 3 still has what node 2 has removed"

@@ -1,0 +1,549 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The authority and volumes of another node. */
+#include "home_util.h"
+
+#include <poll.h>
+
+#include "data.h"
+#include "ns_cluster.h"
+
+static struct volume *far(void)
+{
+	return served_volume(&sv, VOL);
+}
+
+/* A file of B on its own volume, open for writing there. */
+static uint64_t make(uint32_t node, const char *name, uint64_t *generation)
+{
+	struct got g;
+
+	do_create(node, name, RW, &g);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(g.rc, 0);
+	assert_true(g.rep.has_layout);
+	assert_int_equal(g.rep.layout.volume, VOL);
+	assert_int_equal(g.rep.layout.home, B);
+	assert_int_equal(g.rep.layout.at_home, node == B);
+	if (generation)
+		*generation = g.rep.layout.generation;
+	return g.rep.attr.ino;
+}
+
+static void copy_key(uint8_t key[32])
+{
+	const Orchfs__Peer__Volumes *m;
+
+	m = find(B, PEER_BODY(VOLUMES))->f->volumes;
+	assert_int_equal(m->n_volume, 1);
+	assert_int_equal(m->volume[0]->number, VOL);
+	assert_string_equal(m->volume[0]->path, "/far");
+	assert_int_equal(m->volume[0]->key.len, 32);
+	memcpy(key, m->volume[0]->key.data, 32);
+	give_done(find(B, PEER_BODY(VOLUMES)));
+}
+
+/* What a node is told when it comes; its keys are good for its session. */
+static void test_told(void **state)
+{
+	const Orchfs__Peer__Nodes *n;
+	uint8_t key[3][32];
+
+	(void)state;
+	assert_false(volume_online(far()));
+	attach(B);
+	n = find(B, PEER_BODY(PEERS))->f->peers;
+	assert_int_equal(n->n_node, 3);
+	assert_true(n->node[0]->authority);
+	copy_key(key[0]);
+	give_done(find(B, PEER_BODY(PEERS)));
+	link_down(B);
+	attach(B);
+	copy_key(key[1]);
+	assert_memory_equal(key[0], key[1], 32);
+	link_down(B);
+	over(B);
+	attach(B);
+	copy_key(key[2]);
+	assert_memory_not_equal(key[0], key[2], 32);
+	give_done(find(B, PEER_BODY(PEERS)));
+	/* a node without volumes hears that it has none */
+	attach(C);
+	assert_int_equal(find(C, PEER_BODY(VOLUMES))->f->volumes->n_volume, 0);
+	give_done(find(C, PEER_BODY(PEERS)));
+	/* and where the others serve data, when that is known */
+	tell_state(B, VOL, HOME_ONLINE);
+	homes_tick(&sv);
+	turn();
+	n = find(C, PEER_BODY(PEERS))->f->peers;
+	assert_string_equal(n->node[1]->address, "10.0.0.2:7420");
+}
+
+static void test_create(void **state)
+{
+	struct got g, g2;
+	uint64_t asked_for;
+
+	(void)state;
+	attach(B);
+	give_done(find(B, PEER_BODY(PEERS)));
+	/* its own volume is about to come */
+	do_create(B, "f", RW, &g);
+	turn();
+	assert_true(parked());
+	give_done(find(B, PEER_BODY(VOLUMES)));
+	tell_state(B, VOL, HOME_AWAY);
+	assert_true(parked());
+	tell_state(B, VOL, HOME_ONLINE);
+	assert_true(parked());
+	assert_int_equal(far()->place.free, 1ULL << 39);
+	give_made(find(B, PEER_BODY(MAKE)));
+	assert_true(g.answered);
+	assert_int_equal(g.rc, 0);
+	assert_int_equal(g.rep.layout.home, B);
+	/* no more than that, but for the next files */
+	give_made(find(B, PEER_BODY(MAKE)));
+	asked_for = nr_asked;
+	do_create(B, "g", RW, &g2);
+	turn();
+	assert_true(g2.answered);
+	assert_int_equal(nr_asked, asked_for);
+	/* another node's file goes there where no other volume is */
+	attach(C);
+	make(C, "h", NULL);
+}
+
+static void test_make_fails(void **state)
+{
+	Orchfs__Peer__Made m = ORCHFS__PEER__MADE__INIT;
+	peer_frame f = PEER_FRAME_INIT(MADE);
+	struct asked *a;
+	struct got g;
+
+	(void)state;
+	attach(B);
+	give_done(find(B, PEER_BODY(PEERS)));
+	give_done(find(B, PEER_BODY(VOLUMES)));
+	tell_state(B, VOL, HOME_ONLINE);
+	m.status = -ENOSPC;
+	f.made = &m;
+	give(find(B, PEER_BODY(MAKE)), &f, 0);
+	do_create(B, "f", RW, &g);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(g.rc, -ENOSPC);
+	/* more than it was asked for makes no sense */
+	far()->pool_retry = 0;
+	turn();
+	a = find(B, PEER_BODY(MAKE));
+	m.status = 0;
+	m.count = a->f->make->count + 1;
+	give(a, &f, 0);
+	assert_int_equal(drops, 1);
+	assert_int_equal(far()->pool_nr, 0);
+}
+
+/* What was made by an order whose answer is lost is found again. */
+static void test_look(void **state)
+{
+	uint64_t f, range;
+	size_t had;
+
+	(void)state;
+	home_ready();
+	f = make(B, "f", NULL);
+	had = far()->pool_nr;
+	assert_true(had > 60);
+	link_down(B);
+	assert_int_equal(far()->pool_nr, 0);
+	assert_false(volume_online(far()));
+	attach(B);
+	give_done(find(B, PEER_BODY(VOLUMES)));
+	tell_state(B, VOL, HOME_ONLINE);
+	range = find(B, PEER_BODY(LOOK))->f->look->n_file;
+	assert_int_equal(range, had);
+	for (size_t i = 0; i < range; i++)
+		assert_int_not_equal(find(B, PEER_BODY(LOOK))->f->look->
+				     file[i]->ino, f);
+	assert_int_equal(count(B, PEER_BODY(MAKE)), 0);
+	give_looked(find(B, PEER_BODY(LOOK)), 0);
+	assert_int_equal(far()->pool_nr, had);
+	assert_int_equal(make(B, "g", NULL), f + 1);
+	/* those that have contents are nobody's */
+	restart();
+	attach(B);
+	give_done(find(B, PEER_BODY(VOLUMES)));
+	tell_state(B, VOL, HOME_ONLINE);
+	give_looked(find(B, PEER_BODY(LOOK)), 5);
+	assert_int_equal(far()->pool_nr, 0);
+	assert_int_equal(count(B, PEER_BODY(MAKE)), 1);
+}
+
+static void test_glimpse(void **state)
+{
+	struct got g[3], list;
+	uint64_t f;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	f = make(B, "f", NULL);
+	make(B, "g", NULL);
+	for (int i = 0; i < 2; i++)
+		do_getattr(C, f, &g[i]);
+	turn();
+	assert_int_equal(count(B, PEER_BODY(GLIMPSE)), 1);
+	assert_int_equal(find(B, PEER_BODY(GLIMPSE))->f->glimpse->n_file, 1);
+	/* this one comes after the question: that answer may be too old */
+	do_getattr(C, f, &g[2]);
+	turn();
+	assert_int_equal(count(B, PEER_BODY(GLIMPSE)), 2);
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 7);
+	assert_true(g[0].answered && g[1].answered);
+	assert_int_equal(g[0].rep.attr.size, 7);
+	assert_int_equal(g[0].rep.attr.mtime, 100);
+	assert_false(g[2].answered);
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 8);
+	assert_true(g[2].answered);
+	assert_int_equal(g[2].rep.attr.size, 8);
+	/* all of a listing at once */
+	op(C, (struct op_req){ .kind = K(READDIR), .node = ROOT }, &list);
+	turn();
+	assert_int_equal(count(B, PEER_BODY(GLIMPSE)), 1);
+	assert_int_equal(find(B, PEER_BODY(GLIMPSE))->f->glimpse->n_file, 2);
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 9);
+	assert_true(list.answered);
+	assert_int_equal(list.rep.nr_entries, 2);
+}
+
+/* Who waits for a home that is gone waits for the end of its session. */
+static void test_away(void **state)
+{
+	struct got g, late, open;
+	uint64_t f;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	f = make(B, "f", NULL);
+	do_getattr(C, f, &g);
+	turn();
+	link_down(B);
+	assert_false(g.answered);
+	do_getattr(C, f, &late);
+	turn();
+	assert_false(late.answered);
+	attach(B);
+	give_done(find(B, PEER_BODY(VOLUMES)));
+	tell_state(B, VOL, HOME_ONLINE);
+	give_looked(find(B, PEER_BODY(LOOK)), 0);
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 7);
+	assert_true(g.answered && late.answered);
+	assert_int_equal(g.rep.attr.size, 7);
+	do_getattr(C, f, &g);
+	turn();
+	give(find(B, PEER_BODY(GLIMPSE)), NULL, -EIO);
+	turn();
+	assert_true(g.answered);	/* it can't tell: the record's */
+	assert_int_equal(g.rep.attr.size, 0);
+	do_getattr(C, f, &g);
+	turn();
+	link_down(B);
+	assert_false(g.answered);
+	over(B);
+	exec_unpark(&sv);
+	turn();
+	assert_true(g.answered);
+	/* C's has ended, too, by that clock */
+	attach(C);
+	do_getattr(C, f, &g);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(g.rep.attr.size, 0);
+	op(C, (struct op_req){ .kind = K(OPEN), .node = f }, &open);
+	turn();
+	assert_int_equal(open.rc, 0);
+	assert_int_equal(open.rep.layout.home, B);
+	assert_true(dirty(f));
+}
+
+static void test_settle(void **state)
+{
+	uint64_t f, h, gf, gh;
+	struct got g, late;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	/* what its home's kernel alone has written that kernel knows */
+	f = make(B, "f", &gf);
+	note_return(B, f, gf, 11);
+	assert_int_equal(count(B, PEER_BODY(GLIMPSE)), 0);
+	assert_false(dirty(f));
+	h = make(C, "h", &gh);
+	note_return(C, h, gh, 1);
+	assert_true(dirty(h));
+	assert_int_equal(find(B, PEER_BODY(GLIMPSE))->f->glimpse->n_file, 1);
+	/* who opens it meanwhile needs a later one */
+	op(C, (struct op_req){ .kind = K(OPEN), .node = h,
+			       .flags = F(WRITE) }, &g);
+	turn();
+	assert_int_equal(count(B, PEER_BODY(GLIMPSE)), 2);
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 12);
+	assert_false(g.answered);
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 12);
+	assert_true(g.answered && dirty(h));
+	/* not an answer to what was asked before it came back */
+	do_getattr(B, h, &late);
+	turn();
+	note_return(C, h, g.rep.layout.generation, 1);
+	assert_int_equal(count(B, PEER_BODY(GLIMPSE)), 2);
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 12);
+	assert_true(late.answered && dirty(h));
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 13);
+	assert_false(dirty(h));
+	do_getattr(C, h, &g);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(g.rep.attr.size, 13);
+	/* with the home away: when it is back */
+	f = make(C, "i", &gf);
+	link_down(B);
+	note_return(C, f, gf, 1);
+	assert_true(dirty(f));
+	attach(B);
+	give_done(find(B, PEER_BODY(VOLUMES)));
+	tell_state(B, VOL, HOME_ONLINE);
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 14);
+	assert_false(dirty(f));
+}
+
+static void test_delete(void **state)
+{
+	struct got g;
+
+	(void)state;
+	home_ready();
+	note_return(B, make(B, "f", NULL), UINT64_MAX / 2, 0);
+	note_return(B, make(B, "g", NULL), UINT64_MAX / 2, 0);
+	do_unlink(B, "f", &g);
+	turn();
+	assert_true(g.answered);
+	link_down(B);
+	over(B);
+	assert_int_equal(deletions(), 1);
+	attach(B);
+	give_done(find(B, PEER_BODY(VOLUMES)));
+	tell_state(B, VOL, HOME_ONLINE);
+	assert_int_equal(find(B, PEER_BODY(DELETE))->f->delete_->n_file, 1);
+	give_deleted(find(B, PEER_BODY(DELETE)), -EIO);
+	assert_int_equal(deletions(), 1);
+	deleter_again(&sv);
+	turn();
+	give_deleted(find(B, PEER_BODY(DELETE)), 0);
+	assert_int_equal(deletions(), 0);
+}
+
+static void sync_all(struct got *g)
+{
+	op(C, (struct op_req){ .kind = K(BARRIER) }, g);
+	turn();
+}
+
+/* The thread of the flusher has nothing to do, but has to say so. */
+static void flusher_done(struct got *g)
+{
+	struct pollfd p = { .fd = sv.queue.efd, .events = POLLIN };
+
+	while (!g->answered) {
+		assert_int_equal(poll(&p, 1, 20000), 1);
+		turn();
+	}
+}
+
+static void test_flush(void **state)
+{
+	struct got g;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	sync_all(&g);
+	assert_int_equal(find(B, PEER_BODY(FLUSH))->f->flush->n_volume, 1);
+	assert_false(g.answered);
+	give_done(find(B, PEER_BODY(FLUSH)));
+	flusher_done(&g);
+	assert_true(g.answered);
+	assert_int_equal(g.rc, 0);
+	sync_all(&g);
+	give(find(B, PEER_BODY(FLUSH)), NULL, -EIO);
+	flusher_done(&g);
+	assert_int_equal(g.rc, -EIO);
+	link_down(B);
+	sync_all(&g);
+	flusher_done(&g);
+	assert_int_equal(g.rc, -EIO);
+}
+
+static void test_fence(void **state)
+{
+	uint64_t f, gf;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	f = make(C, "f", &gf);
+	assert_false(home_fencing(&sv, C));
+	link_down(C);
+	/* B renews, C doesn't */
+	seconds(6);
+	attach(B);
+	seconds(6);
+	assert_true(home_fencing(&sv, C));
+	assert_int_equal(find(B, PEER_BODY(FENCE))->f->fence->node, C);
+	assert_true(dirty(f));
+	link_down(B);
+	attach(B);
+	assert_true(home_fencing(&sv, C));
+	give_done(find(B, PEER_BODY(FENCE)));
+	assert_false(home_fencing(&sv, C));
+}
+
+static void add(uint32_t node, const char *name, uint32_t number,
+		struct got *g)
+{
+	Orchfs__Peer__VolumeAdd m = ORCHFS__PEER__VOLUME_ADD__INIT;
+	Orchfs__Peer__Volume v = ORCHFS__PEER__VOLUME__INIT;
+	peer_frame f = PEER_FRAME_INIT(VOLUME_ADD);
+
+	v.number = number;
+	v.name = (char *)name;
+	v.path = (char *)"/new";
+	m.volume = &v;
+	f.volume_add = &m;
+	ask(node, &f, g);
+}
+
+static void test_add(void **state)
+{
+	struct ns_volume *recs;
+	struct got g, g2;
+	size_t nr;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	give_done(find(C, PEER_BODY(VOLUMES)));
+	add(C, "far", 0, &g);
+	assert_int_equal(g.rc, -EEXIST);
+	add(C, "a/b", 0, &g);
+	assert_int_equal(g.rc, -EINVAL);
+	add(C, "new", 77, &g);
+	assert_int_equal(g.rc, -ESTALE);
+	add(C, "new", 0, &g);
+	assert_int_equal(g.body, PEER_BODY(VOLUME_ADDED));
+	add(B, "new", g.volume_number, &g2);
+	assert_int_equal(g2.rc, -ESTALE);
+	add(C, "other", g.volume_number, &g2);
+	assert_int_equal(g2.rc, -ESTALE);
+	add(C, "new", g.volume_number, &g2);
+	assert_false(g2.answered);
+	turn();
+	assert_int_equal(g2.body, PEER_BODY(VOLUME_ADDED));
+	assert_memory_equal(g.uuid, g2.uuid, 16);
+	assert_int_equal(find(C, PEER_BODY(VOLUMES))->f->volumes->n_volume, 1);
+	give_done(find(C, PEER_BODY(VOLUMES)));
+	assert_int_equal(ns_volumes(sv.ns, &recs, &nr), 0);
+	assert_int_equal(nr, 2);
+	assert_int_equal(recs[1].home, C);
+	free(recs);
+	/* now each has its own */
+	tell_state(C, g.volume_number, HOME_ONLINE);
+	give_made(find(C, PEER_BODY(MAKE)));
+	do_create(C, "f", RW, &g2);
+	turn();
+	assert_int_equal(g2.rep.layout.volume, g.volume_number);
+	do_create(B, "g", RW, &g2);
+	turn();
+	assert_int_equal(g2.rep.layout.volume, VOL);
+}
+
+static void test_owned(void **state)
+{
+	Orchfs__Peer__Owned m = ORCHFS__PEER__OWNED__INIT;
+	Orchfs__Peer__File file = ORCHFS__PEER__FILE__INIT;
+	Orchfs__Peer__Stat s = ORCHFS__PEER__STAT__INIT;
+	peer_frame f = PEER_FRAME_INIT(OWNED);
+	struct ns_instance *in;
+	uint64_t ino, v, gen;
+	struct got g;
+	size_t nr;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	ino = make(B, "f", NULL);
+	assert_int_equal(ns_where(sv.ns, ino, &v, &gen, &in, &nr), 0);
+	file.ino = ino;
+	file.version = 1;
+	file.instance = in[0].instance;
+	free(in);
+	s.mtime = s.ctime = 100;
+	m.volume = VOL;
+	m.file = &file;
+	m.stat = &s;
+	f.owned = &m;
+	ask(C, &f, &g);
+	assert_int_equal(g.rc, -EINVAL);
+	ask(B, &f, &g);
+	assert_int_equal(g.body, PEER_BODY(DONE));
+	/* those times are of no write */
+	do_getattr(C, ino, &g);
+	turn();
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 1);
+	assert_true(g.answered);
+	assert_int_equal(g.rep.attr.mtime, 5);
+}
+
+/* A chown is told after its record. */
+static void test_own(void **state)
+{
+	uint64_t ino;
+	struct got g;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	ino = make(B, "f", NULL);
+	note_return(B, ino, UINT64_MAX / 2, 0);
+	op(C, (struct op_req){ .kind = K(SETATTR), .sequence = 1, .node = ino,
+			       .valid = ORCHFS_SET_UID,
+			       .attr = { .uid = 9 } }, &g);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(find(B, PEER_BODY(OWN))->f->own->uid, 9);
+	give_glimpsed(find(B, PEER_BODY(OWN)), 0);
+}
+
+#define CASE(f)	cmocka_unit_test_setup_teardown(f, home_setup, home_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_told),
+		CASE(test_create),
+		CASE(test_make_fails),
+		CASE(test_look),
+		CASE(test_glimpse),
+		CASE(test_away),
+		CASE(test_settle),
+		CASE(test_delete),
+		CASE(test_flush),
+		CASE(test_fence),
+		CASE(test_add),
+		CASE(test_owned),
+		CASE(test_own),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
