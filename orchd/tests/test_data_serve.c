@@ -18,6 +18,7 @@
 #include <netlink/genl/genl.h>
 #include <netlink/msg.h>
 
+#include "cluster.h"
 #include "data_impl.h"
 #include "log.h"
 #include "nl.h"
@@ -608,7 +609,162 @@ static void test_no_memory(void **state)
 	assert_int_equal(k.nr, 5);
 }
 
+
+/* --- an agent, which is told --- */
+
+static const uint8_t told_key[ORCHFS_KEY_LEN] = "a key of the authority";
+
+static int agent_setup(void **state)
+{
+	static struct cluster cl;
+
+	setup(state);
+	memset(&cl, 0, sizeof(cl));
+	pthread_mutex_init(&cl.lock, NULL);
+	cl.authority = 1;
+	cl.nodes = nodes;
+	cl.nr_nodes = 3;
+	sv.ns = NULL;
+	sv.agent = true;
+	sv.cluster = &cl;
+	return 0;
+}
+
+/* What an earlier daemon had served goes on until it is known what is to be. */
+static void test_agent_adopt(void **state)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	(void)state;
+	add_list(1, 5, 0, 0, uuid);
+	add_list(9, 5, 0, 0, uuid);
+	assert_int_equal(data_attached(&sv), 0);
+	sv.attached = true;
+	data_tick(&sv);
+	assert_int_equal(k.nr, 0);
+	assert_int_equal(data_key_told(&sv, 1, told_key, 6), 0);
+	assert_int_equal(data_key_told(&sv, 2, told_key, 7), 0);
+	data_heard(&sv);
+	assert_int_equal(k.nr, 3);
+	said(0, ORCHFS_CMD_SERVE_UNVOLUME, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]), 9);
+	for (uint32_t i = 1; i <= 2; i++) {
+		said(i, ORCHFS_CMD_SERVE_VOLUME, tb);
+		assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]), i);
+		assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_KEY_ID]), i + 5);
+		assert_memory_equal(nla_data(tb[ORCHFS_A_MSG_KEY]), told_key,
+				    sizeof(told_key));
+	}
+	ack_all();
+	hear_all();
+	/* the same keys by another link: nothing is said; another one is */
+	assert_int_equal(data_key_told(&sv, 1, told_key, 6), 0);
+	data_heard(&sv);
+	assert_int_equal(k.nr, 0);
+	assert_int_equal(data_key_told(&sv, 1, told_key, 8), 0);
+	data_heard(&sv);
+	assert_int_equal(k.nr, 1);
+	said(0, ORCHFS_CMD_SERVE_VOLUME, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_KEY_ID]), 8);
+}
+
+/* The key of one that is lost stays, for when it is back. */
+static void test_agent_offline(void **state)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	(void)state;
+	assert_int_equal(data_attached(&sv), 0);
+	sv.attached = true;
+	data_key_told(&sv, 1, told_key, 6);
+	data_key_told(&sv, 2, told_key, 7);
+	data_heard(&sv);
+	ack_all();
+	hear_all();
+	atomic_store(&vol[0].health, VOLUME_LOST);
+	data_tick(&sv);
+	assert_int_equal(k.nr, 1);
+	done(id_of(0));
+	hear_all();
+	atomic_store(&vol[0].health, VOLUME_SOUND);
+	data_tick(&sv);
+	assert_int_equal(k.nr, 1);
+	said(0, ORCHFS_CMD_SERVE_VOLUME, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_KEY_ID]), 6);
+	assert_memory_equal(nla_data(tb[ORCHFS_A_MSG_KEY]), told_key,
+			    sizeof(told_key));
+}
+
+static void test_agent_clock(void **state)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	(void)state;
+	assert_int_equal(data_attached(&sv), 0);
+	sv.attached = true;
+	data_heard(&sv);
+	now += 2 * DATA_LEASE_MS;
+	data_tick(&sv);		/* by itself it tells no time */
+	assert_int_equal(k.nr, 0);
+	data_time_told(&sv, 123456, now - 77, 9000);
+	said(0, ORCHFS_CMD_SERVE_TIME, tb);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_AUTHORITY_MS]), 123456);
+	assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_BOOT_MS]), now - 77);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_LEASE_MS]), 9000);
+}
+
+/* One that came before the volumes are known is said with them. */
+static void test_agent_fence(void **state)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+	uint64_t id[2];
+
+	(void)state;
+	assert_int_equal(data_attached(&sv), 0);
+	sv.attached = true;
+	assert_int_equal(data_fence_told(&sv, 3, 1234, 99), 0);
+	assert_true(data_fencing(&sv, 3));
+	data_key_told(&sv, 1, told_key, 6);
+	data_key_told(&sv, 2, told_key, 7);
+	data_heard(&sv);
+	assert_int_equal(k.nr, 4);
+	for (unsigned int i = 0; i < 2; i++) {
+		said(2 + i, ORCHFS_CMD_SERVE_FENCE, tb);
+		assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_PEER]), 3);
+		assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_EPOCH]), 1234);
+		assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_EXPIRY_MS]), 99);
+		id[i] = id_of(2 + i);
+	}
+	ack_all();
+	done(id[0]);
+	assert_true(data_fencing(&sv, 3));
+	done(id[1]);
+	assert_false(data_fencing(&sv, 3));
+}
+
+/* By what the authority has told of other nodes. */
+static void test_agent_peers(void **state)
+{
+	(void)state;
+	assert_int_equal(data_attached(&sv), 0);
+	sv.attached = true;
+	data_heard(&sv);
+	give(3, 1);
+	give(1, 2);	/* the authority */
+	assert_int_equal(k.nr, 2);
+	give(7, 3);
+	assert_int_equal(k.nr, 2);
+	hear_all();
+	nodes[2].removed = true;
+	data_tick(&sv);
+	assert_int_equal(k.nr, 1);
+	assert_int_equal(nl_cmd(nlmsg_hdr(k.said[0])), ORCHFS_CMD_SERVE_DROP);
+	data_tick(&sv);
+	assert_int_equal(k.nr, 1);
+}
+
 #define world(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define agent(f) cmocka_unit_test_setup_teardown(f, agent_setup, teardown)
 
 int main(void)
 {
@@ -625,6 +781,11 @@ int main(void)
 		world(test_adopt),
 		world(test_serve_peer),
 		world(test_no_memory),
+		agent(test_agent_adopt),
+		agent(test_agent_offline),
+		agent(test_agent_clock),
+		agent(test_agent_fence),
+		agent(test_agent_peers),
 	};
 
 	log_init(LOG_EMERG);
