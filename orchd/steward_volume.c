@@ -306,8 +306,6 @@ void steward_volumes(struct served *sv, struct peer_request *r)
 
 static uint32_t state_of(const struct volume *v)
 {
-	if (!v->tried)
-		return HOME_AWAY;
 	if (atomic_load(&v->health) == VOLUME_LOST)
 		return HOME_LOST;
 	if (v->root_fd < 0)
@@ -370,7 +368,7 @@ static int fill(struct served *sv, struct arena *a,
 		return -ENOMEM;
 	cluster_listening(sv->cluster, m->address);
 	for (v = sv->volumes; v; v = v->next) {
-		if (v->removing)
+		if (v->removing || !v->tried)
 			continue;
 		m->volume[m->n_volume] = state(a, v);
 		if (!m->volume[m->n_volume++])
