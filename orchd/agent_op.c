@@ -136,7 +136,8 @@ static int set_owner(struct served *sv, struct volume *v,
 		return -errno;
 	if (ioctl(fd, FS_IOC_FSGETXATTR, &x) < 0)
 		x.fsx_projid = 0;	/* it knows no projects */
-	o.project = x.fsx_projid != a->projid;
+	/* without one it stays what the volume's directory says */
+	o.project = a->projid && x.fsx_projid != a->projid;
 	if (!o.project && st.st_uid == a->uid && st.st_gid == a->gid)
 		return 0;
 	rc = backing_own(v, a->ino, rep->layout.version, rep->layout.instance,
