@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <linux/orchfs_nl.h>
 
@@ -67,9 +68,14 @@ static struct inode_locks *make(struct locks *t, uint64_t ino)
 	return in;
 }
 
+static bool has_held(const struct inode_locks *in)
+{
+	return in->held[0] || in->held[1];
+}
+
 static bool idle(const struct inode_locks *in, uint64_t now)
 {
-	return !in->lease && !in->held && !in->waits && !in->queue &&
+	return !in->lease && !has_held(in) && !in->waits && !in->queue &&
 	       now >= in->contended;
 }
 
@@ -99,6 +105,7 @@ static void set_lease(struct locks *t, struct inode_locks *in, uint32_t node)
 	in->lease = node;
 	in->lease_stale = false;
 	in->recalling = false;
+	in->no_room = false;
 }
 
 /* --- who waits --- */
@@ -174,7 +181,7 @@ static bool blocked_by(struct locks *t, const struct inode_locks *in,
 	const struct held *h;
 	struct wait *w;
 
-	for (h = in->held; h; h = h->next) {
+	for_each_held(h, in, lock_kind(l), l->start, l->end) {
 		if (!lock_conflict(&h->l, l) || !in_cycles(&h->l))
 			continue;
 		if (lock_same_owner(&h->l, asker))
@@ -242,7 +249,7 @@ static void recalled(struct locks *t, struct inode_locks *in, uint64_t now)
 	bool quiet = !in->ended || now - in->ended >= LOCKS_CONTENDED_MS;
 
 	set_lease(t, in, 0);
-	if (in->held || !quiet)
+	if (has_held(in) || !quiet)
 		in->contended = now + LOCKS_CONTENDED_MS;
 	in->ended = now;
 	in->queue = NULL;
@@ -276,9 +283,10 @@ static bool alone(const struct inode_locks *in, uint32_t node)
 	const struct held *h;
 	const struct wait *w;
 
-	for (h = in->held; h; h = h->next)
-		if (h->l.node != node)
-			return false;
+	for (unsigned int k = 0; k < LOCK_KINDS; k++)
+		for_each_held(h, in, k, 0, UINT64_MAX)
+			if (h->l.node != node)
+				return false;
 	for (w = in->waits; w; w = w->next)
 		if (w->l.node != node)
 			return false;
@@ -320,14 +328,10 @@ static void recall_some(struct locks *t, uint64_t now)
 /* The first one of the file that is in the way. */
 static void run_test(struct locks *t, struct inode_locks *in, struct wait *w)
 {
-	const struct held *h, *first = NULL;
+	const struct held *first = lock_in_the_way(in, &w->l);
 	struct orchfs_lock l = w->l;
 
 	l.type = ORCHFS_LOCK_NONE;
-	for (h = in->held; h; h = h->next)
-		if (lock_conflict(&h->l, &w->l) &&
-		    (!first || h->l.start < first->l.start))
-			first = h;
 	if (first)
 		l = first->l;
 	l.id = 0;
@@ -349,17 +353,14 @@ static void run_unlock(struct locks *t, struct inode_locks *in, struct wait *w)
 static void convert(struct locks *t, struct inode_locks *in,
 		    const struct orchfs_lock *l)
 {
-	struct held **pp;
+	struct held *h;
 
-	for (pp = &in->held; *pp; pp = &(*pp)->next) {
-		const struct orchfs_lock *had = &(*pp)->l;
-
-		if (lock_same_kind(had, l) && lock_same_owner(had, l) &&
-		    had->type != l->type) {
-			held_remove(t, pp);
-			retry(t, in);
-			return;
-		}
+	for_each_held(h, in, lock_kind(l), l->start, l->end) {
+		if (!lock_same_owner(&h->l, l) || h->l.type == l->type)
+			continue;
+		held_remove(t, in, h);
+		retry(t, in);
+		return;
 	}
 }
 
@@ -491,6 +492,22 @@ void locks_request(struct locks *t, uint32_t node, uint64_t id, uint64_t ino,
 		recall_some(t, now);
 }
 
+/* As its kernel tells; false where there is no room. */
+static bool apply_told(struct locks *t, struct inode_locks *in, uint32_t node,
+		       const struct orchfs_lock *l, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		struct orchfs_lock one = l[i];
+
+		one.node = node;
+		one.id = 0;
+		if (valid(&one) && one.type != ORCHFS_LOCK_NONE &&
+		    held_apply(t, in, &one))
+			return false;
+	}
+	return true;
+}
+
 void locks_held(struct locks *t, uint32_t node, uint64_t ino, uint64_t number,
 		const struct orchfs_lock *l, size_t nr, bool eof, uint64_t now)
 {
@@ -498,17 +515,16 @@ void locks_held(struct locks *t, uint32_t node, uint64_t ino, uint64_t number,
 
 	if (!in || !in->recalling || in->lease != node || in->number != number)
 		return;
-	for (size_t i = 0; i < nr; i++) {
-		struct orchfs_lock one = l[i];
-
-		one.node = node;
-		one.id = 0;
-		if (valid(&one) && one.type != ORCHFS_LOCK_NONE)
-			(void)held_apply(t, in, &one);
-	}
+	if (!in->no_room)
+		in->no_room = !apply_told(t, in, node, l, nr);
 	in->sent = now;
-	if (eof)
-		recalled(t, in, now);
+	if (!eof)
+		return;
+	if (in->no_room) {
+		held_drop(t, in, node, false);
+		t->ops->recall(t->ctx, node, ino, 0, true);
+	}
+	recalled(t, in, now);
 }
 
 /* --- kernels that come and go --- */
@@ -555,18 +571,20 @@ void locks_reclaim_begin(struct locks *t, uint32_t node)
 
 	for_each_inode(t, i, in) {
 		drop_waits(t, in, node);
+		in->refused = in->refused == node ? 0 : in->refused;
 		if (in->lease == node)
 			in->lease_stale = true;
-		for (h = in->held; h; h = h->next)
-			if (h->l.node == node)
-				h->stale = true;
+		for (unsigned int k = 0; k < LOCK_KINDS; k++)
+			for_each_held(h, in, k, 0, UINT64_MAX)
+				if (h->l.node == node)
+					h->stale = true;
 	}
 }
 
 static bool taken(const struct inode_locks *in, uint32_t node, bool lease,
 		  const struct orchfs_lock *l, size_t nr)
 {
-	if (in->lease && in->lease != node)
+	if (in->refused == node || (in->lease && in->lease != node))
 		return true;
 	if (lease)
 		return !alone(in, node);
@@ -575,11 +593,22 @@ static bool taken(const struct inode_locks *in, uint32_t node, bool lease,
 		const struct held *h;
 
 		one.node = node;
-		for (h = in->held; h; h = h->next)
+		for_each_held(h, in, lock_kind(&one), one.start, one.end)
 			if (h->l.node != node && lock_conflict(&h->l, &one))
 				return true;
 	}
 	return false;
+}
+
+/* All of an inode or nothing: its kernel lets go of all. */
+static void refuse(struct locks *t, struct inode_locks *in, uint32_t node,
+		   uint64_t ino)
+{
+	if (in) {
+		in->refused = node;
+		held_drop(t, in, node, false);
+	}
+	t->ops->recall(t->ctx, node, ino, 0, true);
 }
 
 void locks_reclaim(struct locks *t, uint32_t node, uint64_t ino, bool lease,
@@ -592,7 +621,7 @@ void locks_reclaim(struct locks *t, uint32_t node, uint64_t ino, bool lease,
 	if (!lost && !in)
 		in = make(t, ino);
 	if (lost || !in || taken(in, node, lease, l, nr)) {
-		t->ops->recall(t->ctx, node, ino, 0, true);
+		refuse(t, in, node, ino);
 		return;
 	}
 	if (lease && in->lease == node) {
@@ -601,14 +630,8 @@ void locks_reclaim(struct locks *t, uint32_t node, uint64_t ino, bool lease,
 		held_drop(t, in, node, false);
 		set_lease(t, in, node);
 	}
-	for (size_t i = 0; i < nr; i++) {
-		struct orchfs_lock one = l[i];
-
-		one.node = node;
-		one.id = 0;
-		if (valid(&one) && one.type != ORCHFS_LOCK_NONE)
-			(void)held_apply(t, in, &one);
-	}
+	if (!apply_told(t, in, node, l, nr))
+		refuse(t, in, node, ino);
 }
 
 void locks_reclaim_end(struct locks *t, uint32_t node, uint64_t now)
@@ -617,6 +640,7 @@ void locks_reclaim_end(struct locks *t, uint32_t node, uint64_t now)
 	size_t i;
 
 	for_each_inode(t, i, in) {
+		in->refused = in->refused == node ? 0 : in->refused;
 		held_drop(t, in, node, true);
 		if (in->lease == node && in->lease_stale)
 			recalled(t, in, now);
@@ -669,6 +693,8 @@ struct locks *locks_new(uint32_t self, const struct locks_ops *ops, void *ctx)
 		free(t);
 		return NULL;
 	}
+	if (getrandom(&t->random, sizeof(t->random), 0) < 0)
+		t->random = (uintptr_t)t;
 	t->self = self;
 	t->ops = ops;
 	t->ctx = ctx;
@@ -684,8 +710,9 @@ void locks_free(struct locks *t)
 	for (size_t i = 0; i < t->size; i++) {
 		for (in = t->buckets[i]; in; in = next) {
 			next = in->next;
-			while (in->held)
-				held_remove(t, &in->held);
+			for (unsigned int k = 0; k < LOCK_KINDS; k++)
+				while (in->held[k])
+					held_remove(t, in, in->held[k]);
 			while (in->waits)
 				free(unpark(t, &in->waits));
 			while (in->queue) {
@@ -696,6 +723,10 @@ void locks_free(struct locks *t)
 			}
 			free(in);
 		}
+	}
+	for (struct lock_node *n = t->nodes, *next_node; n; n = next_node) {
+		next_node = n->next;
+		free(n);
 	}
 	free(t->buckets);
 	free(t);

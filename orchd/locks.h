@@ -17,7 +17,9 @@
 
 #define LOCKS_RESEND_MS		1000	/* a recall without an answer */
 #define LOCKS_CONTENDED_MS	1000	/* no lease after one was recalled */
-#define LOCKS_HELD_MAX		(1 << 20)
+#define LOCKS_HELD_MAX		(1 << 20)	/* ranges */
+#define LOCKS_NODE_MAX		(1 << 17)	/* of them of a node */
+#define LOCKS_CUT_MAX		(1 << 12)	/* more, where unlocks cut */
 #define LOCKS_INODES_MAX	(1 << 18)	/* from here leases are recalled */
 
 struct locks;
@@ -62,7 +64,8 @@ void locks_request(struct locks *t, uint32_t node, uint64_t id, uint64_t ino,
 /**
  * locks_held() - what a node holds, as a recall asked; with @eof that is all
  *
- * It may be told twice, or begun anew: what it let go of meanwhile it tells by
+ * Where there is no room for it the node has lost all of this inode. It may be
+ * told twice, or begun anew: what it let go of meanwhile it tells by
  * unlocks, which wait for the end of this.
  */
 void locks_held(struct locks *t, uint32_t node, uint64_t ino, uint64_t number,

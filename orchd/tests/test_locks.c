@@ -330,6 +330,60 @@ static void test_lease(void **state)
 	locks_free(t);
 }
 
+/* One node's ranges leave room for others', and none is forgotten unsaid. */
+static void test_room(void **state)
+{
+	struct locks *t = contended();
+	struct orchfs_lock l[3];
+	uint64_t at = 0;
+
+	(void)state;
+	/* two have leases, of locks that nobody knows */
+	assert_int_equal(ask(t, 2, 2, 2, range(9, W, 0, 0, 9), 5000), LEASE);
+	assert_int_equal(ask(t, 3, 3, 3, range(9, W, 0, 0, 9), 5000), LEASE);
+	/* so many that a list of them would take minutes, and in any order */
+	while (ask(t, 2, 2, 1, range(1 + at % 7, R, 0, at * 40503 % (1 << 18) * 2,
+				     at * 40503 % (1 << 18) * 2), 1) == 0)
+		at++;
+	assert_int_equal(answers[2].status, -ENOLCK);
+	assert_int_equal(locks_count(t).held, LOCKS_NODE_MAX - 1);
+	assert_int_equal(ask(t, 3, 4, 1, range(1, R, 0, 1, 9), 1), 0);
+	/* what is cut by an unlock finds some for a while */
+	assert_int_equal(ask(t, 2, 2, 1, range(1, N, 0, 0, 0), 1), 0);
+	assert_int_equal(ask(t, 2, 2, 1, range(1, R, 0, 1 << 20, 2 << 20), 1),
+			 0);
+	for (at = 0; at < 2 * LOCKS_CUT_MAX; at++)
+		if (ask(t, 2, 2, 1, range(1, N, 0, (1 << 20) + 1 + at * 2,
+					  (1 << 20) + 1 + at * 2), 1))
+			break;
+	assert_in_range(at, LOCKS_CUT_MAX - 2, LOCKS_CUT_MAX);
+	/* what a lease's end brings is lost as a whole, and that is said */
+	for (unsigned int i = 0; i < 3; i++)
+		l[i] = range(9, W, 0, i * 2, i * 2);
+	assert_int_equal(ask(t, 3, 5, 2, range(1, R, WAIT, 0, 0), 5000),
+			 PENDING);
+	locks_held(t, 2, 2, recalls[2][2], l, 2, false, 5000);
+	locks_held(t, 2, 2, recalls[2][2], l + 2, 1, true, 5000);
+	assert_int_equal(lost, 1);
+	assert_int_equal(answers[5].status, 0);
+	/* so is what is told anew, whatever of it comes last */
+	locks_reclaim_begin(t, 3);
+	locks_reclaim(t, 3, 3, true, NULL, 0, false);
+	locks_reclaim_end(t, 3, 1);
+	assert_int_equal(lost, 1);
+	locks_reclaim_begin(t, 3);
+	locks_reclaim(t, 3, 1, false, &(struct orchfs_lock){
+		      .owner = 1, .type = W, .end = 1 << 20 }, 1, false);
+	locks_reclaim(t, 3, 1, false, &(struct orchfs_lock){
+		      .owner = 1, .type = R, .start = 3 << 20,
+		      .end = 3 << 20 }, 1, false);
+	locks_reclaim_end(t, 3, 1);
+	assert_int_equal(lost, 3);
+	locks_node_gone(t, 2, 1);
+	assert_int_equal(locks_count(t).held, 0);
+	locks_free(t);
+}
+
 static void test_no_kernel(void **state)
 {
 	struct locks *t = begin(1);
@@ -807,6 +861,7 @@ int main(void)
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_deadlock),
 		cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_no_kernel),
 		cmocka_unit_test(test_reclaim),
 		cmocka_unit_test(test_random),
