@@ -478,6 +478,7 @@ static int thread_setup(struct served *sv)
 		return -ENOMEM;
 	sv->agency->queue_tail = &sv->agency->queue;
 	sv->agency->kept_tail = &sv->agency->kept;
+	copy_pace_init(&sv->agency->steward.pace);
 	sv->agency->arena = arena_new();
 	if (!sv->agency->arena)
 		return -ENOMEM;
@@ -563,7 +564,9 @@ void agent_main(struct served *sv)
 
 void agent_free(struct served *sv)
 {
-	if (sv->agency)
+	if (sv->agency) {
 		arena_free(sv->agency->arena);
+		copy_pace_destroy(&sv->agency->steward.pace);
+	}
 	free(sv->agency);
 }

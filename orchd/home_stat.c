@@ -11,6 +11,7 @@
 #include "exec.h"
 #include "home_impl.h"
 #include "log.h"
+#include "mover.h"
 #include "ns_move.h"
 
 #define GLIMPSES_MAX	65536U		/* that are remembered */
@@ -274,6 +275,7 @@ static void glimpsed(struct served *sv, struct home_ask *a, int rc,
 	served_txn(sv);
 	lease_flush(sv->lease);
 	exec_unpark(sv);
+	mover_looked(sv);
 }
 
 static int ask(struct served *sv, struct glimpse_ask *k, uint32_t home)

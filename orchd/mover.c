@@ -6,12 +6,15 @@
 #include <string.h>
 
 #include "exec.h"
+#include "home.h"
 #include "log.h"
 #include "mover.h"
 #include "ns_cluster.h"
 
 #define WALK_BUDGET	512
 #define NUMBERS		256
+#define SETTLE_MS	10000
+#define PAUSE_MS	2000	/* what was lost may be back */
 #define SWITCH_MAX	64	/* waiting files that are tried each second */
 
 /* Where the kernel isn't attached it may have open files that nobody knows. */
@@ -109,6 +112,8 @@ static void batch_drop(struct mover_job *j, bool begun)
 			f->m.to = 0;
 			if (f->m.rc == -EBUSY)
 				file_say(f, "opened for writing meanwhile");
+			else if (f->m.rc == -EIO && source_away(f))
+				j->lost = true;
 			else if (f->m.rc && f->m.rc != -ENOENT)
 				file_say(f, "its contents cannot be read: %s",
 					 strerror(-f->m.rc));
@@ -120,7 +125,6 @@ static void batch_drop(struct mover_job *j, bool begun)
 static int batch_record(struct mover_job *j)
 {
 	struct ns_move *m[MOVER_BATCH];
-	struct volume *v;
 	int rc = 0;
 
 	for (size_t i = 0; i < j->nr && !rc; i++) {
@@ -128,11 +132,6 @@ static int batch_record(struct mover_job *j)
 
 		m[i] = &f->m;
 		rc = number_take_one(j->sv, &f->m.to);
-		v = served_volume(j->sv, f->m.from_volume);
-		if (v)
-			f->c.source = volume_get(v);
-		else
-			rc = -EIO;
 	}
 	if (!rc)
 		rc = ns_move_begin(j->sv->ns, m, j->nr, &j->txn);
@@ -161,15 +160,58 @@ static bool target_gone(struct mover_job *j)
 	return gone;
 }
 
+/*
+ * What nodes have written to files of other homes is taken over into their
+ * records first; those homes are asked. Return: whether that goes on.
+ */
+static bool batch_unsettled(struct mover_job *j)
+{
+	struct ns *ns = j->sv->ns;
+	bool dirty = false;
+
+	homes_asking(j->sv, j->arrived);
+	for (size_t i = 0; i < j->nr; i++) {
+		const struct volume *v;
+
+		v = served_volume(j->sv, j->batch[i]->m.from_volume);
+		if (!v || !volume_far(v))
+			continue;
+		ns_settle_dirty(ns, j->batch[i]->m.ino);
+		dirty |= ns_move_dirty(ns, j->batch[i]->m.ino);
+	}
+	homes_asking(j->sv, 0);
+	served_txn(j->sv);
+	return dirty && now_ms() < j->settle_by;
+}
+
+static void batch_begin(struct mover_job *j);
+static void batch_settle(struct mover_job *j);
+
 /* All of them have been fenced, or cannot be. */
 void batch_fenced(struct mover_job *j)
+{
+	if (--j->fencing)
+		return;
+	batch_drop(j, false);
+	j->arrived = homes_arrived(j->sv);
+	j->settle_by = now_ms() + SETTLE_MS;
+	j->settling = true;
+	batch_settle(j);
+}
+
+static void batch_settle(struct mover_job *j)
+{
+	if (!j->settling || (j->phase != JOB_UNWIND && batch_unsettled(j)))
+		return;
+	j->settling = false;
+	batch_begin(j);
+}
+
+static void batch_begin(struct mover_job *j)
 {
 	bool gone;
 	int rc = 0;
 
-	if (--j->fencing)
-		return;
-	batch_drop(j, false);
 	gone = j->nr && target_gone(j);
 	if (j->phase != JOB_UNWIND && j->nr && !gone)
 		rc = batch_record(j);
@@ -381,8 +423,18 @@ static bool walk_ended(struct mover_job *j)
 {
 	if (j->rec.drain)
 		return drain_ended(j);
-	j->walks++;
 	walk_restart(&j->walk);
+	if (j->lost) {
+		j->lost = j->again = false;
+		j->left = 0;
+		j->pause_until = now_ms() + PAUSE_MS;
+		strcpy(j->text, "waits: a node that has to do with it can't be "
+		       "reached");
+		j->phase = JOB_WALK;
+		mover_changed(j->sv);
+		return false;
+	}
+	j->walks++;
 	if (j->again && j->walks < MOVER_WALKS &&
 	    !(j->single && (j->left || j->rec.moved || j->nr_waiting))) {
 		j->again = false;
@@ -427,6 +479,8 @@ static void waiting_try(struct mover_job *j)
 static bool job_turn(struct mover_job *j)
 {
 	waiting_try(j);
+	if (j->settling)
+		batch_settle(j);
 	if (j->nr)
 		return false;
 	/* a reference would keep a lost drive in use */
@@ -438,6 +492,8 @@ static bool job_turn(struct mover_job *j)
 	case JOB_COUNT:
 		return count_more(j);
 	case JOB_WALK:
+		if (now_ms() < j->pause_until)
+			return false;
 		if (!target_ready(j))
 			return j->phase == JOB_UNWIND;
 		if (!batch_gather(j))
@@ -518,6 +574,24 @@ static void mover_turn(struct work *w)
 		mover_kick(sv);
 }
 
+void mover_looked(struct served *sv)
+{
+	struct mover_job *j = sv->mover ? sv->mover->jobs : NULL;
+	bool any = false;
+
+	for (; j; j = j->next) {
+		any |= j->settling;
+		for (struct mover_file *f = j->waiting; f; f = f->next) {
+			if (!f->looking)
+				continue;
+			f->retry_at = 0;
+			any = true;
+		}
+	}
+	if (any)
+		mover_kick(sv);
+}
+
 void mover_kick(struct served *sv)
 {
 	struct mover *mv = sv->mover;
@@ -552,6 +626,7 @@ void mover_tick(struct served *sv)
 		return;
 	for (j = sv->mover->jobs; j; j = j->next) {
 		batch_watch(j);
+		far_tick(j);
 		for (size_t i = j->nr; i-- > 0 && !j->copying; )
 			if (i < j->nr)
 				round_tick(j->batch[i], now);

@@ -36,6 +36,7 @@ struct mover_file;
 struct mover_job;
 
 struct mover_far;
+struct mover_remote;
 
 /*
  * A layout is published at one kernel after the other, until one refuses: then
@@ -68,6 +69,8 @@ struct mover_file {
 	bool swapping, fenced, forward, aborting, tried_back;
 	bool lost;			/* the copy, at switch */
 	uint64_t retry_at;		/* ms */
+	uint64_t arrived;		/* homes_arrived(): looks are as new */
+	bool looking;			/* its home is asked */
 	unsigned int tries;
 	int told;			/* why it was not swapped, last */
 	/* the worker's from copy_start() on, ours again in copy_done */
@@ -106,6 +109,14 @@ struct mover_job {
 	size_t fencing;			/* of them */
 	bool copying;			/* the worker has them */
 	struct copy_batch copy;
+	struct mover_remote *remote;	/* another node copies; the question */
+	struct mover_remote *watch;	/* and how far it is */
+	uint64_t renewed_at;		/* ms: its tokens */
+	bool settling;			/* dirty ones of other homes: until */
+	uint64_t settle_by;		/* ms */
+	uint64_t arrived;		/* homes_arrived() */
+	bool lost;			/* what it needs isn't reachable: */
+	uint64_t pause_until;		/* ms: then it is tried again */
 	uint64_t txn;			/* of the batch's record */
 	struct mover_file *waiting;	/* switch: mapped, or I/O goes on */
 	size_t nr_waiting;
@@ -207,6 +218,8 @@ void file_switch(struct mover_file *f);
 void file_say(struct mover_file *f, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void file_give_up(struct mover_file *f);
+/** source_away() - its home can't be reached */
+bool source_away(const struct mover_file *f);
 /* mover.c again: a file of the batch is fenced or not; has ended or waits */
 void batch_fenced(struct mover_job *j);
 void file_ended(struct mover_file *f);
@@ -227,5 +240,13 @@ void round_free(struct mover_file *f);
 void copy_start(struct mover_job *j);
 /** copy_done() - mover.c, namespace thread. */
 void copy_done(struct mover_job *j);
+
+/* mover_far.c: a batch that another node copies */
+void far_copy(struct mover_job *j);
+void far_tick(struct mover_job *j);
+void far_free(struct mover_job *j);
+
+/** mover_looked() - homes have told what files are like */
+void mover_looked(struct served *sv);
 
 #endif

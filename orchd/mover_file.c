@@ -8,6 +8,7 @@
 
 #include "exec.h"
 #include "fault.h"
+#include "home.h"
 #include "log.h"
 #include "mover.h"
 
@@ -171,7 +172,7 @@ static void wait_more(struct mover_file *f, int rc)
 {
 	struct mover_job *j = f->job;
 
-	if (rc && rc != -EBUSY && rc != -ETIMEDOUT &&
+	if (rc && rc != -EBUSY && rc != -EAGAIN && rc != -ETIMEDOUT &&
 	    rc != -ENOTCONN && rc != f->told)
 		log_warn(j->sv->name, "job %llu: inode %llu: the layout was "
 			 "not swapped: %s; it is tried again",
@@ -237,9 +238,15 @@ static int look(struct mover_file *f, bool forward)
 	const struct volume *v;
 	int rc;
 
+	/* a home's answer counts for as long as it takes to ask for it */
+	if (!f->looking)
+		f->arrived = homes_arrived(f->job->sv);
+	homes_asking(f->job->sv, f->arrived);
 	rc = ns_move_look(f->job->sv->ns, &f->m, forward);
-	if (!rc)
-		return 0;
+	homes_asking(f->job->sv, 0);
+	f->looking = rc == -NS_PARKED;
+	if (!rc || f->looking)
+		return rc ? -EAGAIN : 0;
 	v = served_volume(f->job->sv, forward ? f->m.to_volume :
 			  f->m.from_volume);
 	f->lost |= forward && rc == -ENOENT;
@@ -305,9 +312,19 @@ void file_switch(struct mover_file *f)
 		file_unwind(f);
 }
 
+bool source_away(const struct mover_file *f)
+{
+	const struct volume *v = served_volume(f->job->sv, f->m.from_volume);
+
+	return v && volume_far(v) && !volume_online(v);
+}
+
 static void copy_failed(struct mover_file *f)
 {
 	struct mover_job *j = f->job;
+
+	if (f->c.rc != -ECANCELED && !f->c.fatal && source_away(f))
+		f->c.rc = -EHOSTDOWN;
 
 	if (f->c.fatal && j->rec.drain && f->c.rc != -EBADMSG) {
 		/* there may be another volume, next time */
@@ -328,6 +345,15 @@ static void copy_failed(struct mover_file *f)
 	else if (f->c.fatal)
 		job_fail(j, "volume %s: %s", j->to->rec.name,
 			 strerror(-f->c.rc));
+	if (f->c.rc == -EHOSTDOWN) {
+		/* not the file's fault: the job comes back to it */
+		j->lost = true;
+		if (j->rec.drain)
+			file_say(f, "a node that has to do with it can't be "
+				 "reached");
+		file_give_up(f);
+		return;
+	}
 	if (f->c.rc == -ESTALE && !f->c.fatal)
 		file_say(f, "changed meanwhile");
 	else if (f->c.rc && f->c.rc != -ECANCELED && !f->c.fatal)

@@ -100,6 +100,7 @@ static void job_free(struct mover_job *j)
 	walk_free(&j->walk);
 	volume_put(j->to);
 	copy_batch_end(&j->copy);
+	far_free(j);
 	free(j);
 }
 

@@ -69,6 +69,7 @@ int ns_move_stat(struct ns *ns, uint64_t ino, struct ns_move_entry *out)
 		.size = i.size,
 		.blocks = i.blocks,
 		.mode = i.mode,
+		.owner = { .uid = i.uid, .gid = i.gid, .projid = i.projid },
 	};
 	if (!S_ISREG(i.mode))
 		return 0;
@@ -157,6 +158,11 @@ bool ns_move_written(struct ns *ns, uint64_t ino)
 	const struct live *l = live_find(ns, ino);
 
 	return l && l->written;
+}
+
+bool ns_move_dirty(struct ns *ns, uint64_t ino)
+{
+	return live_dirty(ns, ino);
 }
 
 int ns_move_layout(struct ns *ns, const struct ns_move *m, bool new,

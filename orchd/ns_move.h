@@ -71,6 +71,7 @@ int ns_job_moves(struct ns *ns, uint64_t id, size_t max, ns_move_fn fn,
 struct ns_move_entry {
 	uint64_t ino, cookie, size, blocks;
 	uint32_t mode, volume;
+	struct ns_owner owner;
 };
 /** ns_move_stat() - -ENOENT: deleted, or nobody's but an orphan. */
 int ns_move_stat(struct ns *ns, uint64_t ino, struct ns_move_entry *out);
@@ -86,6 +87,8 @@ int ns_move_list(struct ns *ns, uint64_t dir, uint64_t cookie,
 int ns_move_watch(struct ns *ns, struct ns_move *m);
 void ns_move_unwatch(struct ns *ns, uint64_t ino);
 bool ns_move_written(struct ns *ns, uint64_t ino);
+/** ns_move_dirty() - the backing file may be ahead of the record */
+bool ns_move_dirty(struct ns *ns, uint64_t ino);
 
 /**
  * ns_move_layout() - a layout that isn't writable of the new or the old

@@ -121,7 +121,7 @@ static bool is_ns(const struct peer *p, const struct peer_conn *c, int body)
 	if (p->cl->agent)
 		return body == PEER_BODY(INVALIDATE) ||
 		       (body >= PEER_BODY(LOCK_RECALL) &&
-			body <= PEER_BODY(COPY_END));
+			body <= PEER_BODY(COPY_WATCH));
 	return (body >= PEER_BODY(OP) && body <= PEER_BODY(NOTES)) ||
 	       body == PEER_BODY(LOCKS) || body == PEER_BODY(LOCK_HELD) ||
 	       (body >= PEER_BODY(VOLUME_STATES) &&

@@ -340,16 +340,17 @@ static void choose_from(struct served *sv, uint32_t origin, struct choice *c)
 struct volume *pool_choose(struct served *sv, uint32_t but, uint64_t bytes,
 			   bool take)
 {
+	const struct volume *from = served_volume(sv, but);
 	struct choice c;
 	int got;
 
-	choose_from(sv, 0, &c);
+	choose_from(sv, from ? from->rec.home : 0, &c);
 	for (size_t i = 0; i < c.nr; i++) {
 		const struct volume *v = c.v[i];
 
 		c.p[i].ready = true;
 		c.p[i].usable = volume_usable(v) && !in_doubt(v) &&
-				!volume_far(v) && v->rec.id != but &&
+				v->rec.id != but &&
 				c.p[i].free > c.p[i].reserve + bytes;
 	}
 	if (!take) {

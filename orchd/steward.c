@@ -122,10 +122,22 @@ void steward_request(struct served *sv, struct peer_request *r)
 	case PEER_BODY(VOLUMES):
 		steward_volumes(sv, r);
 		break;
+	case PEER_BODY(COPY):
+		steward_copy(sv, r);
+		break;
+	case PEER_BODY(COPY_WATCH):
+		steward_copy_watch(sv, r);
+		break;
+	case PEER_BODY(DELETE):
+		if (steward_copy_stopping(sv)) {
+			peer_fail(r, -EBUSY, "a copy has yet to stop");
+			break;
+		}
+		steward_work(sv, r);
+		break;
 	case PEER_BODY(MAKE):
 	case PEER_BODY(LOOK):
 	case PEER_BODY(GLIMPSE):
-	case PEER_BODY(DELETE):
 	case PEER_BODY(OWN):
 		steward_work(sv, r);
 		break;
@@ -165,6 +177,7 @@ void steward_lost(struct served *sv)
 	struct steward *st = &sv->agency->steward;
 
 	fences_done(sv, true);
+	steward_copies_stop(sv);
 	st->heard = st->telling = false;
 }
 
@@ -173,6 +186,7 @@ void steward_stop(struct served *sv)
 	struct volume *v;
 
 	sv->pool.stopped = true;
+	steward_copies_end(sv);
 	for (v = sv->volumes; v; v = v->next) {
 		worker_stop(&v->worker);
 		worker_stop(&v->quick);

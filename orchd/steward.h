@@ -9,8 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "copy.h"
+
 struct peer_request;
 struct served;
+struct steward_copy;
 struct steward_fence;
 
 /* A part of struct agent. */
@@ -21,9 +24,11 @@ struct steward {
 	uint64_t told_at;		/* ms */
 	uint64_t drop_at;		/* ms: layouts of volumes that aren't used */
 	struct steward_fence *fences;	/* to be answered */
+	struct steward_copy *copies;	/* the same */
+	struct copy_pace pace;
 };
 
-/** steward_request() - of the authority, VOLUMES to COPY_END; takes @r */
+/** steward_request() - of the authority, VOLUMES to COPY_WATCH; takes @r */
 void steward_request(struct served *sv, struct peer_request *r);
 /** steward_news() - a volume's state has changed */
 void steward_news(struct served *sv);

@@ -26,4 +26,14 @@ void steward_tell(struct served *sv);
 void steward_work(struct served *sv, struct peer_request *r);
 void steward_flush(struct served *sv, struct peer_request *r);
 
+/* steward_copy.c */
+
+/** steward_copy(), steward_copy_watch() - take @r */
+void steward_copy(struct served *sv, struct peer_request *r);
+void steward_copy_watch(struct served *sv, struct peer_request *r);
+/** steward_copy_stopping() - may one still make files that aren't wanted? */
+bool steward_copy_stopping(const struct served *sv);
+void steward_copies_stop(struct served *sv);
+void steward_copies_end(struct served *sv);
+
 #endif

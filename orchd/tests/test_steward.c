@@ -713,9 +713,139 @@ static void test_connections(void **state)
 #define VOL_TEST(fn) cmocka_unit_test_setup_teardown(fn, vol_setup, \
 						     vol_teardown)
 
+/* --- copies --- */
+
+static void copy_of(Orchfs__Peer__Copy *m, Orchfs__Peer__CopyFile *file,
+		    Orchfs__Peer__File *from, uint32_t home)
+{
+	orchfs__peer__copy__init(m);
+	orchfs__peer__copy_file__init(file);
+	orchfs__peer__file__init(from);
+	from->ino = 500;
+	from->version = 1;
+	from->instance = 1500;
+	file->from = from;
+	file->to_instance = 77;
+	file->from_volume = VOLUME;
+	file->home = home;
+	file->uid = getuid();
+	file->gid = getgid();
+	m->job = 3;
+	m->to_volume = VOLUME;
+}
+
+static void test_copy(void **state)
+{
+	Orchfs__Peer__Copy m;
+	Orchfs__Peer__CopyFile file, *list = &file;
+	Orchfs__Peer__CopiedFile *out;
+	Orchfs__Peer__File from;
+	peer_frame f = PEER_FRAME_INIT(COPY);
+	char path[300], buf[16];
+	struct stat st;
+	int fd;
+
+	(void)state;
+	online();
+	make(500, 1);
+	put(500, 1500, "contents");
+	copy_of(&m, &file, &from, 2);
+	m.file = &list;
+	m.n_file = 1;
+	f.copy = &m;
+	answered(&f, PEER_BODY(COPIED));
+	assert_int_equal(asked.f->copied->n_file, 1);
+	out = asked.f->copied->file[0];
+	assert_int_equal(out->status, 0);
+	assert_int_equal(out->size, 8);
+	file_path(500, 77, path);
+	fd = open(path, O_RDONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, buf, sizeof(buf)), 8);
+	assert_memory_equal(buf, "contents", 8);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 07777, BACKING_MODE);
+	assert_int_equal(st.st_blocks, out->blocks);
+	close(fd);
+	/* it isn't made twice, and one without a source isn't made */
+	answered(&f, PEER_BODY(COPIED));
+	out = asked.f->copied->file[0];
+	assert_int_equal(out->status, -EEXIST);
+	assert_true(out->fatal);
+	from.instance = 9;
+	file.to_instance = 78;
+	answered(&f, PEER_BODY(COPIED));
+	out = asked.f->copied->file[0];
+	assert_int_equal(out->status, -ENOENT);
+	assert_false(out->fatal);
+	file_path(500, 78, path);
+	assert_int_not_equal(access(path, F_OK), 0);
+	/* malformed */
+	file.to_instance = 0;
+	ask(&f);
+	assert_int_equal(answer(), -EPROTO);
+	m.to_volume = VOLUME + 1;
+	ask(&f);
+	assert_int_equal(answer(), -ENXIO);
+}
+
+static int copied = 1;
+
+static void copied_done(struct peer_question *q, int rc, const char *why,
+			peer_frame *f)
+{
+	(void)q;
+	(void)why;
+	assert_int_equal(rc, 0);
+	assert_int_equal(f->body_case, PEER_BODY(COPIED));
+	copied = f->copied->file[0]->status;
+	frame_free(f);
+}
+
+/* Of a node that nobody reaches; it is stopped. */
+static void test_copy_stopped(void **state)
+{
+	static uint8_t token[ORCHFS_TOKEN_LEN];
+	Orchfs__Peer__Copy m;
+	Orchfs__Peer__CopyFile file, *list = &file;
+	Orchfs__Peer__CopyWatch watch = ORCHFS__PEER__COPY_WATCH__INIT;
+	Orchfs__Peer__File from;
+	peer_frame f = PEER_FRAME_INIT(COPY);
+	peer_frame g = PEER_FRAME_INIT(COPY_WATCH);
+	static struct peer_question copying;
+
+	(void)state;
+	online();
+	assert_int_equal(cluster_set_data_address(w.agent->cluster, 9,
+						  "127.0.0.1:1"), 1);
+	copy_of(&m, &file, &from, 9);
+	file.token.data = token;
+	file.token.len = sizeof(token);
+	m.file = &list;
+	m.n_file = 1;
+	f.copy = &m;
+	copying.done = copied_done;
+	assert_int_equal(peer_send(w.cl.peer, w.link, &f, WAIT_MS, &copying),
+			 0);
+	watch.job = 3;
+	g.copy_watch = &watch;
+	answered(&g, PEER_BODY(COPY_STATE));
+	assert_int_equal(asked.f->copy_state->reading, 0);
+	/* the same job again */
+	ask(&f);
+	assert_int_equal(answer(), -EBUSY);
+	watch.stop = true;
+	answered(&g, PEER_BODY(COPY_STATE));
+	while (copied > 0)
+		turn();
+	assert_int_equal(copied, -ECANCELED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		VOL_TEST(test_copy),
+		VOL_TEST(test_copy_stopped),
 		VOL_TEST(test_work),
 		VOL_TEST(test_look),
 		VOL_TEST(test_limits),
