@@ -43,6 +43,7 @@ static node_session *session_message(struct ctl_call *c,
 	m->written = s->held.written;
 	m->nameless = s->held.nameless;
 	m->requests = s->requests;
+	m->questions = s->questions;
 	return m;
 }
 

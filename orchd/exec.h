@@ -150,6 +150,7 @@ struct session_info {
 	uint64_t rows, stale;		/* told; not yet acknowledged */
 	struct ns_held held;
 	uint64_t requests;
+	uint64_t questions;		/* to its volumes */
 };
 /** sessions_info() - up to @max, in order of numbers. Return: their number. */
 size_t sessions_info(struct served *sv, struct session_info *out, size_t max);

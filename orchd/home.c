@@ -50,6 +50,13 @@ bool home_linked(const struct served *sv, uint32_t node)
 	return h && h->link;
 }
 
+uint64_t home_questions(const struct served *sv, uint32_t node)
+{
+	const struct home *h = home_find(sv, node);
+
+	return h ? h->questions : 0;
+}
+
 bool home_session(const struct served *sv, uint32_t node)
 {
 	struct lease_info i;
@@ -94,10 +101,11 @@ int home_ask(struct served *sv, uint32_t node, peer_frame *f, int body,
 	     struct home_ask *a)
 {
 	struct peer *p = sv->cluster ? sv->cluster->peer : NULL;
-	const struct home *h = home_find(sv, node);
+	struct home *h = home_find(sv, node);
 
 	if (!p || !h || !h->link)
 		return -ENOTCONN;
+	h->questions++;
 	a->q.done = ask_done;
 	a->sv = sv;
 	a->node = node;

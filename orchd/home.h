@@ -51,7 +51,9 @@ void home_request(struct served *sv, struct peer_request *r);
 void home_away(struct volume *v);
 /** home_linked() - can it be asked? */
 bool home_linked(const struct served *sv, uint32_t node);
-/** home_told() - volumes of a node have changed: it is told */
+/** home_questions() - that a node was asked since the start, for people */
+uint64_t home_questions(const struct served *sv, uint32_t node);
+/** home_news() - volumes of a node have changed: it is told */
 void home_news(struct served *sv, uint32_t node);
 /**
  * home_removed() - a volume's record is gone, durably: its home takes away what

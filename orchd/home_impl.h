@@ -30,6 +30,7 @@ struct home {
 	bool news;			/* its volumes are to be told */
 	bool rekey;			/* with other keys */
 	uint64_t peers;			/* sum of what it was told of nodes */
+	uint64_t questions;		/* that it was asked, for people */
 	struct home_fence *fences;
 	struct ns_volume *adding;	/* its number is given */
 	struct ns_volume *removed;	/* to be named once more */
@@ -52,7 +53,7 @@ struct homes {
 	struct glimpse **buckets;
 	size_t nr;
 	bool ask;			/* some are to be asked for */
-	bool overflow;			/* some couldn't be remembered */
+	bool unsettled;			/* some couldn't be, and now may */
 };
 
 /* A question; freed after its end. */

@@ -119,9 +119,9 @@ void glimpses_tick(struct served *sv)
 	int rc;
 
 	forget(hs, 0, false);
-	if (!hs->overflow || hs->nr >= GLIMPSES_MAX / 2)
+	if (!hs->unsettled || hs->nr >= GLIMPSES_MAX / 2)
 		return;
-	hs->overflow = false;
+	hs->unsettled = false;
 	rc = ns_settle_all(sv->ns);
 	if (rc < 0)
 		log_err(sv->name, "files on other nodes' volumes: %s",
@@ -169,7 +169,7 @@ int home_stat(struct served *sv, struct volume *v, uint64_t ino,
 	if (g)
 		want(hs, g);
 	else
-		hs->overflow = true;
+		hs->unsettled = true;
 	return -NS_PARKED;
 }
 

@@ -229,6 +229,7 @@ static void now_online(struct served *sv, struct volume *v)
 	v->pool_retry = 0;
 	v->owes_look = true;
 	sv->homes->ask = true;
+	sv->homes->unsettled = true;
 	deleter_again(sv);
 }
 

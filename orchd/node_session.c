@@ -827,6 +827,7 @@ size_t sessions_info(struct served *sv, struct session_info *out, size_t max)
 			.rows = i.rows,
 			.stale = i.stale,
 			.requests = s ? s->requests : 0,
+			.questions = home_questions(sv, n[k].number),
 		};
 		ns_held(sv->ns, n[k].number, &out[done].held);
 		done++;

@@ -235,6 +235,7 @@ static int adopt_volume(struct rebuild *r, struct volume *v,
 				    recs[i].name, rec.id);
 		rec = recs[i];
 		memcpy(rec.path, v->rec.path, sizeof(rec.path));
+		rec.home = 0;		/* wherever it was */
 	}
 	v->rec = rec;
 	rc = ns_volume_put(r->ns, &rec);
@@ -292,7 +293,8 @@ static int adopt_volumes(struct rebuild *r)
 		if (given(r, recs[i].id))
 			continue;
 		strcpy(r->away[r->nr_away++], recs[i].name);
-		if (!r->o->partial)
+		/* another node's can't be */
+		if (!r->o->partial && !recs[i].home)
 			rc = fail(r, -ENXIO, "volume %s is not among those "
 				  "given (it was at %.300s): give its root "
 				  "too, or --partial to go on without it",

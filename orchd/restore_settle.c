@@ -36,7 +36,10 @@ static int open_volumes(struct rebuild *r, const struct ns_volume *recs,
 		v = volume_new(&recs[i]);
 		if (!v)
 			return fail(r, -ENOMEM, "", NULL);
-		if (volume_open(v, r->uuid) < 0) {
+		if (volume_far(v)) {
+			printf("not looked at: volume %s is on node %u\n",
+			       v->rec.name, v->rec.home);
+		} else if (volume_open(v, r->uuid) < 0) {
 			printf("not looked at: %s\n", v->problem);
 		} else if (rebuild_look(r, v) < 0) {
 			printf("not looked at: %s\n", r->why);

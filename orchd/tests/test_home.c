@@ -265,6 +265,18 @@ static void test_away(void **state)
 	assert_int_equal(open.rc, 0);
 	assert_int_equal(open.rep.layout.home, B);
 	assert_true(dirty(f));
+	/* what it wrote is taken over when it is back */
+	attach(B);
+	give_done(find(B, PEER_BODY(VOLUMES)));
+	tell_state(B, VOL, HOME_ONLINE);
+	homes_tick(&sv);
+	turn();
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 70);
+	assert_false(dirty(f));
+	do_getattr(C, f, &g);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(g.rep.attr.size, 70);
 }
 
 static void test_settle(void **state)

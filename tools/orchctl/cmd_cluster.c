@@ -80,6 +80,8 @@ static struct json_object *sessions_json(const cluster_info *c)
 		json_object_object_add(e, "written", json_uint(m->written));
 		json_object_object_add(e, "nameless", json_uint(m->nameless));
 		json_object_object_add(e, "requests", json_uint(m->requests));
+		json_object_object_add(e, "questions",
+				       json_uint(m->questions));
 		json_object_array_add(a, e);
 	}
 	return a;

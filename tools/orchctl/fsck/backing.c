@@ -157,15 +157,18 @@ static void report_size(struct fsck *f, const struct fback *b, uint64_t said,
 
 static void check_claim(struct fsck *f, const struct claim *c)
 {
-	const struct fvol *v = volume_of(f, c->b.volume);
+	struct fvol *v = volume_of(f, c->b.volume);
 	struct fsuspect s = {
 		.b = c->b, .change_i = c->change_i, .change_n = c->change_n,
 	};
 	struct stat st;
 	int err;
 
-	if (!v || v->root < 0)
+	if (!v || v->root < 0) {
+		if (v)
+			v->unseen++;
 		return;
+	}
 	err = stat_backing(v, &c->b, &st);
 	if (err || !S_ISREG(st.st_mode)) {
 		s.rule = RULE_BACKING;

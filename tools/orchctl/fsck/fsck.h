@@ -94,10 +94,12 @@ struct fvol {
 	uint32_t id;
 	uint32_t tier;
 	uint32_t kind;
+	uint32_t home;		/* another node, which has its files; or 0 */
 	char *name;
 	char *path;
 	uint8_t uuid[16];
 	int root;		/* -1: not usable, its files are not checked */
+	uint64_t unseen;	/* instances, for that reason or another */
 	uint64_t quarantined;
 };
 

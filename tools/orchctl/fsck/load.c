@@ -174,6 +174,7 @@ static void load_volumes(struct fsck *f)
 			v->path = xasprintf("%s", m->path);
 			memcpy(v->uuid, m->uuid.data, 16);
 			v->kind = m->kind;
+			v->home = m->home;
 			v->root = -1;
 		}
 		if (m && r.klen == 5) {

@@ -158,6 +158,11 @@ void report_print(struct fsck *f)
 			printf("  volume %s: %" PRIu64 " unknown files are in %s/quarantine: look at them, then delete them\n",
 			       f->vols[i].name, f->vols[i].quarantined,
 			       f->vols[i].path);
+	for (i = 0; i < f->nr_vols; i++)
+		if (f->vols[i].home)
+			printf("  volume %s is on node %u: its %" PRIu64 " files were not looked at\n",
+			       f->vols[i].name, f->vols[i].home,
+			       f->vols[i].unseen);
 	if (!total(f))
 		printf("  clean\n");
 	else if (f->repair)
@@ -208,6 +213,9 @@ static struct json_object *volumes_json(const struct fsck *f)
 				       json_object_new_boolean(v->root >= 0));
 		json_object_object_add(o, "quarantined",
 				       json_uint(v->quarantined));
+		json_object_object_add(o, "unseen", json_uint(v->unseen));
+		if (v->home)
+			json_object_object_add(o, "node", json_uint(v->home));
 		json_object_array_add(a, o);
 	}
 	return a;

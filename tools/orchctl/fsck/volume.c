@@ -166,7 +166,8 @@ void volumes_open(struct fsck *f)
 	size_t i;
 
 	for (i = 0; i < f->nr_vols; i++)
-		if (f->vols[i].root < 0 && f->vols[i].kind !=
+		if (f->vols[i].root < 0 && !f->vols[i].home &&
+		    f->vols[i].kind !=
 		    ORCHFS__STORE__VOLUME_KIND__VOLUME_OBJECT)
 			volume_open(f, &f->vols[i]);
 }
