@@ -381,8 +381,10 @@ static int orchfs_lock_shared(struct orchfs_locks *li, struct file *file,
 static int orchfs_lock_get(struct orchfs_locks *li, struct file *file,
 			   struct file_lock *fl)
 {
-	int ret;
+	int ret = orchfs_ranges_begin(file, fl);
 
+	if (ret)
+		return ret;
 	do {
 		ret = fl->c.flc_flags & FL_FLOCK ?
 		      orchfs_flock_local(li, file, fl) :
@@ -390,12 +392,13 @@ static int orchfs_lock_get(struct orchfs_locks *li, struct file *file,
 		if (ret == ORCHFS_MUST_ASK)
 			ret = orchfs_lock_shared(li, file, fl);
 	} while (ret == ORCHFS_MUST_ASK && !fatal_signal_pending(current));
+	orchfs_ranges_end(fl);
 	return ret == ORCHFS_MUST_ASK ? -EINTR : ret;
 }
 
 /*
  * Here it is over at once, whatever becomes of the request: a close or the end
- * of a process doesn't fail.
+ * of a process doesn't fail. What cuts a range in two may find no room.
  */
 static int orchfs_lock_put(struct orchfs_locks *li, struct file *file,
 			   struct file_lock *fl)
@@ -407,6 +410,9 @@ static int orchfs_lock_put(struct orchfs_locks *li, struct file *file,
 	int ret;
 
 	orchfs_lock_describe(fl, &l);
+	ret = orchfs_ranges_cut(li, file, &l);
+	if (ret)
+		return ret;
 	down_read(&li->sem);
 	asked = orchfs_locks_asked(li);
 	if (asked) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Shared by lock.c (what the VFS calls), lock_ask.c (requests), lock_held.c
- * (the VFS's lists) and lock_nl.c (recalls, and what the daemon reads).
+ * (the VFS's lists), lock_count.c (how many) and lock_nl.c (recalls, and what
+ * the daemon reads).
  * Documentation/coherence.md, "Locks".
  *
  * Lock order: orchfs_locks.sem > orchfs_locks.order > the VFS's lists of locks.
@@ -18,6 +19,14 @@
 
 /* Of a channel: the rest of its requests is for what others ask. */
 #define ORCHFS_LOCK_WAITS_MAX	512
+
+/*
+ * Ranges that are locked here; the authority has room for 131,072 of a node.
+ * Where unlocks cut one in two there may be some more.
+ */
+#define ORCHFS_RANGES_MAX	120000
+#define ORCHFS_RANGES_USER_MAX	30000
+#define ORCHFS_RANGES_CUT_MAX	4096
 
 struct netlink_callback;
 
@@ -72,6 +81,19 @@ struct orchfs_asking {
 	bool overtaken;
 };
 
+/**
+ * struct orchfs_lock_user - who has files open that are locked
+ * @sbi: of the superblock, in whose lock_users this is
+ * @uid: in the initial user namespace
+ * @nr: ranges that are locked, and tasks that are about to lock one; the last
+ *	one that goes, goes under the lock of lock_users
+ */
+struct orchfs_lock_user {
+	struct orchfs_sb *sbi;
+	u32 uid;
+	atomic_t nr;
+};
+
 /* Locks of one inode. */
 struct orchfs_held {
 	struct orchfs_lock *locks;
@@ -112,6 +134,12 @@ int orchfs_held_get(struct inode *inode, struct orchfs_held *held);
 int orchfs_held_range(struct inode *inode, const struct orchfs_lock *l,
 		      struct orchfs_lock *out, int max);
 unsigned int orchfs_held_drop(struct inode *inode, const struct orchfs_lock *l);
+
+/* lock_count.c */
+int orchfs_ranges_begin(const struct file *file, struct file_lock *fl);
+void orchfs_ranges_end(struct file_lock *fl);
+int orchfs_ranges_cut(struct orchfs_locks *li, const struct file *file,
+		      const struct orchfs_lock *l);
 
 /* lock_nl.c */
 int orchfs_locks_dump_start(struct netlink_callback *cb,

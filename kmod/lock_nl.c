@@ -58,7 +58,7 @@ static void orchfs_locks_lose(struct orchfs_locks *li)
 	up_write(&li->sem);
 	orchfs_locks_wake(li);
 	if (n)
-		pr_warn_ratelimited("orchfs: inode %lu: locks of %u owners are lost, as this node was cut off for too long\n",
+		pr_warn_ratelimited("orchfs: inode %lu: locks of %u owners are lost, as this node was cut off for too long or has too many\n",
 				    li->inode->i_ino, n);
 }
 
@@ -138,6 +138,7 @@ static void orchfs_recall_queue(struct orchfs_sb *sbi, struct orchfs_locks *li,
 void orchfs_locks_sb_init(struct orchfs_sb *sbi)
 {
 	xa_init(&sbi->locks);
+	xa_init(&sbi->lock_users);
 	INIT_LIST_HEAD(&sbi->recalls);
 	INIT_WORK(&sbi->recall_work, orchfs_recall_work);
 }

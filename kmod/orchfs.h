@@ -180,6 +180,8 @@ struct orchfs_sb {
 	struct orchfs_unsynced *unsynced; /* remote instances; remote_sync.c */
 	struct list_head vm_ops;	/* mmap.c; lock to add */
 	struct xarray locks;		/* ino -> struct orchfs_locks */
+	struct xarray lock_users;	/* uid -> struct orchfs_lock_user */
+	atomic_t lock_ranges;		/* of all of them */
 	struct list_head recalls;	/* orchfs_locks.recall; lock */
 	struct work_struct recall_work;
 	struct rcu_head rcu;

@@ -678,6 +678,94 @@ static void test_flock_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, in_lists(d), 0);
 }
 
+/* --- how many --- */
+
+static struct orchfs_lock_user *user_of(struct lock_daemon *d, u32 uid)
+{
+	return xa_load(&ORCHFS_SB(d->mnt->mnt_sb)->lock_users, uid);
+}
+
+static int ranges_of(struct lock_daemon *d, u32 uid)
+{
+	struct orchfs_lock_user *u = user_of(d, uid);
+
+	return u ? atomic_read(&u->nr) : 0;
+}
+
+static void test_ranges(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	atomic_t *all = &ORCHFS_SB(d->mnt->mnt_sb)->lock_ranges;
+
+	/* who is alone isn't counted */
+	KUNIT_EXPECT_EQ(test, LOCK(d, 4, POSIX, F_WRLCK, 80, 99), 0);
+	KUNIT_EXPECT_EQ(test, ranges_of(d, 0), 0);
+	unlock_all(d, 4);
+	ask_from_now_on(test);
+	d->answer = LEASE;
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_WRLCK, 0, 99), 0);
+	KUNIT_EXPECT_EQ(test, ranges_of(d, 0), 1);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 2, POSIX, F_RDLCK, 9, 9), -EAGAIN);
+	KUNIT_EXPECT_EQ(test, ranges_of(d, 0), 1);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_UNLCK, 10, 19), 0);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_RDLCK, 30, 39), 0);
+	KUNIT_EXPECT_EQ(test, ranges_of(d, 0), 4);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK, F_RDLCK, 0, OFFSET_MAX), 0);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK, F_WRLCK, 0, OFFSET_MAX), 0);
+	KUNIT_EXPECT_EQ(test, ranges_of(d, 0), 5);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_WRLCK, 0, 99), 0);
+	KUNIT_EXPECT_EQ(test, ranges_of(d, 0), 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(all), 2);
+	/* what is lost is none any more */
+	recall(test, 1, true);
+	KUNIT_EXPECT_EQ(test, atomic_read(all), 0);
+	KUNIT_EXPECT_NULL(test, user_of(d, 0));
+}
+
+/* A user's locks leave room for others', all users' for those of other nodes. */
+static void test_too_many_ranges(struct kunit *test)
+{
+	struct lock_daemon *d = test->priv;
+	atomic_t *all = &ORCHFS_SB(d->mnt->mnt_sb)->lock_ranges;
+	struct cred *cred = prepare_creds();
+	struct file *roots = d->file, *file;
+
+	KUNIT_ASSERT_NOT_NULL(test, cred);
+	cred->fsuid = KUIDT_INIT(1000);
+	file = dentry_open(&d->file->f_path, O_RDONLY | O_DIRECTORY, cred);
+	put_cred(cred);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(file));
+	ask_from_now_on(test);
+	d->answer = LEASE;
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_WRLCK, 0, 99), 0);
+	atomic_add(ORCHFS_RANGES_USER_MAX - 1, &user_of(d, 0)->nr);
+	atomic_add(ORCHFS_RANGES_USER_MAX - 1, all);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_WRLCK, 200, 299), -ENOLCK);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_UNLCK, 10, 19), 0);
+	d->file = file;
+	KUNIT_EXPECT_EQ(test, LOCK(d, 2, POSIX, F_WRLCK, 200, 299), 0);
+	KUNIT_EXPECT_EQ(test, ranges_of(d, 1000), 1);
+	atomic_add(ORCHFS_RANGES_MAX, all);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 2, POSIX, F_WRLCK, 300, 399), -ENOLCK);
+	atomic_sub(ORCHFS_RANGES_MAX, all);
+	d->file = roots;
+	/* nor does it help to cut them in pieces; but to end one does */
+	atomic_add(ORCHFS_RANGES_CUT_MAX, &user_of(d, 0)->nr);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_UNLCK, 30, 39), -ENOLCK);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_UNLCK, 90, 99), 0);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 1, POSIX, F_UNLCK, 0, 9), 0);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 2);
+	atomic_sub(ORCHFS_RANGES_USER_MAX - 1, all);
+	atomic_sub(ORCHFS_RANGES_USER_MAX - 1 + ORCHFS_RANGES_CUT_MAX,
+		   &user_of(d, 0)->nr);
+	unlock_all(d, 1);
+	unlock_all(d, 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(all), 0);
+	KUNIT_EXPECT_NULL(test, user_of(d, 0));
+	KUNIT_EXPECT_NULL(test, user_of(d, 1000));
+	__fput_sync(file);
+}
+
 /* A recall that waits for what was granted holds up umount, not its inode. */
 static void test_recall_at_umount(struct kunit *test)
 {
@@ -806,6 +894,8 @@ static struct kunit_case lock_cases[] = {
 	KUNIT_CASE(test_late_grant),
 	KUNIT_CASE(test_overtaken),
 	KUNIT_CASE(test_flock_again),
+	KUNIT_CASE(test_ranges),
+	KUNIT_CASE(test_too_many_ranges),
 	KUNIT_CASE(test_recall_at_umount),
 	KUNIT_CASE(test_dump),
 	KUNIT_CASE(test_dump_waits),
