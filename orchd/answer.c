@@ -104,7 +104,7 @@ static void give_layout(struct served *sv, const struct asker *who,
 	int rc = -EIO;
 
 	/* of a volume that is away the kernel waits for its home */
-	if (v && (volume_far(v) || volume_online(v)))
+	if (v && (volume_far(v) ? !v->left : volume_online(v)))
 		rc = layout_place(sv, who->origin, v, rep->attr.ino,
 				  &rep->layout);
 	if (!rc)

@@ -14,6 +14,7 @@
 #include "arena.h"
 #include "cluster.h"
 #include "config.h"
+#include "home.h"
 #include "log.h"
 #include "peer.h"
 #include "work.h"
@@ -559,6 +560,12 @@ static int op_node_remove(struct op_ctx *c)
 			   "number of another: use the number of the first, or "
 			   "the name of the second", text);
 	r.number = number;
+	if (!c->f->node_remove->accept_loss) {
+		rc = home_leave_check(c->cl->sv, number, c->why,
+				      c->len);
+		if (rc < 0)
+			return rc;
+	}
 	rc = cluster_do(c->cl, remove_record, &r);
 	if (rc == -EKEYREVOKED)
 		return revoked(c);
@@ -571,6 +578,7 @@ static int op_node_remove(struct op_ctx *c)
 		return say(c, rc, "node %u was not removed: %s", number,
 			   strerror(-rc));
 	*c->recheck = true;
+	home_leave(c->cl->sv, number);
 	log_info(c->cl->ns, "node %u (%s) was removed, asked by node %u",
 		 number, c->out->nodes->node[0]->name, c->from->node);
 	return 0;

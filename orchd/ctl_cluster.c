@@ -304,6 +304,7 @@ int ctl_node_remove(struct ctl_call *c)
 	int rc;
 
 	m.node = c->req->node_remove->node;
+	m.accept_loss = c->req->node_remove->accept_loss;
 	f.node_remove = &m;
 	rc = ask(c, c->req->node_remove->ns, &f, &r);
 	return rc < 0 ? rc : nodes(c, r);

@@ -541,7 +541,8 @@ static int remove_quiet(struct served *sv, struct job *job)
 	deleter_kick(sv);
 	if (j->volume->pool_busy)
 		return REMOVE_MAKES;
-	if (volume_far(j->volume) && !home_linked(sv, j->volume->rec.home))
+	if (volume_far(j->volume) && !j->volume->left &&
+	    !home_linked(sv, j->volume->rec.home))
 		return REMOVE_AWAY;
 	if (!volume_far(j->volume))
 		data_release(sv, j->volume->rec.id, false);

@@ -262,7 +262,7 @@ void home_down(struct served *sv, uint32_t node)
 		if (v->rec.home != node)
 			continue;
 		pool_unload(sv, v);
-		home_away(v);
+		home_away(sv, v);
 	}
 	for (struct home_fence *x = h->fences; x; x = x->next)
 		x->asked = false;

@@ -48,7 +48,19 @@ void home_over(struct served *sv, uint32_t node);
 /** home_request() - what a home tells or asks; takes @r */
 void home_request(struct served *sv, struct peer_request *r);
 /** home_away() - nothing is known of a volume */
-void home_away(struct volume *v);
+void home_away(const struct served *sv, struct volume *v);
+
+/* home_lost.c: nodes that leave */
+
+/** home_left() - was it removed from the cluster? */
+bool home_left(const struct served *sv, uint32_t node);
+/**
+ * home_leave_check() - not the namespace thread: does it have the only copy of
+ * files? Return: 0; -ENOTEMPTY, and @why names some; other -errno.
+ */
+int home_leave_check(struct served *sv, uint32_t node, char *why, size_t len);
+/** home_leave() - not the namespace thread: it was removed */
+void home_leave(struct served *sv, uint32_t node);
 /** home_linked() - can it be asked? */
 bool home_linked(const struct served *sv, uint32_t node);
 /** home_questions() - that a node was asked since the start, for people */

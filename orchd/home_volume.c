@@ -182,15 +182,23 @@ void home_removed(struct served *sv, struct volume *v)
 
 /* --- states --- */
 
-void home_away(struct volume *v)
+void home_away(const struct served *sv, struct volume *v)
 {
 	v->up = false;
 	v->tried = false;
 	v->silent = false;
 	v->owes_look = true;
-	snprintf(v->problem, sizeof(v->problem), "volume %s: its node %u is "
-		 "not connected: see that orchd runs there; orchctl node list "
-		 "tells when it is", v->rec.name, v->rec.home);
+	v->left = sv->ns && home_left(sv, v->rec.home);
+	if (v->left)
+		snprintf(v->problem, sizeof(v->problem), "volume %s: its node "
+			 "%u was removed from the cluster, and what lies there "
+			 "is lost: remove those files, then orchctl volume "
+			 "remove %s", v->rec.name, v->rec.home, v->rec.name);
+	else
+		snprintf(v->problem, sizeof(v->problem), "volume %s: its node "
+			 "%u is not connected: see that orchd runs there; "
+			 "orchctl node list tells when it is", v->rec.name,
+			 v->rec.home);
 }
 
 static void set_problem(struct served *sv, struct volume *v, const char *text,
@@ -364,7 +372,7 @@ static int add_end(struct served *sv, struct home *h,
 	v = volume_new(h->adding);
 	if (!v)
 		return -ENOMEM;
-	home_away(v);
+	home_away(sv, v);
 	rc = ns_volume_put(sv->ns, h->adding);
 	if (rc < 0) {
 		volume_put(v);

@@ -231,6 +231,12 @@ int ns_has_instance(struct ns *ns, uint32_t volume, uint64_t ino,
 int ns_has_inode(struct ns *ns, uint64_t ino);
 typedef int (*ns_instance_fn)(void *ctx, uint64_t ino, uint64_t version,
 			      uint64_t instance, uint32_t volume, bool valid);
+/**
+ * ns_home_files() - what lies on the volumes of a node; any thread
+ * @v: those volumes; @ino: the first @max; *count: all of them
+ */
+int ns_home_files(struct store *st, const uint32_t *v, size_t nr,
+		  uint64_t *ino, size_t max, uint64_t *count);
 /** ns_each_instance() - all instance records; stops when fn returns non-zero. */
 int ns_each_instance(struct ns *ns, ns_instance_fn fn, void *ctx);
 /**

@@ -225,7 +225,15 @@ int ns_volume_instances(struct ns *ns, uint32_t id, uint64_t *count)
 	return ns_count_instances(ns->st, id, count);
 }
 
-int ns_count_instances(struct store *st, uint32_t id, uint64_t *count)
+static bool is_one_of(uint32_t id, const uint32_t *v, size_t nr)
+{
+	while (nr && v[nr - 1] != id)
+		nr--;
+	return nr;
+}
+
+int ns_home_files(struct store *st, const uint32_t *v, size_t nr,
+		  uint64_t *ino, size_t max, uint64_t *count)
 {
 	struct arena *a = arena_new();
 	struct key lo, hi;
@@ -246,12 +254,20 @@ int ns_count_instances(struct store *st, uint32_t id, uint64_t *count)
 	for (; scan_valid(&s) && !rc; scan_next(&s)) {
 		rc = record_unpack_instance(a, scan_key(&s), scan_value(&s),
 					    &n);
-		if (!rc && n.volume == id)
+		if (!rc && is_one_of(n.volume, v, nr)) {
+			if (*count < max)
+				ino[*count] = key_num_at(scan_key(&s), 0);
 			++*count;
+		}
 		arena_reset(a);
 	}
 	arena_free(a);
 	return scan_end(&s, rc);
+}
+
+int ns_count_instances(struct store *st, uint32_t id, uint64_t *count)
+{
+	return ns_home_files(st, &id, 1, NULL, 0, count);
 }
 
 /* Pools and deletions of a volume that goes: there is nobody to do them. */

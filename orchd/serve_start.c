@@ -290,7 +290,7 @@ static int load_volumes(struct served *sv)
 		*tail = v;
 		tail = &v->next;
 		if (volume_far(v)) {
-			home_away(v);
+			home_away(sv, v);
 			continue;
 		}
 		volume_open(v, ns_uuid(sv->ns));

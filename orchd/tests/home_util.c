@@ -149,7 +149,7 @@ static void start(void)
 	p = &sv.volumes;
 	for (size_t i = 0; i < nr; i++) {
 		*p = volume_new(&recs[i]);
-		home_away(*p);
+		home_away(&sv, *p);
 		p = &(*p)->next;
 	}
 	free(recs);
@@ -241,7 +241,7 @@ int home_setup(void **state)
 	assert_int_equal(id, VOL);
 	assert_int_equal(ns_volume_put(sv.ns, &rec), 0);
 	sv.volumes = volume_new(&rec);
-	home_away(sv.volumes);
+	home_away(&sv, sv.volumes);
 	assert_int_equal(store_barrier(sv.st), 0);
 	return sessions_start(&sv);
 }

@@ -571,12 +571,19 @@ int cmd_node_show(const struct command *cmd, int argc, char **argv)
 int cmd_node_remove(const struct command *cmd, int argc, char **argv)
 {
 	Orchfs__Control__NodeRef ref = ORCHFS__CONTROL__NODE_REF__INIT;
+	bool accept_loss = false;
+	const struct opt extra[] = {
+		{ "accept-loss", NULL, OPT_FLAG,
+		  "also where it has the only copy of files", &accept_loss },
+		{ 0 }
+	};
 	ctl_response *resp;
 	int rc;
 
 	CTL_REQUEST(req, NODE_REMOVE);
-	argv = args_parse(cmd, NULL, &argc, argv);
+	argv = args_parse(cmd, extra, &argc, argv);
 	ref.ns = (char *)opts.ns;
+	ref.accept_loss = accept_loss;
 	ref.node = argv[0];
 	req.node_remove = &ref;
 	rc = conn_once(&req, -1, &resp);

@@ -390,6 +390,105 @@ int cmd_volume_drain(const struct command *cmd, int argc, char **argv)
 	return job_begun(opts.ns, resp, detach, true);
 }
 
+/* A volume of the node to be drained, and its job. */
+#define VOLUME_NAME	65
+struct node_volume {
+	char name[VOLUME_NAME];
+	uint64_t job;
+};
+
+static bool is_node(const Orchfs__Control__VolumeInfo *v, const char *node)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%" PRIu32, v->home);
+	return v->home && (!strcmp(node, number) ||
+			   !strcmp(node, v->home_name));
+}
+
+static int node_volumes(const char *node, struct node_volume **out,
+			size_t *nr)
+{
+	Orchfs__Control__NamespaceRef ref =
+		ORCHFS__CONTROL__NAMESPACE_REF__INIT;
+	const Orchfs__Control__VolumeList *l;
+	ctl_response *resp;
+	int rc;
+
+	CTL_REQUEST(req, VOLUME_LIST);
+	ref.name = (char *)opts.ns;
+	req.volume_list = &ref;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	l = resp->volumes;
+	*nr = 0;
+	*out = xcalloc(l ? l->n_volume + 1 : 1, sizeof(**out));
+	for (size_t i = 0; l && i < l->n_volume; i++) {
+		if (is_node(l->volume[i], node))
+			snprintf((*out)[(*nr)++].name, VOLUME_NAME, "%s",
+				 l->volume[i]->name);
+	}
+	conn_free(resp);
+	return *nr ? RC_OK : fail(RC_FAILED, "node %s has no volume: see 'orchctl volume list'",
+				  node);
+}
+
+static int drain_one(struct node_volume *v, uint64_t rate, bool back)
+{
+	Orchfs__Control__VolumeDrain msg = ORCHFS__CONTROL__VOLUME_DRAIN__INIT;
+	ctl_response *resp;
+	int rc;
+
+	CTL_REQUEST(req, VOLUME_DRAIN);
+	msg.ns = (char *)opts.ns;
+	msg.name = v->name;
+	msg.rate = rate;
+	msg.back = back;
+	req.volume_drain = &msg;
+	rc = conn_once(&req, -1, &resp);
+	if (rc)
+		return rc;
+	if (back)
+		return drain_back(v->name, resp);
+	v->job = resp->job ? resp->job->id : 0;
+	conn_free(resp);
+	return RC_OK;
+}
+
+int cmd_node_drain(const struct command *cmd, int argc, char **argv)
+{
+	bool detach = false, back = false;
+	uint64_t rate = 0;
+	const struct opt extra[] = {
+		{ "cancel", NULL, OPT_FLAG,
+		  "take it back: its volumes get new files again", &back },
+		{ "detach", NULL, OPT_FLAG,
+		  "don't wait: print the jobs' numbers", &detach },
+		{ "rate", "SIZE", OPT_SIZE,
+		  "read at most SIZE bytes a second for each volume", &rate },
+		{ 0 }
+	};
+	struct node_volume *v = NULL;
+	size_t nr = 0;
+	int rc;
+
+	argv = args_parse(cmd, extra, &argc, argv);
+	if (back && (detach || rate))
+		return fail(RC_USAGE, "--cancel goes with neither --detach nor --rate");
+	rc = node_volumes(argv[0], &v, &nr);
+	for (size_t i = 0; i < nr && !rc; i++)
+		rc = drain_one(&v[i], rate, back);
+	for (size_t i = 0; i < nr && !rc && !back; i++) {
+		if (detach)
+			printf("%" PRIu64 "\n", v[i].job);
+		else
+			rc = job_follow(opts.ns, v[i].job, true);
+	}
+	free(v);
+	return rc;
+}
+
 static void list_print(const Orchfs__Control__JobList *l)
 {
 	const job_info *j;

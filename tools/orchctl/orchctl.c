@@ -71,9 +71,14 @@ static const struct command commands[] = {
 	  0, 0, cmd_node_list },
 	{ "node", "show", "NODE", "show one node", "NODE is a name or a number.\n",
 	  1, 1, cmd_node_show },
+	{ "node", "drain", "NODE", "move all files of a node to other nodes",
+	  "NODE is a name or a number. Drains each of its volumes, as orchctl volume drain\n"
+	  "does. When all are empty the node can be removed.\n",
+	  1, 1, cmd_node_drain },
 	{ "node", "remove", "NODE", "take a node out of the cluster",
 	  "NODE is a name or a number. Its certificate is refused from then on and its\n"
-	  "connection is closed at once. The number is not used again.\n",
+	  "connection is closed at once. The number is not used again. Refused while the\n"
+	  "only copy of a file is on one of its volumes: see orchctl node drain.\n",
 	  1, 1, cmd_node_remove },
 	{ "mounts", NULL, "", "show the namespaces that the kernel knows",
 	  "Asks the kernel, so it works without a daemon.\n",

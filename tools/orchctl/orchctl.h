@@ -76,6 +76,7 @@ int cmd_node_invite(const struct command *cmd, int argc, char **argv);
 int cmd_node_join(const struct command *cmd, int argc, char **argv);
 int cmd_node_list(const struct command *cmd, int argc, char **argv);
 int cmd_node_show(const struct command *cmd, int argc, char **argv);
+int cmd_node_drain(const struct command *cmd, int argc, char **argv);
 int cmd_node_remove(const struct command *cmd, int argc, char **argv);
 int cmd_swap(const struct command *cmd, int argc, char **argv);
 int cmd_sync(const struct command *cmd, int argc, char **argv);
