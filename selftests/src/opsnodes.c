@@ -324,12 +324,20 @@ static void wait_answers(struct deed *d, unsigned int n)
 	}
 }
 
+#define WHYS		8
+
 struct search {
 	const struct deed *d;
-	unsigned int n, nnew;
+	unsigned int n, nnew, nwhy;
 	struct model *new[CANDS];
-	char why[600];
+	char why[WHYS][600];	/* of the first states that were possible */
 };
+
+static void contradicted(struct search *s, unsigned int state)
+{
+	if (state < WHYS && s->nwhy == state)
+		strcpy(s->why[s->nwhy++], why);
+}
 
 static void keep(struct search *s, struct model *m)
 {
@@ -346,8 +354,9 @@ static void keep(struct search *s, struct model *m)
 		s->new[s->nnew++] = m;
 }
 
-/* Every order of those that are left; takes @m. */
-static void orders(struct search *s, struct model *m, uint32_t left)
+/* Every order of those that are left; takes @m. @state: its number. */
+static void orders(struct search *s, struct model *m, uint32_t left,
+		   unsigned int state)
 {
 	struct model *next;
 	unsigned int i;
@@ -361,11 +370,10 @@ static void orders(struct search *s, struct model *m, uint32_t left)
 			continue;
 		next = model_clone(m);
 		if (model_apply(next, &s->d[i])) {
-			orders(s, next, left & ~(1u << i));
+			orders(s, next, left & ~(1u << i), state);
 			continue;
 		}
-		if (!s->why[0])
-			strcpy(s->why, why);
+		contradicted(s, state);
 		model_free(next);
 	}
 	model_free(m);
@@ -378,10 +386,12 @@ static void fail_deeds(const struct search *s)
 
 	failed_head();
 	if (s->n == 1)
-		fprintf(stderr, "%s\n", s->why);
+		fprintf(stderr, "%s\n", s->why[0]);
 	else
 		fprintf(stderr, "no order of %u operations at the same time explains their results (%s)\n",
-			s->n, s->why);
+			s->n, s->why[0]);
+	for (i = 1; i < s->nwhy; i++)
+		fprintf(stderr, "  or, had others been first: %s\n", s->why[i]);
 	for (i = 0; i < s->n; i++) {
 		print_cmd(&s->d[i].cmd);
 		fprintf(stderr, ": %s, value %lld, inode %llu\n",
@@ -400,7 +410,7 @@ static void explain(const struct deed *d, unsigned int n)
 	unsigned int k;
 
 	for (k = 0; k < gen.ncand; k++)
-		orders(&s, cand[k], (1u << n) - 1);
+		orders(&s, cand[k], (1u << n) - 1, k);
 	if (!s.nnew)
 		fail_deeds(&s);
 	memcpy(cand, s.new, sizeof(cand));
