@@ -459,10 +459,11 @@ static void orchfs_apply_times_locked(struct inode *inode,
 	if (known || (oi->foreign && !rcu_access_pointer(oi->layout) && stamp &&
 		      stamp->mark >= oi->mark))
 		WRITE_ONCE(oi->foreign, 0);
-	forward = (rcu_access_pointer(oi->layout) && !known) ||
-		  (oi->attr_dirty && !oi->remote &&
-		   !(attr->flags & ORCHFS_ATTR_LIVE) &&
-		   (S_ISREG(inode->i_mode) || special_file(inode->i_mode)));
+	forward = !known && (rcu_access_pointer(oi->layout) ||
+			     (oi->attr_dirty && !oi->remote &&
+			      !(attr->flags & ORCHFS_ATTR_LIVE) &&
+			      (S_ISREG(inode->i_mode) ||
+			       special_file(inode->i_mode))));
 	oi->told_atime = atime;
 	if ((explicit & ORCHFS_SET_ATIME) ||
 	    orchfs_time_after(atime, inode_get_atime(inode)))

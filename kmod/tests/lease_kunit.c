@@ -655,6 +655,44 @@ static void test_unlinked_many(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, d->forgotten, 3 * ORCHFS_NOTES_BATCH);
 }
 
+/*
+ * Another node changes the mtime of a file that was written here, and before
+ * anybody looks this one changes its mode: whose reply tells of the later ctime.
+ */
+static void test_mtime_back(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr *attr = &d->attr[FILE_INO];
+	struct timespec64 written = { 3000, 0 };
+	struct orchfs_stamp stamp;
+	struct inode *inode;
+	struct path path;
+
+	walk(test, "f", &path);
+	inode = d_inode(path.dentry);
+	spin_lock(&inode->i_lock);
+	inode_set_mtime_to_ts(inode, written);
+	inode_set_ctime_to_ts(inode, written);
+	ORCHFS_I(inode)->attr_dirty = true;
+	spin_unlock(&inode->i_lock);
+	stamp = orchfs_stamp_take(inode);
+	KUNIT_EXPECT_EQ(test, invalidate(d, FILE_INO, NULL, NULL), 0);
+	attr->mtime = 2000;
+	attr->ctime = 4000;
+	attr->change = 7;
+	orchfs_inode_update(inode, attr, 7, ORCHFS_SET_MODE | ORCHFS_SET_CTIME,
+			    &stamp);
+	/* as stat does it where there is a layout */
+	spin_lock(&inode->i_lock);
+	ORCHFS_I(inode)->foreign = atomic64_add_return(2, &d->ch->marks);
+	spin_unlock(&inode->i_lock);
+	KUNIT_EXPECT_EQ(test, orchfs_inode_revalidate(inode), 0);
+	KUNIT_EXPECT_EQ(test, inode_get_mtime_sec(inode), 2000);
+	KUNIT_EXPECT_EQ(test, inode_get_ctime_sec(inode), 4000);
+	ORCHFS_I(inode)->attr_dirty = false;
+	path_put(&path);
+}
+
 static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_lease),
 	KUNIT_CASE(test_lease_absent),
@@ -669,6 +707,7 @@ static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_unlinked_absent),
 	KUNIT_CASE(test_unlinked_bad),
 	KUNIT_CASE(test_unlinked_many),
+	KUNIT_CASE(test_mtime_back),
 	{}
 };
 
