@@ -326,12 +326,42 @@ static void wait_answers(struct deed *d, unsigned int n)
 
 #define WHYS		8
 
+/* What a deed's names were before, in the first state; 0: absent. */
+struct seen {
+	uint64_t ino[2];
+	uint32_t mode[2];
+};
+
 struct search {
 	const struct deed *d;
+	struct seen seen[ROUND];
 	unsigned int n, nnew, nwhy;
 	struct model *new[CANDS];
 	char why[WHYS][600];	/* of the first states that were possible */
 };
+
+static void look_back(struct seen *s, unsigned int k, const struct path *p)
+{
+	uint16_t in;
+
+	if (!p->n || model_find(cand[0], p, &in))
+		return;
+	s->mode[k] = cand[0]->in[in].mode;
+	s->ino[k] = cand[0]->in[in].ino;
+}
+
+static void print_seen(const struct seen *s, const struct cmd *c)
+{
+	const struct path *p[] = { &c->a, &c->b };
+	char buf[8192];
+	unsigned int k;
+
+	for (k = 0; k < 2; k++)
+		if (p[k]->n)
+			fprintf(stderr, "    before: '%s' mode %o, inode %llu\n",
+				path_text(p[k], buf), s->mode[k],
+				(unsigned long long)s->ino[k]);
+}
 
 static void contradicted(struct search *s, unsigned int state)
 {
@@ -399,6 +429,7 @@ static void fail_deeds(const struct search *s)
 					  "ok",
 			(long long)s->d[i].res.value,
 			(unsigned long long)s->d[i].res.ino);
+		print_seen(&s->seen[i], &s->d[i].cmd);
 	}
 	print_history(&s->d[0].cmd);
 	exit(1);
@@ -409,6 +440,10 @@ static void explain(const struct deed *d, unsigned int n)
 	struct search s = { .d = d, .n = n };
 	unsigned int k;
 
+	for (k = 0; k < n; k++) {
+		look_back(&s.seen[k], 0, &d[k].cmd.a);
+		look_back(&s.seen[k], 1, &d[k].cmd.b);
+	}
 	for (k = 0; k < gen.ncand; k++)
 		orders(&s, cand[k], (1u << n) - 1, k);
 	if (!s.nnew)
