@@ -508,6 +508,9 @@ static void orchfs_apply_nlink_locked(struct inode *inode,
 		return;
 	if (inode->i_nlink != attr->nlink)
 		set_nlink(inode, attr->nlink);
+	/* a rename that the VFS took for its end has replaced another one */
+	if (IS_DEADDIR(inode) && attr->nlink)
+		inode_set_flags(inode, 0, S_DEAD);
 }
 
 /*

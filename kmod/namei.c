@@ -252,7 +252,7 @@ static int orchfs_rmdir(struct inode *dir, struct dentry *dentry)
 }
 
 /*
- * The victim of a rename that nobody had looked up. Where the inode is in
+ * The victim of a rename that the VFS didn't know. Where the inode is in
  * memory, it has to be as if the VFS had known it; without a dentry nobody else
  * will tell those who watch it. Else the daemon may forget it.
  */
@@ -280,6 +280,46 @@ static void orchfs_unseen_victim(struct super_block *sb,
 	iput(victim);
 }
 
+/*
+ * The daemon has gone by names, which another node may have changed since the
+ * VFS looked: what it moved counts. Where that is another inode than the VFS
+ * moves now, the name is looked up again at its next use.
+ */
+static void orchfs_moved(struct dentry *dentry, const struct orchfs_attr *attr,
+			 const struct orchfs_stamp *stamp)
+{
+	const struct inode *inode = d_inode(dentry);
+
+	if (inode && attr->ino == inode->i_ino)
+		orchfs_stamp_set(dentry, stamp);
+	else
+		orchfs_stamp_clear(dentry);
+}
+
+/* @inode: that the VFS moves; what the daemon moved is told of, too */
+static void orchfs_moved_apply(struct inode *inode,
+			       const struct orchfs_attr *attr, u64 txn)
+{
+	struct inode *moved;
+
+	orchfs_inode_apply(inode, attr, txn);
+	if (attr->ino == inode->i_ino)
+		return;
+	moved = ilookup(inode->i_sb, attr->ino);
+	if (moved)
+		orchfs_inode_apply(moved, attr, txn);
+	iput(moved);
+}
+
+static void orchfs_replaced(struct super_block *sb, struct inode *target,
+			    const struct orchfs_result *res)
+{
+	if (target)
+		orchfs_victim_apply(target, res);
+	if (res->has_attr2 && !(target && res->attr2.ino == target->i_ino))
+		orchfs_unseen_victim(sb, res);
+}
+
 /* Directories and inodes after a rename that succeeded. */
 static void orchfs_renamed(struct inode *old_dir, struct dentry *old_dentry,
 			   struct inode *new_dir, struct dentry *new_dentry,
@@ -289,15 +329,14 @@ static void orchfs_renamed(struct inode *old_dir, struct dentry *old_dentry,
 	struct inode *inode = d_inode(old_dentry);
 	struct inode *other = d_inode(new_dentry);
 	bool exchange = args->flags & ORCHFS_REQ_FLAG_EXCHANGE;
-	int gone = S_ISDIR(inode->i_mode);
-	int come = other ? S_ISDIR(other->i_mode) :
-			   res->has_attr2 && S_ISDIR(res->attr2.mode);
+	int gone = S_ISDIR(res->attr.mode);
+	int come = res->has_attr2 && S_ISDIR(res->attr2.mode);
 
-	orchfs_inode_apply(inode, &res->attr, res->txn);
-	if (other)
-		orchfs_victim_apply(other, res);
+	orchfs_moved_apply(inode, &res->attr, res->txn);
+	if (!exchange)
+		orchfs_replaced(old_dir->i_sb, other, res);
 	else if (res->has_attr2)
-		orchfs_unseen_victim(old_dir->i_sb, res);
+		orchfs_moved_apply(other, &res->attr2, res->txn);
 
 	/* sub-directories: one goes over, one comes back or is no more */
 	if (old_dir == new_dir) {
@@ -413,8 +452,8 @@ static int orchfs_rename(struct mnt_idmap *idmap, struct inode *old_dir,
 		orchfs_renamed(old_dir, old_dentry, new_dir, new_dentry, &args,
 			       &res);
 		/* the VFS moves the dentries when this returns */
-		orchfs_stamp_set(old_dentry, &new_stamp);
-		orchfs_stamp_set(new_dentry, &old_stamp);
+		orchfs_moved(old_dentry, &res.attr, &new_stamp);
+		orchfs_moved(new_dentry, &res.attr2, &old_stamp);
 	} else if (ret == -EEXIST && !target && !(flags & RENAME_NOREPLACE)) {
 		/* there is a target that has to be looked at: start again */
 		orchfs_stamp_clear(new_dentry);

@@ -20,13 +20,17 @@
 #define PORT	4712
 #define FILE_INO	2
 #define DIR_INO		3
+#define FILE2_INO	4
+#define DIR2_INO	5
 #define YEAR_MS	(365ULL * 86400 * MSEC_PER_SEC)
 
-/* The namespace: /f is a file, /d a directory, nothing else is there. */
+/* The namespace: /f and /g are files, /d and /e directories, and that is all. */
 struct lease_daemon {
 	struct orchfs_channel *ch;
 	struct vfsmount *mnt;
-	struct orchfs_attr attr[DIR_INO + 1];
+	struct orchfs_attr attr[DIR2_INO + 1];
+	u64 ino['g' + 1];		/* of a name; 0: absent */
+	u64 txn;
 	umode_t acl_group;		/* what the ACL of a file grants it */
 	unsigned int forgotten;		/* notices that arrived */
 };
@@ -90,16 +94,45 @@ static int daemon_list(struct lease_daemon *d, struct orchfs_result *res)
 	return 0;
 }
 
-static int daemon_lookup(struct lease_daemon *d, const struct nlattr *name,
+static u64 *daemon_name(struct lease_daemon *d, const struct nlmsghdr *nlh,
+			int type)
+{
+	const struct nlattr *name = nlmsg_find_attr(nlh, GENL_HDRLEN, type);
+	u8 c = *(u8 *)nla_data(name);
+
+	return nla_len(name) == 1 && c <= 'g' ? &d->ino[c] : &d->ino[0];
+}
+
+static int daemon_lookup(struct lease_daemon *d, u64 ino,
 			 struct orchfs_result *res)
 {
-	u64 ino = *(char *)nla_data(name) == 'f' ? FILE_INO : DIR_INO;
-
-	if (nla_len(name) != 1 || !strchr("fd", *(char *)nla_data(name)) ||
-	    !d->attr[ino].nlink)
+	if (!ino || !d->attr[ino].nlink)
 		return -ENOENT;
 	res->attr = d->attr[ino];
 	res->has_attr = true;
+	return 0;
+}
+
+/* By names, whatever the kernel takes them for. */
+static int daemon_rename(struct lease_daemon *d, const struct nlmsghdr *nlh,
+			 struct orchfs_result *res)
+{
+	u32 flags = nla_get_u32(nlmsg_find_attr(nlh, GENL_HDRLEN,
+						ORCHFS_A_MSG_FLAGS));
+	u64 *old = daemon_name(d, nlh, ORCHFS_A_MSG_NAME);
+	u64 *new = daemon_name(d, nlh, ORCHFS_A_MSG_NAME2);
+	u64 moved = *old, other = *new;
+	bool exchange = flags & ORCHFS_REQ_FLAG_EXCHANGE;
+
+	res->txn = ++d->txn;
+	d->attr[moved].change = d->attr[other].change = res->txn;
+	if (!exchange)
+		d->attr[other].nlink = 0;
+	res->attr = d->attr[moved];
+	res->attr2 = d->attr[other];
+	res->has_attr = res->has_attr2 = true;
+	*new = moved;
+	*old = exchange ? other : 0;
 	return 0;
 }
 
@@ -111,8 +144,10 @@ static int daemon_answer(struct lease_daemon *d, const struct nlmsghdr *nlh,
 
 	switch (kind) {
 	case ORCHFS_KIND_LOOKUP:
-		return daemon_lookup(d, nlmsg_find_attr(nlh, GENL_HDRLEN,
-							ORCHFS_A_MSG_NAME), res);
+		return daemon_lookup(d, *daemon_name(d, nlh, ORCHFS_A_MSG_NAME),
+				     res);
+	case ORCHFS_KIND_RENAME:
+		return daemon_rename(d, nlh, res);
 	case ORCHFS_KIND_MOUNT:
 	case ORCHFS_KIND_GETATTR:
 		res->attr = d->attr[node];
@@ -191,7 +226,7 @@ static void daemon_attrs(struct lease_daemon *d)
 {
 	u64 ino;
 
-	for (ino = ORCHFS_ROOT_INO; ino <= DIR_INO; ino++)
+	for (ino = ORCHFS_ROOT_INO; ino <= DIR2_INO; ino++)
 		d->attr[ino] = (struct orchfs_attr){
 			.ino = ino, .change = 5, .generation = 9,
 			.mode = S_IFDIR | 0755, .nlink = 2, .mtime = 1000,
@@ -201,6 +236,13 @@ static void daemon_attrs(struct lease_daemon *d)
 	d->attr[FILE_INO].mode = S_IFREG | 0644;
 	d->attr[FILE_INO].nlink = 1;
 	d->attr[FILE_INO].size = 100;
+	d->attr[FILE2_INO] = d->attr[FILE_INO];
+	d->attr[FILE2_INO].ino = FILE2_INO;
+	d->ino['f'] = FILE_INO;
+	d->ino['d'] = DIR_INO;
+	d->ino['g'] = FILE2_INO;
+	d->ino['e'] = DIR2_INO;
+	d->txn = 5;
 }
 
 static int setup(struct kunit *test)
@@ -693,6 +735,93 @@ static void test_mtime_back(struct kunit *test)
 	path_put(&path);
 }
 
+/*
+ * Rename, as renameat2(2) does it. Between its look-ups and the request another
+ * node exchanges the names.
+ */
+static int rename_late(struct kunit *test, const char *from, const char *to,
+		       unsigned int flags)
+{
+	struct lease_daemon *d = test->priv;
+	struct dentry *root = d->mnt->mnt_root;
+	struct renamedata rd = {
+		.old_mnt_idmap = &nop_mnt_idmap,
+		.old_dir = d_inode(root),
+		.new_mnt_idmap = &nop_mnt_idmap,
+		.new_dir = d_inode(root),
+		.flags = flags,
+	};
+	int ret;
+
+	inode_lock_nested(rd.old_dir, I_MUTEX_PARENT);
+	rd.old_dentry = lookup_one_len(from, root, 1);
+	rd.new_dentry = lookup_one_len(to, root, 1);
+	swap(d->ino[(u8)*from], d->ino[(u8)*to]);
+	ret = invalidate(d, ORCHFS_ROOT_INO, NULL, NULL);
+	if (!ret)
+		ret = vfs_rename(&rd);
+	inode_unlock(rd.old_dir);
+	dput(rd.old_dentry);
+	dput(rd.new_dentry);
+	return ret;
+}
+
+static struct inode *inode_at(struct kunit *test, const char *name)
+{
+	struct inode *inode;
+	struct path path;
+
+	walk(test, name, &path);
+	inode = igrab(d_inode(path.dentry));
+	path_put(&path);
+	return inode;
+}
+
+/* What was moved and replaced is the daemon's to tell. */
+static void test_rename_late(struct kunit *test)
+{
+	static const char *const names[][2] = { { "f", "g" }, { "d", "e" } };
+	struct lease_daemon *d = test->priv;
+	struct inode *from, *to, *inode;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		from = inode_at(test, names[i][0]);
+		to = inode_at(test, names[i][1]);
+		KUNIT_EXPECT_EQ(test, rename_late(test, names[i][0],
+						  names[i][1], 0), 0);
+		settle(d);
+		inode = inode_at(test, names[i][1]);
+		KUNIT_EXPECT_PTR_EQ(test, inode, to);
+		KUNIT_EXPECT_FALSE(test, IS_DEADDIR(to));
+		KUNIT_EXPECT_NE(test, to->i_nlink, 0);
+		KUNIT_EXPECT_EQ(test, from->i_nlink, 0);
+		iput(inode);
+		iput(to);
+		iput(from);
+		settle(d);
+		KUNIT_EXPECT_EQ(test, d->forgotten, i + 1);
+	}
+}
+
+static void test_exchange_late(struct kunit *test)
+{
+	struct inode *f = inode_at(test, "f"), *d = inode_at(test, "d");
+	struct inode *inode;
+
+	/* twice is not at all */
+	KUNIT_EXPECT_EQ(test, rename_late(test, "f", "d", RENAME_EXCHANGE), 0);
+	inode = inode_at(test, "f");
+	KUNIT_EXPECT_PTR_EQ(test, inode, f);
+	iput(inode);
+	inode = inode_at(test, "d");
+	KUNIT_EXPECT_PTR_EQ(test, inode, d);
+	KUNIT_EXPECT_EQ(test, stat_of(test, "d").ino, DIR_INO);
+	iput(inode);
+	iput(f);
+	iput(d);
+}
+
 static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_lease),
 	KUNIT_CASE(test_lease_absent),
@@ -708,6 +837,8 @@ static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_unlinked_bad),
 	KUNIT_CASE(test_unlinked_many),
 	KUNIT_CASE(test_mtime_back),
+	KUNIT_CASE(test_rename_late),
+	KUNIT_CASE(test_exchange_late),
 	{}
 };
 
