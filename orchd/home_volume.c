@@ -266,6 +266,7 @@ static void apply(struct served *sv, struct volume *v,
 	v->place.size = m->size;
 	v->place.free = m->free;
 	v->place.inodes = m->inodes;
+	v->files = m->files;
 	v->dev = (dev_t)m->device;
 	v->quarantined = m->quarantined;
 	if (!was && volume_online(v))

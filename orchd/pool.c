@@ -513,8 +513,8 @@ static void add_far(const struct volume *v, struct orchfs_statfs *out)
 
 	out->blocks += v->place.size / 4096;
 	out->bfree += avail;
-	out->files += v->place.inodes;
-	out->ffree += v->place.inodes;
+	out->files += v->files;
+	out->ffree += v->files ? v->place.inodes : 0;
 	if (volume_usable(v) && avail > keep)
 		out->bavail += avail - keep;
 }

@@ -38,6 +38,7 @@ struct volume {
 	bool up;			/* of a far one: its home has it */
 	bool owes_look;			/* and is to look at its pool */
 	bool left;			/* its home was removed: it is lost */
+	uint64_t files;			/* inodes in all; 0: not counted */
 	uint32_t key_id;		/* data_far_key(); 0: none yet */
 	uint8_t key[32];
 	bool removing;			/* no new files on it */

@@ -451,6 +451,7 @@ void tell_state(uint32_t node, uint32_t volume, uint32_t state)
 	s.size = 1ULL << 40;
 	s.free = 1ULL << 39;
 	s.inodes = 1000000;
+	s.files = 2000000;
 	m.volume = &list;
 	m.n_volume = 1;
 	m.address = (char *)"10.0.0.2:7420";

@@ -111,6 +111,12 @@ static void test_create(void **state)
 	/* another node's file goes there where no other volume is */
 	attach(C);
 	make(C, "h", NULL);
+	op(C, (struct op_req){ .kind = K(STATFS) }, &g);
+	assert_true(g.answered && g.rep.has_statfs);
+	assert_int_equal(g.rep.statfs.blocks, (1ULL << 40) / 4096);
+	assert_int_equal(g.rep.statfs.bavail, (1ULL << 39) / 4096);
+	assert_int_equal(g.rep.statfs.files, 2000000);
+	assert_int_equal(g.rep.statfs.ffree, 1000000);
 }
 
 static void test_make_fails(void **state)
