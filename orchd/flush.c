@@ -82,6 +82,11 @@ static void part_done(struct flush_round *r)
 		return;
 	sv->flusher.busy = false;
 	sv->flusher.round = NULL;
+	/* with the links: the kernel asks the next daemon */
+	if (!r->here && r->far && sv->stopping) {
+		round_free(r);
+		return;
+	}
 	/* those who have asked again were told nothing */
 	sv->flusher.lost |= rc && (r->untold || !sv->ns);
 	while ((i = r->waits) && sv->ns) {

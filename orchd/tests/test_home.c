@@ -397,6 +397,13 @@ static void test_flush(void **state)
 	give(find(B, PEER_BODY(FLUSH)), NULL, -EIO);
 	flusher_done(&g);
 	assert_int_equal(g.rc, -EIO);
+	/* a stop is no failure: it is asked again */
+	sync_all(&g);
+	sv.stopping = true;
+	give(find(B, PEER_BODY(FLUSH)), NULL, -ENOTCONN);
+	flusher_done(&g);
+	assert_int_equal(g.rc, -ENOTCONN);
+	sv.stopping = false;
 	link_down(B);
 	sync_all(&g);
 	flusher_done(&g);
