@@ -82,6 +82,7 @@ void copy_start(struct mover_job *j)
 	b->to = j->to;
 	b->rate = j->rec.rate;
 	b->nr = j->nr;
+	j->renewed_at = now_ms();
 	copy_batch_end(b);	/* of the one before */
 	atomic_store(&b->verifying, false);
 	for (size_t i = 0; i < j->nr; i++) {

@@ -238,11 +238,32 @@ static int send_watch(struct mover_job *j, struct arena *a,
 	return sessions_ask(j->sv, j->to->rec.home, &f, WATCH_MS, &r->q);
 }
 
+/* Those of other nodes' files that this machine copies. */
+static void renew_here(struct mover_job *j)
+{
+	struct served *sv = j->sv;
+	uint8_t token[ORCHFS_TOKEN_LEN];
+
+	if (!j->copying || now_ms() < j->renewed_at + RENEW_MS)
+		return;
+	j->renewed_at = now_ms();
+	for (size_t i = 0; i < j->nr; i++) {
+		const struct ns_move *m = &j->batch[i]->m;
+
+		if (j->batch[i]->c.node && sv->cluster &&
+		    !token_make(sv, sv->cluster->node, m->from_volume, m->ino,
+				m->version, m->from, false, token))
+			copy_token(&sv->mover->pace, &j->batch[i]->c, token);
+	}
+}
+
 void far_tick(struct mover_job *j)
 {
 	struct mover_remote *r;
 	struct arena *a;
 
+	if (!j->remote)
+		renew_here(j);
 	if (!j->remote || j->watch)
 		return;
 	r = calloc(1, sizeof(*r));

@@ -182,12 +182,6 @@ static int check_target(struct served *sv, const struct ns_job *want,
 {
 	struct volume *v = served_volume(sv, want->volume);
 
-	if (volume_far(v)) {
-		snprintf(why, VOLUME_WHY, "volume %s is on node %u: files "
-			 "can't be moved to other nodes yet", v->rec.name,
-			 v->rec.home);
-		return -EREMOTE;
-	}
 	if (!volume_online(v)) {
 		snprintf(why, VOLUME_WHY, "%s", v->problem);
 		return -ENXIO;

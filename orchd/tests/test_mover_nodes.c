@@ -13,6 +13,7 @@
 
 #define B	2
 #define C	3
+#define FAR	3U		/* a volume of B's */
 #define AWAY	1		/* no link */
 #define MAPPED	2		/* what it has stays */
 
@@ -31,6 +32,9 @@ static struct {
 	int script[4][16];
 	unsigned int at[4];
 	uint32_t writers;
+	/* copies: what becomes of each, and how many there were */
+	int copy[4];
+	unsigned int copies;
 } nodes;
 
 struct answer {
@@ -38,19 +42,50 @@ struct answer {
 	struct peer_question *q;
 	int status;
 	uint32_t writers;
+	bool copy;
 };
+
+static void put_end(const struct answer *a, peer_frame *f,
+		    Orchfs__Peer__LayoutEnd *m)
+{
+	orchfs__peer__layout_end__init(m);
+	m->status = a->status;
+	m->writers = a->writers;
+	f->body_case = PEER_BODY(LAYOUT_END);
+	f->layout_end = m;
+}
+
+static void put_copied(const struct answer *a, peer_frame *f,
+		       Orchfs__Peer__Copied *m, Orchfs__Peer__CopiedFile *file)
+{
+	orchfs__peer__copied__init(m);
+	orchfs__peer__copied_file__init(file);
+	file->status = a->status;
+	file->fatal = a->status;
+	file->size = SIZE;
+	file->blocks = 600;
+	file->uid = getuid();
+	file->gid = getgid();
+	f->body_case = PEER_BODY(COPIED);
+	f->copied = m;
+}
 
 static void reply_run(struct work *w)
 {
 	struct answer *a = container_of(w, struct answer, w);
-	Orchfs__Peer__LayoutEnd m = ORCHFS__PEER__LAYOUT_END__INIT;
 	peer_frame f = PEER_FRAME_INIT(LAYOUT_END), *out;
+	Orchfs__Peer__CopiedFile file, *list = &file;
+	Orchfs__Peer__LayoutEnd m;
+	Orchfs__Peer__Copied c;
 	uint8_t *buf;
 	size_t len;
 
-	m.status = a->status;
-	m.writers = a->writers;
-	f.layout_end = &m;
+	if (a->copy)
+		put_copied(a, &f, &c, &file);
+	else
+		put_end(a, &f, &m);
+	c.file = &list;
+	c.n_file = 1;
 	len = orchfs__peer__frame__get_packed_size(&f);
 	buf = malloc(len + 1);
 	orchfs__peer__frame__pack(&f, buf);
@@ -65,6 +100,45 @@ static void reply_run(struct work *w)
 	free(a);
 }
 
+/* What node B is asked to copy from volume 1 to 3, its own. */
+static int copy_asked(struct served *sv, const Orchfs__Peer__Copy *m,
+		      struct peer_question *q)
+{
+	struct answer *a;
+
+	assert_int_equal(m->to_volume, FAR);
+	assert_int_equal(m->n_file, 1);
+	assert_int_equal(m->file[0]->home, 1);
+	assert_int_equal(m->file[0]->from_volume, 1);
+	assert_int_equal(m->file[0]->from->ino, inos[0]);
+	assert_int_equal(m->file[0]->token.len, ORCHFS_TOKEN_LEN);
+	assert_int_equal(m->file[0]->token.data[0], B);
+	a = calloc(1, sizeof(*a));
+	a->w.run = reply_run;
+	a->q = q;
+	a->copy = true;
+	a->status = nodes.copy[nodes.copies++];
+	assert_true(nodes.copies < 4);
+	assert_true(work_post(&sv->queue, &a->w));
+	return 0;
+}
+
+int __wrap_home_stat(struct served *sv, struct volume *v, uint64_t ino,
+		     uint64_t version, uint64_t instance,
+		     struct ns_backing_stat *out);
+int __wrap_home_stat(struct served *sv, struct volume *v, uint64_t ino,
+		     uint64_t version, uint64_t instance,
+		     struct ns_backing_stat *out)
+{
+	(void)sv;
+	(void)ino;
+	(void)version;
+	(void)instance;
+	assert_int_equal(v->rec.id, FAR);
+	*out = (struct ns_backing_stat){ .size = SIZE, .blocks = 600 };
+	return 0;
+}
+
 int __wrap_sessions_ask(struct served *sv, uint32_t node, peer_frame *f,
 			uint32_t ms, struct peer_question *q);
 int __wrap_sessions_ask(struct served *sv, uint32_t node, peer_frame *f,
@@ -74,6 +148,10 @@ int __wrap_sessions_ask(struct served *sv, uint32_t node, peer_frame *f,
 	int status = nodes.script[node][nodes.at[node]];
 	struct answer *a;
 
+	if ((int)f->body_case == PEER_BODY(COPY_WATCH))
+		return -ENOTCONN;
+	if ((int)f->body_case == PEER_BODY(COPY))
+		return copy_asked(sv, f->copy, q);
 	assert_int_equal(f->body_case, PEER_BODY(LAYOUT_SET));
 	assert_true(ms > m->timeout_ms && m->timeout_ms);
 	assert_true(nodes.nr < 64 && node < 4);
@@ -392,6 +470,90 @@ static void test_cancelled(void **state)
 	end(sv);
 }
 
+/* --- copies that another node makes --- */
+
+static void add_far(struct served *sv, void *arg)
+{
+	struct ns_volume rec = {
+		.id = FAR, .home = B, .name = "v3", .path = "/v3", .tier = 7,
+		.uuid = "uuid-of-v3-----",
+	};
+	struct volume *v;
+
+	(void)arg;
+	assert_int_equal(ns_volume_put(sv->ns, &rec), 0);
+	v = volume_new(&rec);
+	v->up = true;
+	v->pool_late = true;
+	v->next = sv->volumes;
+	sv->volumes = v;
+}
+
+struct where {
+	char text[64];
+};
+
+static void where_run(struct served *sv, void *arg)
+{
+	struct where *w = arg;
+	uint64_t version, generation;
+	struct ns_instance *list;
+	size_t nr;
+
+	assert_int_equal(ns_where(sv->ns, inos[0], &version, &generation,
+				  &list, &nr), 0);
+	w->text[0] = 0;
+	for (size_t i = 0; i < nr; i++)
+		sprintf(w->text + strlen(w->text), "%u:%u ", list[i].volume,
+			(unsigned int)list[i].state);
+	free(list);
+}
+
+static void expect_where(struct served *sv, const char *text)
+{
+	struct where w;
+
+	in_ns(sv, where_run, &w);
+	assert_string_equal(w.text, text);
+}
+
+static void test_far(void **state)
+{
+	struct served *sv = begin();
+	struct begin b;
+
+	(void)state;
+	in_ns(sv, add_far, NULL);
+	/* the first time the link is lost, which is waited for */
+	nodes.copy[0] = -ENOTCONN;
+	assert_int_equal(open_at(sv, C, false, NULL), 0);
+	b = move_to(sv, inos[0], FAR, 0);
+	assert_int_equal(b.rc, 0);
+	assert_int_equal(wait_for(sv, b.id, false).state, NS_JOB_DONE);
+	assert_int_equal(nodes.copies, 2);
+	is(nodes.nr - 1, C, FAR, 0);
+	expect_where(sv, "3:1 ");
+	end(sv);
+}
+
+static void test_far_full(void **state)
+{
+	struct served *sv = begin();
+	struct begin b;
+	struct ns_job j;
+
+	(void)state;
+	in_ns(sv, add_far, NULL);
+	nodes.copy[0] = -ENOSPC;
+	b = move_to(sv, inos[0], FAR, 0);
+	assert_int_equal(b.rc, 0);
+	j = wait_for(sv, b.id, false);
+	assert_int_equal(j.state, NS_JOB_FAILED);
+	assert_non_null(strstr(j.text, "volume v3 has no room"));
+	expect_where(sv, "1:1 ");
+	end(sv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,6 +564,8 @@ int main(void)
 		TEST(test_lost),
 		TEST(test_lost_back),
 		TEST(test_cancelled),
+		TEST(test_far),
+		TEST(test_far_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
