@@ -131,5 +131,6 @@ int orchfs_remote_token(struct orchfs_remote *r,
 void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio);
 int orchfs_rio_wait(struct orchfs_remote *r, struct orchfs_rio *rio);
 void orchfs_rio_cancel(struct orchfs_rio *rio);
+void orchfs_remote_cancel(struct orchfs_remote *r);
 
 #endif

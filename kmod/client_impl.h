@@ -98,6 +98,7 @@ struct orchfs_peer {
  * @rights: of it
  * @epoch: of it
  * @refused: it is no good any more
+ * @cancelled: no request of it goes on
  * @binds: one for each connection at most
  */
 struct orchfs_remote {
@@ -109,6 +110,7 @@ struct orchfs_remote {
 	u32 rights;
 	u64 epoch;
 	bool refused;
+	bool cancelled;
 	struct list_head binds;
 };
 
@@ -176,6 +178,7 @@ struct orchfs_slot {
  * @hello: the first call
  * @queue: calls to be sent
  * @sending: the one that is; kept while the socket has no room
+ * @orphan: is that one, where nobody waits for it any more
  * @unbinds: calls that wait for a slot
  * @binds: handles, but those that are being unbound
  * @nr_binds: how many
@@ -211,6 +214,7 @@ struct orchfs_client_conn {
 	struct orchfs_call hello;
 	struct list_head queue;
 	struct orchfs_call *sending;
+	struct orchfs_call orphan;
 	struct list_head unbinds;
 	struct list_head binds;
 	u32 nr_binds;

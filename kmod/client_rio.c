@@ -301,8 +301,9 @@ void orchfs_rio_route_locked(struct orchfs_rio *rio, struct list_head *ended)
 {
 	struct orchfs_client_conn *conn;
 
-	if (!rio->remote->token_nr) {
-		orchfs_rio_end_locked(rio, -EKEYREJECTED, ended);
+	if (!rio->remote->token_nr || rio->remote->cancelled) {
+		orchfs_rio_end_locked(rio, rio->remote->cancelled ? -EINTR :
+				      -EKEYREJECTED, ended);
 		return;
 	}
 	conn = rio_choose_locked(rio->remote->peer);
@@ -488,9 +489,12 @@ void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
 		orchfs_client_send(sender);
 }
 
+/* Somebody copies to or from its pages, or will: of a WRITE that is begun. */
 static bool rio_held_locked(const struct orchfs_rio *rio)
 {
-	return rio->receiving || rio->call.state == ORCHFS_CALL_SENDING;
+	return rio->receiving ||
+		(rio->call.state == ORCHFS_CALL_SENDING &&
+		 (rio->call.conn->active || rio->opcode == ORCHFS_OP_WRITE));
 }
 
 static bool rio_held(struct orchfs_rio *rio)
@@ -535,6 +539,12 @@ static bool rio_withdraw_locked(struct orchfs_rio *rio,
 		orchfs_client_release_locked(conn, rio->call.slot);
 		orchfs_peer_feed_locked(conn, ended);
 		break;
+	case ORCHFS_CALL_SENDING:
+		/* The rest of its header is sent without it. */
+		conn->orphan = rio->call;
+		INIT_LIST_HEAD(&conn->orphan.link);
+		conn->sending = &conn->orphan;
+		fallthrough;
 	case ORCHFS_CALL_SENT:
 		/* The slot is free when the reply comes. */
 		conn->slots[rio->call.slot].call = NULL;
@@ -608,5 +618,99 @@ void orchfs_rio_cancel(struct orchfs_rio *rio)
 	if (rio_withdraw(rio)) {
 		rio->err = -EINTR;
 		rio->done(rio);
+	}
+}
+
+static void remote_cancel_list_locked(struct orchfs_remote *r,
+				      struct list_head *calls,
+				      struct list_head *ended)
+{
+	struct orchfs_call *call, *tmp;
+
+	list_for_each_entry_safe(call, tmp, calls, link) {
+		struct orchfs_rio *rio = orchfs_call_rio(call);
+
+		if (rio->remote != r)
+			continue;
+		list_del_init(&call->link);
+		orchfs_rio_end_locked(rio, -EINTR, ended);
+	}
+}
+
+static struct orchfs_rio *slot_rio_of(const struct orchfs_slot *slot,
+				      const struct orchfs_remote *r)
+{
+	struct orchfs_rio *rio;
+
+	if (!slot->call || !orchfs_call_is_rio(slot->call))
+		return NULL;
+	rio = orchfs_call_rio(slot->call);
+	return rio->remote == r ? rio : NULL;
+}
+
+static void remote_cancel_slots_locked(struct orchfs_remote *r,
+				       struct orchfs_client_conn *conn,
+				       struct list_head *ended)
+{
+	struct orchfs_rio *rio;
+	u32 nr;
+
+	for_each_set_bit(nr, conn->used, ORCHFS_PDU_REQUESTS_MAX) {
+		rio = slot_rio_of(&conn->slots[nr], r);
+		if (rio && !rio_held_locked(rio) &&
+		    rio_withdraw_locked(rio, ended))
+			orchfs_rio_end_locked(rio, -EINTR, ended);
+	}
+}
+
+static bool remote_held(struct orchfs_remote *r)
+{
+	struct orchfs_client_conn *conn;
+	bool held = false;
+	u32 nr;
+
+	spin_lock(&r->peer->lock);
+	list_for_each_entry(conn, &r->peer->conns, link)
+		for_each_set_bit(nr, conn->used, ORCHFS_PDU_REQUESTS_MAX) {
+			struct orchfs_rio *rio = slot_rio_of(&conn->slots[nr],
+							     r);
+
+			held |= rio && rio_held_locked(rio);
+		}
+	spin_unlock(&r->peer->lock);
+	return held;
+}
+
+static void remote_cancel(struct orchfs_remote *r)
+{
+	struct orchfs_peer *peer = r->peer;
+	struct orchfs_client_conn *conn;
+	struct orchfs_bind *bind;
+	LIST_HEAD(ended);
+
+	spin_lock(&peer->lock);
+	r->cancelled = true;
+	remote_cancel_list_locked(r, &peer->waiting, &ended);
+	remote_cancel_list_locked(r, &peer->later, &ended);
+	list_for_each_entry(bind, &r->binds, on_remote)
+		remote_cancel_list_locked(r, &bind->waiting, &ended);
+	list_for_each_entry(conn, &peer->conns, link)
+		remote_cancel_slots_locked(r, conn, &ended);
+	spin_unlock(&peer->lock);
+	orchfs_rio_tell(&ended);
+}
+
+/**
+ * orchfs_remote_cancel() - end all requests early, and those to come
+ * @r: of an instance that nobody writes to any more
+ *
+ * They end with -EINTR. Waits for those only that are being copied to or from.
+ */
+void orchfs_remote_cancel(struct orchfs_remote *r)
+{
+	remote_cancel(r);
+	while (remote_held(r)) {
+		wait_event(r->peer->wq, !remote_held(r));
+		remote_cancel(r);
 	}
 }

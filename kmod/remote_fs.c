@@ -158,6 +158,9 @@ static void remote_evict_inode(struct inode *inode)
 	spin_lock(&remote_lock);
 	hash_del(&ri->hash);
 	spin_unlock(&remote_lock);
+	/* Nobody waits for what is still read ahead. */
+	if (atomic_read(&ri->netfs.io_count))
+		orchfs_remote_cancel(ri->remote);
 	netfs_wait_for_outstanding_io(inode);
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);

@@ -2,6 +2,8 @@
 /*
  * Remote instances as backing files, against a server that the test plays.
  */
+#include <linux/fadvise.h>
+#include <linux/fs.h>
 #include <net/sock.h>
 
 #include "remote_kunit.h"
@@ -103,11 +105,39 @@ static void test_size(struct kunit *test)
 	ck_hang_up(sock);
 }
 
+/* The last layout goes while a server doesn't answer what is read ahead. */
+static void test_evict(struct kunit *test)
+{
+	struct socket *sock = rk_bound(test, 1);
+	struct ck_got *got;
+
+	KUNIT_ASSERT_EQ(test, vfs_fadvise(rk.a, 0, 100, POSIX_FADV_WILLNEED),
+			0);
+	got = ck_request(test, sock, ORCHFS_OP_READ);
+	rk_close();
+	ck_request(test, sock, ORCHFS_OP_UNBIND);
+	/* it comes to nobody */
+	ck_reply_read(test, sock, got, 100);
+	ck_hang_up(sock);
+	ck_gone(test, ORCHFS_REASON_CLOSED);
+}
+
+/* Likewise while there is no connection. */
+static void test_evict_waiting(struct kunit *test)
+{
+	i_size_write(&rk.ri->netfs.inode, 100);
+	KUNIT_ASSERT_EQ(test, vfs_fadvise(rk.a, 0, 100, POSIX_FADV_WILLNEED),
+			0);
+	rk_close();
+}
+
 static struct kunit_case remote_cases[] = {
 	KUNIT_CASE(test_lost),
 	KUNIT_CASE(test_lost_refused),
 	KUNIT_CASE(test_lost_overlapping),
 	KUNIT_CASE(test_size),
+	KUNIT_CASE(test_evict),
+	KUNIT_CASE(test_evict_waiting),
 	{}
 };
 
