@@ -58,6 +58,16 @@ static bool client_claimed_locked(struct orchfs_client_conn *conn,
 	return true;
 }
 
+/* Bytes that it counts for in the server's budget */
+static u32 client_cost(const struct orchfs_client_conn *conn,
+		       const struct orchfs_rio *rio)
+{
+	u32 before = rio->opcode == ORCHFS_OP_READ ?
+		rio->offset & (conn->unit - 1) : 0;
+
+	return round_up(before + rio->count, conn->unit);
+}
+
 /**
  * orchfs_client_queue_locked() - have a call sent
  * @conn: has a slot; the caller holds the peer's lock
@@ -81,6 +91,8 @@ void orchfs_client_queue_locked(struct orchfs_client_conn *conn,
 	};
 	if (orchfs_call_is_rio(call)) {
 		slot->count = orchfs_call_rio(call)->count;
+		slot->held = client_cost(conn, orchfs_call_rio(call));
+		conn->held += slot->held;
 		slot->append = orchfs_call_rio(call)->flags &
 			ORCHFS_PDU_APPEND;
 	}
@@ -102,6 +114,7 @@ void orchfs_client_release_locked(struct orchfs_client_conn *conn, u16 slot)
 {
 	lockdep_assert_held(&conn->peer->lock);
 	conn->slots[slot].call = NULL;
+	conn->held -= conn->slots[slot].held;
 	__clear_bit(slot, conn->used);
 	conn->in_flight--;
 }
@@ -479,13 +492,19 @@ static int client_hello(struct orchfs_client_conn *conn, const u8 *data,
 	    hello.version_max != ORCHFS_PDU_VERSION)
 		return ORCHFS_REASON_VERSION;
 	if (hello.max_data < ORCHFS_PDU_DATA_MIN || !hello.max_requests ||
-	    !hello.max_handles)
+	    !hello.max_handles ||
+	    (hello.max_bytes && (!is_power_of_2(hello.unit) ||
+				 hello.unit > ORCHFS_PDU_DATA_MAX)))
 		return ORCHFS_REASON_FIELD;
 	spin_lock(&conn->peer->lock);
 	conn->max_data = min(hello.max_data, ORCHFS_PDU_DATA_MAX);
 	conn->max_requests = min_t(u32, hello.max_requests,
 				   ORCHFS_PDU_REQUESTS_MAX);
 	conn->max_handles = hello.max_handles;
+	if (hello.max_bytes) {
+		conn->max_bytes = hello.max_bytes;
+		conn->unit = hello.unit;
+	}
 	conn->usable = !client_ending(conn);
 	spin_unlock(&conn->peer->lock);
 	return 0;
@@ -675,6 +694,8 @@ static struct orchfs_client_conn *client_new(struct orchfs_peer *peer,
 	INIT_WORK(&conn->end_work, client_end_work);
 	conn->since = jiffies;
 	conn->max_requests = 1;
+	conn->max_bytes = U32_MAX;
+	conn->unit = 1;
 	conn->hello.opcode = ORCHFS_OP_HELLO;
 	INIT_LIST_HEAD(&conn->hello.link);
 	INIT_LIST_HEAD(&conn->queue);

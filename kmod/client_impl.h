@@ -143,6 +143,7 @@ struct orchfs_slot {
 	struct orchfs_call *call;	/* NULL: nobody waits for the reply */
 	u32 tag;
 	u32 count;			/* bytes that the reply may tell of */
+	u32 held;			/* of the server's budget */
 	u8 opcode;
 	bool append;
 };
@@ -175,6 +176,8 @@ struct orchfs_slot {
  * @max_data: of HELLO's reply, as the next two
  * @max_requests: 1 until then
  * @max_handles: likewise
+ * @max_bytes: likewise; what the server's receiver doesn't wait for
+ * @unit: of that
  * @hello: the first call
  * @queue: calls to be sent
  * @sending: the one that is; kept while the socket has no room
@@ -183,6 +186,7 @@ struct orchfs_slot {
  * @binds: handles, but those that are being unbound
  * @nr_binds: how many
  * @in_flight: slots in use
+ * @held: of @max_bytes
  * @next_tag: counts them
  * @used: slots
  * @slots: by the low bits of a tag
@@ -211,6 +215,8 @@ struct orchfs_client_conn {
 	u32 max_data;
 	u32 max_requests;
 	u32 max_handles;
+	u32 max_bytes;
+	u32 unit;
 	struct orchfs_call hello;
 	struct list_head queue;
 	struct orchfs_call *sending;
@@ -219,14 +225,18 @@ struct orchfs_client_conn {
 	struct list_head binds;
 	u32 nr_binds;
 	u32 in_flight;
+	u32 held;
 	u32 next_tag;
 	DECLARE_BITMAP(used, ORCHFS_PDU_REQUESTS_MAX);
 	struct orchfs_slot slots[ORCHFS_PDU_REQUESTS_MAX];
 };
 
+/* For any request: the server goes on reading while it is within its budget. */
 static inline bool orchfs_client_has_slot(const struct orchfs_client_conn *conn)
 {
-	return conn->in_flight < conn->max_requests;
+	return conn->in_flight < conn->max_requests &&
+		(!conn->held || conn->held + ORCHFS_PDU_DATA_MAX +
+		 conn->unit <= conn->max_bytes);
 }
 
 static inline bool orchfs_client_takes(const struct orchfs_client_conn *conn)

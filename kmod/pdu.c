@@ -305,6 +305,8 @@ void orchfs_hello_encode(const struct orchfs_hello *hello, void *buf)
 		.max_data = cpu_to_le32(hello->max_data),
 		.max_requests = cpu_to_le32(hello->max_requests),
 		.max_handles = cpu_to_le32(hello->max_handles),
+		.max_bytes = cpu_to_le32(hello->max_bytes),
+		.unit = cpu_to_le32(hello->unit),
 	};
 
 	memcpy(buf, &w, sizeof(w));
@@ -336,6 +338,8 @@ int orchfs_hello_decode(const void *buf, size_t len, struct orchfs_hello *hello)
 		.max_data = le32_to_cpu(w.max_data),
 		.max_requests = le32_to_cpu(w.max_requests),
 		.max_handles = le32_to_cpu(w.max_handles),
+		.max_bytes = le32_to_cpu(w.max_bytes),
+		.unit = le32_to_cpu(w.unit),
 	};
 	return 0;
 }

@@ -41,6 +41,8 @@ struct orchfs_hello {
 	u32 max_data;
 	u32 max_requests;
 	u32 max_handles;
+	u32 max_bytes;
+	u32 unit;
 };
 
 /* Who may use an instance, how and until when */

@@ -562,6 +562,8 @@ static void dispatch_hello(struct orchfs_serve_req *req)
 		.max_data = ORCHFS_PDU_DATA_MAX,
 		.max_requests = limits->max_requests,
 		.max_handles = limits->max_handles,
+		.max_bytes = limits->max_bytes,
+		.unit = PAGE_SIZE,
 	};
 	orchfs_hello_encode(&hello, req->small);
 	req->small_len = sizeof(struct orchfs_wire_hello);

@@ -400,6 +400,44 @@ static void test_put_unsent(struct kunit *test)
 	ck_hang_up(sock);
 }
 
+/* No more than what the server goes on reading behind. */
+static void test_budget(struct kunit *test)
+{
+	const struct orchfs_hello hello = {
+		.version_min = 1, .version_max = 1,
+		.max_data = ORCHFS_PDU_DATA_MAX, .max_requests = 256,
+		.max_handles = 10, .unit = 4096,
+		.max_bytes = ORCHFS_PDU_DATA_MAX + 2 * 4096,
+	};
+	struct ck_ask *asks[] = {
+		ck_ask(test, ORCHFS_OP_READ, 4095, 1),
+		ck_ask(test, ORCHFS_OP_READ, 4095, 2),
+		ck_ask(test, ORCHFS_OP_READ, 0, 4096),
+	};
+	struct socket *sock = ck_connect(test);
+	struct ck *ck = test->priv;
+	struct ck_got *got[2];
+
+	ck_greet_hello(test, sock, &hello);
+	ck_token(test, ck->r, ORCHFS_RIGHTS_ALL, 1);
+	ck_submit(ck->r, asks[0]);
+	ck_bind(test, sock, CK_HANDLE);
+	got[0] = ck_request(test, sock, ORCHFS_OP_READ);
+	ck_submit(ck->r, asks[1]);
+	got[1] = ck_request(test, sock, ORCHFS_OP_READ);
+	ck_submit(ck->r, asks[2]);
+	KUNIT_EXPECT_FALSE(test, is_queued(ck, asks[2]));
+	KUNIT_EXPECT_TRUE(test, waits(ck));
+	ck_reply_read(test, sock, got[0], 1);
+	KUNIT_EXPECT_EQ(test, ck_end(test, asks[0]), 0);
+	KUNIT_EXPECT_TRUE(test, waits(ck));
+	ck_reply_read(test, sock, got[1], 2);
+	KUNIT_EXPECT_EQ(test, ck_end(test, asks[1]), 0);
+	ck_reply_read(test, sock, ck_request(test, sock, ORCHFS_OP_READ), 4096);
+	KUNIT_EXPECT_EQ(test, ck_end(test, asks[2]), 0);
+	ck_hang_up(sock);
+}
+
 /* --- replies that can't be --- */
 
 struct bad_row {
@@ -548,6 +586,7 @@ static struct kunit_case client_bad_cases[] = {
 	KUNIT_CASE(test_put_unsent),
 	KUNIT_CASE(test_killed),
 	KUNIT_CASE_SLOW(test_stalled),
+	KUNIT_CASE(test_budget),
 	KUNIT_CASE(test_bad_replies),
 	KUNIT_CASE(test_unasked),
 	KUNIT_CASE(test_bad_hello),

@@ -72,6 +72,8 @@ void ck_reply_head(struct kunit *test, struct socket *sock,
 		   const struct ck_got *to, struct orchfs_pdu pdu);
 void ck_reply_read(struct kunit *test, struct socket *sock,
 		   const struct ck_got *to, u32 len);
+void ck_greet_hello(struct kunit *test, struct socket *sock,
+		    const struct orchfs_hello *hello);
 void ck_greet_limits(struct kunit *test, struct socket *sock,
 		     u32 max_requests, u32 max_handles);
 void ck_greet(struct kunit *test, struct socket *sock);

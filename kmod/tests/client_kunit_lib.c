@@ -339,28 +339,31 @@ void ck_reply_read(struct kunit *test, struct socket *sock,
 		ck_give(test, sock, buf, len);
 }
 
+void ck_greet_hello(struct kunit *test, struct socket *sock,
+		    const struct orchfs_hello *hello)
+{
+	u8 buf[sizeof(struct orchfs_wire_hello)];
+	struct ck_got *got = ck_request(test, sock, ORCHFS_OP_HELLO);
+	struct orchfs_hello asked;
+
+	KUNIT_ASSERT_EQ(test, orchfs_hello_decode(got->data, got->pdu.data_len,
+						  &asked), 0);
+	KUNIT_EXPECT_EQ(test, asked.version_min, ORCHFS_PDU_VERSION);
+	orchfs_hello_encode(hello, buf);
+	ck_reply(test, sock, got, .data_len = sizeof(buf));
+	ck_give(test, sock, buf, sizeof(buf));
+}
+
 void ck_greet_limits(struct kunit *test, struct socket *sock,
-			 u32 max_requests, u32 max_handles)
+		     u32 max_requests, u32 max_handles)
 {
 	struct orchfs_hello hello = {
 		.version_min = 1, .version_max = 1,
 		.max_data = ORCHFS_PDU_DATA_MAX,
 		.max_requests = max_requests, .max_handles = max_handles,
 	};
-	u8 buf[sizeof(struct orchfs_wire_hello)];
-	struct ck_got *got = ck_request(test, sock, ORCHFS_OP_HELLO);
 
-	KUNIT_ASSERT_EQ(test, orchfs_hello_decode(got->data, got->pdu.data_len,
-						  &hello), 0);
-	KUNIT_EXPECT_EQ(test, hello.version_min, ORCHFS_PDU_VERSION);
-	hello = (struct orchfs_hello){
-		.version_min = 1, .version_max = 1,
-		.max_data = ORCHFS_PDU_DATA_MAX,
-		.max_requests = max_requests, .max_handles = max_handles,
-	};
-	orchfs_hello_encode(&hello, buf);
-	ck_reply(test, sock, got, .data_len = sizeof(buf));
-	ck_give(test, sock, buf, sizeof(buf));
+	ck_greet_hello(test, sock, &hello);
 }
 
 void ck_greet(struct kunit *test, struct socket *sock)

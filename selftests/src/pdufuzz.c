@@ -73,8 +73,12 @@ static void one(const uint8_t *buf, size_t len)
 				   p.flags & ORCHFS_PDU_APPEND), buf, len);
 	}
 	must(request || reply, buf, len);
-	if (!orchfs_hello_decode(buf, len, &h))
+	if (!orchfs_hello_decode(buf, len, &h)) {
 		must(h.version_min <= h.version_max, buf, len);
+		orchfs_hello_encode(&h, again);
+		must(!memcmp(again, buf, offsetof(struct orchfs_wire_hello,
+						  reserved)), buf, len);
+	}
 	if (!orchfs_token_decode(buf, len, &t)) {
 		must(t.rights && t.rights <= ORCHFS_RIGHTS_ALL, buf, len);
 		orchfs_token_encode(&t, again);

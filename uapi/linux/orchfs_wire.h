@@ -96,7 +96,9 @@ struct orchfs_wire_hello {
 	__le32 max_data;
 	__le32 max_requests;
 	__le32 max_handles;
-	__le32 reserved[3];
+	__le32 max_bytes;	/* 0: unlimited */
+	__le32 unit;		/* data count as so many, with what is before */
+	__le32 reserved;
 };
 
 /* data of BIND */
