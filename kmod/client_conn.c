@@ -100,9 +100,13 @@ void orchfs_client_queue_locked(struct orchfs_client_conn *conn,
 	call->slot = nr;
 	call->state = ORCHFS_CALL_QUEUED;
 	list_add_tail(&call->link, &conn->queue);
-	/* The work that ends it takes the lock before it cancels this. */
-	if (!client_claimed_locked(conn, call) && !client_ending(conn))
+	/* The work that ends it takes the lock before it cancels these. */
+	if (client_ending(conn))
+		return;
+	if (!client_claimed_locked(conn, call))
 		queue_delayed_work(orchfs_client_wq, &conn->send_work, 0);
+	queue_delayed_work(orchfs_client_wq, &conn->quiet_work,
+			   conn->quiet_time);
 }
 
 /**
@@ -152,7 +156,8 @@ static void client_head_locked(struct orchfs_client_conn *conn,
 	const struct orchfs_rio *rio;
 	struct orchfs_pdu pdu = {
 		.opcode = call->opcode,
-		.tag = conn->slots[call->slot].tag,
+		.tag = call == &conn->ping ? conn->ping_tag :
+			conn->slots[call->slot].tag,
 	};
 	struct orchfs_bind *bind;
 	u32 len = 0;
@@ -171,6 +176,8 @@ static void client_head_locked(struct orchfs_client_conn *conn,
 	case ORCHFS_OP_UNBIND:
 		bind = orchfs_call_bind(call);
 		pdu.handle = bind->handle;
+		break;
+	case ORCHFS_OP_PING:
 		break;
 	default:
 		rio = orchfs_call_rio(call);
@@ -510,6 +517,20 @@ static int client_hello(struct orchfs_client_conn *conn, const u8 *data,
 	return 0;
 }
 
+/* 0, or the reason to end. */
+static int client_ponged(struct orchfs_client_conn *conn,
+			 const struct orchfs_pdu *pdu)
+{
+	bool known;
+
+	spin_lock(&conn->peer->lock);
+	known = conn->pinged && pdu->tag == conn->ping_tag &&
+		conn->ping.state != ORCHFS_CALL_QUEUED;
+	conn->pinged &= !known;
+	spin_unlock(&conn->peer->lock);
+	return known ? 0 : ORCHFS_REASON_TAG;
+}
+
 /* The call has its answer. */
 static void client_answered(struct orchfs_client_conn *conn,
 			    const struct orchfs_pdu *pdu,
@@ -548,6 +569,8 @@ static int client_receive(struct orchfs_client_conn *conn)
 	reason = client_recv(conn, buf, sizeof(buf), ORCHFS_REASON_CLOSED);
 	if (!reason)
 		reason = orchfs_pdu_decode_reply(buf, sizeof(buf), &pdu);
+	if (!reason && pdu.opcode == ORCHFS_OP_PING)
+		return client_ponged(conn, &pdu);
 	if (!reason)
 		reason = client_check_sent(conn, pdu.tag);
 	if (reason)
@@ -593,6 +616,50 @@ static int client_receiver(void *data)
 	}
 	__set_current_state(TASK_RUNNING);
 	return 0;
+}
+
+/* --- silence --- */
+
+/* Behind what has begun, before all else; the last one has been sent. */
+static void client_ping_locked(struct orchfs_client_conn *conn)
+{
+	conn->pinged = true;
+	conn->ping_tag = conn->next_tag++ << SLOT_BITS;
+	conn->ping.state = ORCHFS_CALL_QUEUED;
+	list_add(&conn->ping.link, &conn->queue);
+	queue_delayed_work(orchfs_client_wq, &conn->send_work, 0);
+}
+
+/*
+ * Nothing came since the last look, and nothing was taken: a server that only
+ * takes its time answers a PING at once.
+ */
+static void client_quiet_locked(struct orchfs_client_conn *conn)
+{
+	if (++conn->quiet >= ORCHFS_CLIENT_QUIET_MAX)
+		orchfs_client_end(conn, ORCHFS_REASON_SILENT);
+	else if (conn->usable && !conn->pinged &&
+		 conn->ping.state != ORCHFS_CALL_SENDING)
+		client_ping_locked(conn);
+}
+
+static void client_quiet_work(struct work_struct *work)
+{
+	struct orchfs_client_conn *conn =
+		container_of(to_delayed_work(work), struct orchfs_client_conn,
+			     quiet_work);
+	u64 moved = orchfs_tcp_moved(conn->tcp.sock);
+
+	spin_lock(&conn->peer->lock);
+	if (moved != conn->moved || !conn->in_flight)
+		conn->quiet = 0;
+	else if (!client_ending(conn))
+		client_quiet_locked(conn);
+	conn->moved = moved;
+	if (conn->in_flight && !client_ending(conn))
+		queue_delayed_work(orchfs_client_wq, &conn->quiet_work,
+				   conn->quiet_time);
+	spin_unlock(&conn->peer->lock);
 }
 
 /* --- beginning and end --- */
@@ -671,6 +738,7 @@ static void client_end_work(struct work_struct *work)
 	kthread_stop_put(conn->receiver);
 	wait_event(peer->wq, !client_is_busy(conn));
 	cancel_delayed_work_sync(&conn->send_work);
+	cancel_delayed_work_sync(&conn->quiet_work);
 	client_lose_calls(conn);
 	__fput_sync(conn->tcp.sock->file);
 	orchfs_client_event(peer, orchfs_message_peer_gone(conn));
@@ -692,12 +760,16 @@ static struct orchfs_client_conn *client_new(struct orchfs_peer *peer,
 	conn->tcp.writable = client_writable;
 	INIT_DELAYED_WORK(&conn->send_work, client_send_work);
 	INIT_WORK(&conn->end_work, client_end_work);
+	INIT_DELAYED_WORK(&conn->quiet_work, client_quiet_work);
+	conn->quiet_time = ORCHFS_CLIENT_QUIET;
 	conn->since = jiffies;
 	conn->max_requests = 1;
 	conn->max_bytes = U32_MAX;
 	conn->unit = 1;
 	conn->hello.opcode = ORCHFS_OP_HELLO;
 	INIT_LIST_HEAD(&conn->hello.link);
+	conn->ping.opcode = ORCHFS_OP_PING;
+	INIT_LIST_HEAD(&conn->ping.link);
 	INIT_LIST_HEAD(&conn->queue);
 	INIT_LIST_HEAD(&conn->unbinds);
 	INIT_LIST_HEAD(&conn->binds);

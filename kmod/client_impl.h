@@ -26,6 +26,8 @@
 #define ORCHFS_CLIENT_LATER		(HZ / 10)
 #define ORCHFS_CLIENT_STALL		(2 * HZ)
 #define ORCHFS_CLIENT_HELLO		(10 * HZ)
+#define ORCHFS_CLIENT_QUIET		(5 * HZ)
+#define ORCHFS_CLIENT_QUIET_MAX		3
 
 /**
  * enum orchfs_call_state - where a call is
@@ -161,6 +163,10 @@ struct orchfs_slot {
  * @reason: why; who set the flag
  * @send_work: sends
  * @end_work: ends it
+ * @quiet_work: looks whether anything comes, while something is in flight
+ * @quiet_time: jiffies between two looks
+ * @moved: orchfs_tcp_moved() at the last
+ * @quiet: looks since then that found the same
  * @head: header of what is being sent, and a token or HELLO's data (sender,
  *	as what follows)
  * @kv: of that
@@ -179,6 +185,9 @@ struct orchfs_slot {
  * @max_bytes: likewise; what the server's receiver doesn't wait for
  * @unit: of that
  * @hello: the first call
+ * @ping: one that takes no slot
+ * @ping_tag: of it
+ * @pinged: it isn't answered yet
  * @queue: calls to be sent
  * @sending: the one that is; kept while the socket has no room
  * @orphan: is that one, where nobody waits for it any more
@@ -201,6 +210,10 @@ struct orchfs_client_conn {
 	int reason;
 	struct delayed_work send_work;
 	struct work_struct end_work;
+	struct delayed_work quiet_work;
+	unsigned long quiet_time;
+	u64 moved;
+	unsigned int quiet;
 	u8 head[ORCHFS_PDU_LEN + ORCHFS_TOKEN_LEN];
 	struct kvec kv;
 	struct iov_iter iter;
@@ -218,6 +231,9 @@ struct orchfs_client_conn {
 	u32 max_bytes;
 	u32 unit;
 	struct orchfs_call hello;
+	struct orchfs_call ping;
+	u32 ping_tag;
+	bool pinged;
 	struct list_head queue;
 	struct orchfs_call *sending;
 	struct orchfs_call orphan;
@@ -256,7 +272,8 @@ static inline struct orchfs_bind *orchfs_call_bind(struct orchfs_call *call)
 
 static inline bool orchfs_call_is_rio(const struct orchfs_call *call)
 {
-	return call->opcode >= ORCHFS_OP_READ;
+	return call->opcode >= ORCHFS_OP_READ &&
+		call->opcode != ORCHFS_OP_PING;
 }
 
 /* client.c */

@@ -238,7 +238,8 @@ struct orchfs_serve_limits {
  * @nr_handles: how many
  * @lock: what follows
  * @tags: requests in flight
- * @in_flight: how many
+ * @in_flight: how many, but for a PING
+ * @pinged: that one
  * @working: at workers, and its receiver
  * @replies: to be sent
  * @busy: somebody is the sender: @send_work, or who has answered a request
@@ -270,6 +271,7 @@ struct orchfs_serve_conn {
 	spinlock_t lock;
 	DECLARE_HASHTABLE(tags, 6);
 	u32 in_flight;
+	bool pinged;
 	u32 working;
 	struct list_head replies;
 	bool busy;

@@ -98,6 +98,17 @@ void orchfs_conn_end(struct orchfs_serve_conn *conn, int reason)
 
 /* --- sending --- */
 
+/* A PING counts for itself: it may be asked at the limit, too. */
+static void conn_uncount_locked(struct orchfs_serve_conn *conn,
+				struct orchfs_serve_req *req)
+{
+	hash_del(&req->tag);
+	if (req->pdu.opcode == ORCHFS_OP_PING)
+		conn->pinged = false;
+	else
+		conn->in_flight--;
+}
+
 /* The sender is it no more when there is none. */
 static struct orchfs_serve_req *conn_next_reply(struct orchfs_serve_conn *conn)
 {
@@ -109,8 +120,7 @@ static struct orchfs_serve_req *conn_next_reply(struct orchfs_serve_conn *conn)
 	if (req) {
 		list_del_init(&req->link);
 		/* Before its first byte: the peer may use the tag then. */
-		hash_del(&req->tag);
-		conn->in_flight--;
+		conn_uncount_locked(conn, req);
 	} else {
 		conn->busy = false;
 	}
@@ -327,6 +337,7 @@ static int conn_check_order(struct orchfs_serve_conn *conn,
 /* From here on it is in flight; 0, or the reason to end. */
 static int conn_enter(struct orchfs_serve_req *req)
 {
+	bool ping = req->pdu.opcode == ORCHFS_OP_PING;
 	struct orchfs_serve_conn *conn = req->conn;
 	struct orchfs_serve_req *other;
 	int ret = 0;
@@ -335,11 +346,13 @@ static int conn_enter(struct orchfs_serve_req *req)
 	hash_for_each_possible(conn->tags, other, tag, req->pdu.tag)
 		if (other->pdu.tag == req->pdu.tag)
 			ret = ORCHFS_REASON_TAG;
-	if (!ret && conn->in_flight >= conn->limits.max_requests)
+	if (!ret && (ping ? conn->pinged :
+		     conn->in_flight >= conn->limits.max_requests))
 		ret = ORCHFS_REASON_TOO_MANY;
 	if (!ret) {
 		hash_add(conn->tags, &req->tag, req->pdu.tag);
-		conn->in_flight++;
+		conn->in_flight += !ping;
+		conn->pinged |= ping;
 	}
 	spin_unlock(&conn->lock);
 	return ret;
@@ -350,8 +363,7 @@ static void conn_leave(struct orchfs_serve_req *req)
 	struct orchfs_serve_conn *conn = req->conn;
 
 	spin_lock(&conn->lock);
-	hash_del(&req->tag);
-	conn->in_flight--;
+	conn_uncount_locked(conn, req);
 	spin_unlock(&conn->lock);
 }
 

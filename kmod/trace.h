@@ -66,7 +66,8 @@
 	EM(ORCHFS_REASON_TAG,		"tag") \
 	EM(ORCHFS_REASON_TOO_MANY,	"too-many") \
 	EM(ORCHFS_REASON_STALLED,	"stalled") \
-	E_(ORCHFS_REASON_REPLACED,	"replaced")
+	EM(ORCHFS_REASON_REPLACED,	"replaced") \
+	E_(ORCHFS_REASON_SILENT,	"silent")
 
 #define orchfs_trace_namei_ops \
 	EM(ORCHFS_TRACE_LOOKUP,		"lookup") \

@@ -31,5 +31,6 @@ void orchfs_tcp_wait(struct socket *sock);
 int orchfs_tcp_send(struct socket *sock, struct iov_iter *iter, bool splice,
 		    bool more);
 bool orchfs_tcp_idle(const struct socket *sock);
+u64 orchfs_tcp_moved(const struct socket *sock);
 
 #endif

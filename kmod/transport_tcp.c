@@ -194,3 +194,17 @@ bool orchfs_tcp_idle(const struct socket *sock)
 {
 	return !READ_ONCE(sock->sk->sk_wmem_queued);
 }
+
+/**
+ * orchfs_tcp_moved() - does anything come and go
+ * @sock: the socket
+ *
+ * Return: a number that grows with each byte that has come, or that the peer
+ * has taken.
+ */
+u64 orchfs_tcp_moved(const struct socket *sock)
+{
+	const struct tcp_sock *tp = tcp_sk(sock->sk);
+
+	return READ_ONCE(tp->bytes_received) + READ_ONCE(tp->bytes_acked);
+}

@@ -199,6 +199,7 @@ const char *orchfs_reason_name(uint32_t value)
 		[ORCHFS_REASON_TOO_MANY] = "too-many",
 		[ORCHFS_REASON_STALLED] = "stalled",
 		[ORCHFS_REASON_REPLACED] = "replaced",
+		[ORCHFS_REASON_SILENT] = "silent",
 	};
 
 	if (value >= sizeof(names) / sizeof(names[0]))

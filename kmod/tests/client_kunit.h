@@ -56,6 +56,8 @@ int ck_do(struct kunit *test, struct orchfs_remote *r, struct ck_ask *ask);
 void ck_end_conns(struct ck *ck);
 /* the connection's socket takes less than a large request at once */
 void ck_narrow(struct ck *ck);
+/* it looks soon whether anything comes */
+void ck_hurry(struct ck *ck);
 
 /* contents that tell where they are from */
 void ck_fill(u8 *buf, u64 pos, size_t len);
@@ -81,6 +83,9 @@ struct socket *ck_connected(struct kunit *test);
 void ck_bind(struct kunit *test, struct socket *sock, u64 handle);
 struct socket *ck_bound(struct kunit *test);
 void ck_gone(struct kunit *test, u32 reason);
+void ck_write_rest(struct kunit *test, struct socket *sock, const u8 *head,
+		   u32 len);
+void ck_write_taken(struct kunit *test, struct socket *sock, u32 len);
 
 #define ck_reply(test, sock, to, ...) \
 	ck_reply_head(test, sock, to, (struct orchfs_pdu){ __VA_ARGS__ })

@@ -102,6 +102,18 @@ void ck_narrow(struct ck *ck)
 	sk->sk_sndbuf = 32 << 10;
 }
 
+void ck_hurry(struct ck *ck)
+{
+	struct orchfs_client_conn *conn;
+
+	spin_lock(&ck->peer->lock);
+	conn = list_first_entry(&ck->peer->conns, struct orchfs_client_conn,
+				link);
+	conn->quiet_time = HZ / 10;
+	mod_delayed_work(orchfs_client_wq, &conn->quiet_work, HZ / 10);
+	spin_unlock(&ck->peer->lock);
+}
+
 void ck_exit(struct kunit *test)
 {
 	struct orchfs_net *on = orchfs_net_of(&init_net);
@@ -410,4 +422,29 @@ void ck_gone(struct kunit *test, u32 reason)
 	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&ck->told, CK_WAIT),
 			0);
 	KUNIT_EXPECT_EQ(test, ck->gone, reason);
+}
+
+/* The data of a large WRITE whose header has come, and its reply. */
+void ck_write_rest(struct kunit *test, struct socket *sock, const u8 *head,
+		   u32 len)
+{
+	struct ck_got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
+	u8 *buf = kunit_kzalloc(test, len, GFP_KERNEL);
+
+	KUNIT_ASSERT_TRUE(test, got && buf);
+	KUNIT_ASSERT_EQ(test, orchfs_pdu_decode_request(head, ORCHFS_PDU_LEN,
+							&got->pdu), 0);
+	KUNIT_ASSERT_EQ(test, got->pdu.opcode, ORCHFS_OP_WRITE);
+	KUNIT_ASSERT_EQ(test, got->pdu.data_len, len);
+	KUNIT_ASSERT_EQ(test, ck_take(sock, buf, len), (int)len);
+	ck_reply(test, sock, got, .count = len);
+}
+
+void ck_write_taken(struct kunit *test, struct socket *sock, u32 len)
+{
+	u8 head[ORCHFS_PDU_LEN];
+
+	KUNIT_ASSERT_EQ(test, ck_take(sock, head, sizeof(head)),
+			(int)sizeof(head));
+	ck_write_rest(test, sock, head, len);
 }

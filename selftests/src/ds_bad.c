@@ -291,6 +291,28 @@ static void bad_too_many(void)
 	peer_close(&p);
 }
 
+/* One at a time, whatever else is in flight. */
+static void bad_pings(void)
+{
+	static const struct limits limits = { .max_bytes = 200 << 20 };
+	struct orchfs_pdu ping = { .opcode = ORCHFS_OP_PING };
+	struct conn_stats stats;
+	struct peer p;
+	u32 reason;
+
+	peer_start(&p, NODE, &limits);
+	stall(&p, big_file(&p), 24);
+	/* more than the socket takes is before its answer */
+	do {
+		must(daemon_stats(p.connection, &stats), "statistics");
+	} while (stats.bytes_read < 24 * (u64)ORCHFS_PDU_DATA_MAX);
+	peer_send(&p, &ping, NULL);
+	peer_send(&p, &ping, NULL);
+	reason = daemon_wait_gone(p.connection);
+	must(reason == ORCHFS_REASON_TOO_MANY, "pings: reason %u", reason);
+	peer_close(&p);
+}
+
 static void bad_versions(void)
 {
 	struct orchfs_hello hello = { .version_min = 2, .version_max = 9 };
@@ -329,6 +351,7 @@ void test_bad_input(void)
 	bad_random(100);
 	bad_tag();
 	bad_too_many();
+	bad_pings();
 	bad_versions();
 	stream_stop = true;
 	pthread_join(thread, &rounds);

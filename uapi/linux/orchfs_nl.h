@@ -135,6 +135,7 @@ enum orchfs_mirror_kind {
  * be sent, or HELLO was not answered.
  * @ORCHFS_REASON_REPLACED: A daemon that came later has brought another
  * connection.
+ * @ORCHFS_REASON_SILENT: The server answered nothing, not even a PING.
  */
 enum orchfs_reason {
 	ORCHFS_REASON_CLOSED = 1,
@@ -156,6 +157,7 @@ enum orchfs_reason {
 	ORCHFS_REASON_TOO_MANY,
 	ORCHFS_REASON_STALLED,
 	ORCHFS_REASON_REPLACED,
+	ORCHFS_REASON_SILENT,
 };
 
 enum {
