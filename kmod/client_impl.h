@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Inside of the client, shared by client.c (peers), client_rio.c (requests),
- * client_bind.c (handles), client_conn.c (connections) and client_nl.c. See
- * Documentation/remote.md.
+ * client_bind.c (handles), client_conn.c (connections), client_send.c (what
+ * these have in flight) and client_nl.c. See Documentation/remote.md.
  *
  * Lock order: orchfs_net.peers_lock > orchfs_peer.lock. Nothing is told, sent
  * or waited for under them.
@@ -247,6 +247,11 @@ struct orchfs_client_conn {
 	struct orchfs_slot slots[ORCHFS_PDU_REQUESTS_MAX];
 };
 
+static inline bool orchfs_client_ending(const struct orchfs_client_conn *conn)
+{
+	return test_bit(ORCHFS_CLIENT_ENDING, &conn->flags);
+}
+
 /* For any request: the server goes on reading while it is within its budget. */
 static inline bool orchfs_client_has_slot(const struct orchfs_client_conn *conn)
 {
@@ -322,10 +327,14 @@ void orchfs_bind_free_locked(struct orchfs_bind *bind);
 int orchfs_client_start(struct orchfs_peer *peer, struct socket *sock,
 			u64 *id);
 void orchfs_client_end(struct orchfs_client_conn *conn, int reason);
+
+/* client_send.c */
 void orchfs_client_queue_locked(struct orchfs_client_conn *conn,
 				struct orchfs_call *call);
 void orchfs_client_send(struct orchfs_client_conn *conn);
 void orchfs_client_release_locked(struct orchfs_client_conn *conn, u16 slot);
+void orchfs_client_send_init(struct orchfs_client_conn *conn);
+void orchfs_client_send_exit(struct orchfs_client_conn *conn);
 
 /* client_nl.c */
 void orchfs_client_event(struct orchfs_peer *peer, struct sk_buff *skb);
