@@ -329,14 +329,15 @@ static int orchfs_lock_land(struct orchfs_locks *li, struct file *file,
 	return ret;
 }
 
-/* What flock(2) had isn't in the lists any more, and may be in the table. */
+/* If flock(2) has asked, it has nothing any more, and the table may not know. */
 static void orchfs_lock_refused(struct orchfs_locks *li,
 				struct orchfs_asking *a, int ret)
 {
 	mutex_lock(&li->order);
-	list_del_init(&a->link);
-	if (a->l.flags & ORCHFS_LOCK_FLOCK && ret && ret != -EAGAIN)
+	if (a->l.flags & ORCHFS_LOCK_FLOCK && ret && ret != -EAGAIN &&
+	    !list_empty(&a->link))
 		orchfs_locks_settle(li, &a->l);
+	list_del_init(&a->link);
 	mutex_unlock(&li->order);
 	orchfs_lock_deliver(li->inode);
 }

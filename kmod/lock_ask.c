@@ -159,7 +159,7 @@ static void orchfs_locks_overtake(struct orchfs_locks *li,
 			a->overtaken = true;
 }
 
-/* flock(2) lets go of what it has first. */
+/* By then flock(2) has let go of what it had. */
 static struct orchfs_request *orchfs_lock_begin(struct orchfs_locks *li,
 						struct orchfs_asking *a,
 						const struct file_lock *fl)
@@ -171,10 +171,10 @@ static struct orchfs_request *orchfs_lock_begin(struct orchfs_locks *li,
 
 	for (;;) {
 		mutex_lock(&li->order);
-		if (a->l.flags & ORCHFS_LOCK_FLOCK)
-			orchfs_flock_unlock(li->inode, fl);
 		req = orchfs_lock_enter(li->inode, &args, jiffies);
 		if (!IS_ERR(req)) {
+			if (a->l.flags & ORCHFS_LOCK_FLOCK)
+				orchfs_flock_unlock(li->inode, fl);
 			orchfs_locks_overtake(li, &a->l);
 			list_add(&a->link, &li->asking);
 		}

@@ -670,6 +670,13 @@ static void test_flock_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK, F_WRLCK, 0, OFFSET_MAX), 0);
 	KUNIT_EXPECT_EQ(test, d->nr_got, 1);
 	KUNIT_EXPECT_EQ(test, in_lists(d), 1);
+	/* what can't be asked for changes nothing */
+	atomic_set(&d->ch->lock_waits, ORCHFS_LOCK_WAITS_MAX);
+	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK | SLEEP, F_RDLCK, 0, OFFSET_MAX),
+			-ENOLCK);
+	atomic_set(&d->ch->lock_waits, 0);
+	KUNIT_EXPECT_EQ(test, d->nr_got, 1);
+	KUNIT_EXPECT_EQ(test, in_lists(d), 1);
 	/* one that is converted is let go of first, and nobody has it then */
 	KUNIT_EXPECT_EQ(test, LOCK(d, 0, FLOCK, F_RDLCK, 0, OFFSET_MAX),
 			-ENOLCK);
