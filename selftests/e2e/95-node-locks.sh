@@ -367,6 +367,21 @@ try p2 posix f w 0 10 ok
 try p1 posix g u 0 0 ok
 try p2 posix f u 0 0 ok
 
+note "the next daemon knows that it has lost them, too"
+try p2 posix f w 0 10 ok
+ip link set veth2 down
+waits p3 posix f w 0 10
+says p3 ok
+try p3 posix f u 0 0 ok
+orch-kill 1
+ip link set veth2 up
+wait_until 120 "node 2 to be back" at_node 2 cat file
+try p3 posix f w 0 10 ok
+try p2 posix f r 0 1 EAGAIN
+try p3 posix f u 0 0 ok
+try p2 posix f w 0 10 ok
+try p2 posix f u 0 0 ok
+
 for k in 1 2 3; do
 	end "p$k"
 	end "q$k"
