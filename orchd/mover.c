@@ -418,11 +418,23 @@ static bool count_more(struct mover_job *j)
 	return true;
 }
 
+/* A home is asked what a copy is like: that takes a moment. */
+static bool is_looking(const struct mover_job *j)
+{
+	const struct mover_file *f = j->waiting;
+
+	while (f && !f->looking)
+		f = f->next;
+	return f;
+}
+
 /* At the end of a walk: another one, or the end of the job. */
 static bool walk_ended(struct mover_job *j)
 {
 	if (j->rec.drain)
 		return drain_ended(j);
+	if (is_looking(j))
+		return false;
 	walk_restart(&j->walk);
 	if (j->lost) {
 		j->lost = j->again = false;
