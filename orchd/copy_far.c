@@ -167,13 +167,19 @@ static int go_on(struct copy_batch *b, struct copy_file *f)
 	return rc;
 }
 
+/* The server has begun anew, or is about to; or a newer token will come. */
+static bool not_now(int rc)
+{
+	return rc == -EAGAIN || rc == -EKEYEXPIRED || rc == -EBADF ||
+	       rc == -ENXIO;
+}
+
 static bool again(const struct copy_batch *b, const struct copy_file *f,
 		  int rc)
 {
 	if (f->fatal || rc == -ECANCELED)
 		return false;
-	return !b->client || pdu_client_broken(b->client) || rc == -EAGAIN ||
-	       rc == -EKEYEXPIRED;
+	return !b->client || pdu_client_broken(b->client) || not_now(rc);
 }
 
 static void pause_for(struct copy_batch *b, struct copy_file *f)
@@ -207,13 +213,14 @@ int copy_far(struct copy_batch *b, struct copy_file *f)
 		if (f->at > was)
 			end = peer_now() + COPY_LOST_MS;
 		was = f->at;
-		if (rc == -EKEYEXPIRED || rc == -EAGAIN)
+		if (not_now(rc))
 			copy_far_end(b);
 		pause_for(b, f);
 		if (copy_stopped(b, f))
 			return -ECANCELED;
 	}
-	return rc;
+	/* of no use any more: with another token it is begun anew */
+	return not_now(rc) || rc == -EKEYREJECTED ? -EHOSTDOWN : rc;
 }
 
 int copy_far_unchanged(struct copy_batch *b, struct copy_file *f)
@@ -223,6 +230,8 @@ int copy_far_unchanged(struct copy_batch *b, struct copy_file *f)
 
 	if (!rc)
 		rc = pdu_getattr(b->client, &a);
+	if (rc && rc != -ECANCELED)
+		return -EHOSTDOWN;
 	if (rc)
 		return rc;
 	return a.size == f->size &&

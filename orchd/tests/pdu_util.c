@@ -66,8 +66,9 @@ static void do_bind(int fd, struct orchfs_pdu *p, const char *token)
 
 	assert_int_equal(p->handle, s.bound ? 77 : 0);
 	memcpy(s.token, token, sizeof(s.token));
-	if (s.fault == F_TOKEN) {
-		r.status = ORCHFS_STATUS_EXPIRED;
+	if (s.fault == F_TOKEN || s.fault == F_KEY) {
+		r.status = s.fault == F_KEY ? ORCHFS_STATUS_TOKEN :
+					      ORCHFS_STATUS_EXPIRED;
 		r.handle = r.verifier = 0;
 		atomic_fetch_add(&s.refused, 1);
 	}
@@ -121,9 +122,11 @@ static bool do_read(int fd, const struct orchfs_pdu *p)
 		r.data_len++;
 	if (f == F_NO_SUM)
 		r.flags = r.data_crc = 0;
-	if (f == F_EIO)
+	if (f == F_EIO || f == F_HANDLE)
 		r = (struct orchfs_pdu){ .opcode = p->opcode, .tag = p->tag,
-					 .status = ORCHFS_STATUS_IO };
+					 .status = f == F_EIO ?
+						   ORCHFS_STATUS_IO :
+						   ORCHFS_STATUS_HANDLE };
 	if (f != F_NONE && s.once)
 		s.fault = F_NONE;
 	if (f == F_BREAK) {

@@ -28,6 +28,8 @@ enum fault {
 	F_TOKEN,		/* refuses the token */
 	F_EIO,
 	F_WRITTEN,		/* while it was read */
+	F_HANDLE,		/* knows the handle no more */
+	F_KEY,			/* nor the key of the token */
 	F_HELLO,		/* another version */
 };
 

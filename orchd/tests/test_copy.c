@@ -226,6 +226,25 @@ static void test_renewed(void **state)
 	assert_memory_equal(s.token, "new", 3);
 }
 
+/* The server was started again: it knows the token, or it doesn't. */
+static void test_restarted(void **state)
+{
+	(void)state;
+	s.fault = F_HANDLE;
+	s.once = true;
+	s.after = 9;
+	begin(1, 0);
+	run();
+	assert_int_equal(c.f[0].rc, 0);
+	whole(0);
+	s.fault = F_KEY;
+	s.once = false;
+	begin(1, 0);
+	run();
+	assert_int_equal(c.f[0].rc, -EHOSTDOWN);
+	assert_false(c.f[0].fatal);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -237,6 +256,7 @@ int main(void)
 		TEST(test_error),
 		TEST(test_stopped),
 		TEST(test_renewed),
+		TEST(test_restarted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
