@@ -205,6 +205,7 @@ static void test_two_connections(struct kunit *test)
 	struct ck_got *got_a, *got_b;
 	struct ck *ck = test->priv;
 
+	ck_usable(test, 2);
 	ck_submit(ck->r, first);
 	got_a = ck_request(test, a, ORCHFS_OP_READ);
 	ck_submit(ck->r, second);

@@ -82,6 +82,7 @@ void ck_greet(struct kunit *test, struct socket *sock);
 struct socket *ck_connected(struct kunit *test);
 void ck_bind(struct kunit *test, struct socket *sock, u64 handle);
 struct socket *ck_bound(struct kunit *test);
+void ck_usable(struct kunit *test, u32 nr);
 void ck_gone(struct kunit *test, u32 reason);
 void ck_write_rest(struct kunit *test, struct socket *sock, const u8 *head,
 		   u32 len);

@@ -399,6 +399,29 @@ void ck_bind(struct kunit *test, struct socket *sock, u64 handle)
 }
 
 /* Bound already, by a request that found nothing. */
+static u32 usable(struct orchfs_peer *peer)
+{
+	struct orchfs_client_conn *conn;
+	u32 nr = 0;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(conn, &peer->conns, link)
+		nr += conn->usable;
+	spin_unlock(&peer->lock);
+	return nr;
+}
+
+/* The client has heard the greetings of so many. */
+void ck_usable(struct kunit *test, u32 nr)
+{
+	struct ck *ck = test->priv;
+	unsigned long end = jiffies + 10 * HZ;
+
+	while (usable(ck->r->peer) != nr && time_before(jiffies, end))
+		usleep_range(100, 1000);
+	KUNIT_ASSERT_EQ(test, usable(ck->r->peer), nr);
+}
+
 struct socket *ck_bound(struct kunit *test)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_READ, 0, 1);
