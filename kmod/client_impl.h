@@ -26,6 +26,9 @@
 #define ORCHFS_CLIENT_LATER		(HZ / 10)
 #define ORCHFS_CLIENT_STALL		(2 * HZ)
 #define ORCHFS_CLIENT_HELLO		(10 * HZ)
+/* So much is cheaper to copy than to send apart from its header. */
+#define ORCHFS_CLIENT_COPY_PAGES	3
+#define ORCHFS_CLIENT_COPY		SZ_8K
 #define ORCHFS_CLIENT_QUIET		(5 * HZ)
 #define ORCHFS_CLIENT_QUIET_MAX		3
 
@@ -169,7 +172,7 @@ struct orchfs_slot {
  * @quiet: looks since then that found the same
  * @head: header of what is being sent, and a token or HELLO's data (sender,
  *	as what follows)
- * @kv: of that
+ * @kv: of that, and of the pages of a small WRITE
  * @iter: what is still to be sent
  * @stage: 0 nothing was, 1 @head, 2 the data
  * @splice: pages of the data may be taken
@@ -215,7 +218,7 @@ struct orchfs_client_conn {
 	u64 moved;
 	unsigned int quiet;
 	u8 head[ORCHFS_PDU_LEN + ORCHFS_TOKEN_LEN];
-	struct kvec kv;
+	struct kvec kv[1 + ORCHFS_CLIENT_COPY_PAGES];
 	struct iov_iter iter;
 	int stage;
 	bool splice;

@@ -120,7 +120,30 @@ static u32 client_bind_data_locked(struct orchfs_bind *bind, u8 *buf)
 	return ORCHFS_TOKEN_LEN;
 }
 
-/* Header, and data but for those of a WRITE. */
+/*
+ * The data of a small WRITE, to be sent in one piece with its header: how many
+ * pieces of memory, 0 for those that are sent behind it.
+ */
+static unsigned int client_copied(const struct orchfs_rio *rio, struct kvec *kv)
+{
+	const struct bio_vec *bv = rio->iter.bvec;
+	unsigned int i;
+
+	if (!iov_iter_is_bvec(&rio->iter) || rio->iter.iov_offset ||
+	    rio->iter.nr_segs > ORCHFS_CLIENT_COPY_PAGES ||
+	    iov_iter_count(&rio->iter) != rio->count ||
+	    rio->count > ORCHFS_CLIENT_COPY)
+		return 0;
+	for (i = 0; i < rio->iter.nr_segs; i++) {
+		if (PageHighMem(bv[i].bv_page))
+			return 0;
+		kv[i].iov_base = page_address(bv[i].bv_page) + bv[i].bv_offset;
+		kv[i].iov_len = bv[i].bv_len;
+	}
+	return i;
+}
+
+/* Header, and data but for those of a large WRITE. */
 static void client_head_locked(struct orchfs_client_conn *conn,
 			       struct orchfs_call *call)
 {
@@ -132,6 +155,7 @@ static void client_head_locked(struct orchfs_client_conn *conn,
 			conn->slots[call->slot].tag,
 	};
 	struct orchfs_bind *bind;
+	unsigned int nr;
 	u32 len = 0;
 
 	lockdep_assert_held(&conn->peer->lock);
@@ -162,11 +186,14 @@ static void client_head_locked(struct orchfs_client_conn *conn,
 			pdu.count = rio->count;
 	}
 	orchfs_pdu_encode(&pdu, conn->head);
-	conn->kv.iov_base = conn->head;
-	conn->kv.iov_len = ORCHFS_PDU_LEN + len;
-	iov_iter_kvec(&conn->iter, ITER_SOURCE, &conn->kv, 1,
-		      conn->kv.iov_len);
-	conn->stage = 1;
+	conn->kv[0].iov_base = conn->head;
+	conn->kv[0].iov_len = ORCHFS_PDU_LEN + len;
+	nr = call->opcode == ORCHFS_OP_WRITE ?
+		client_copied(orchfs_call_rio(call), conn->kv + 1) : 0;
+	conn->stage = nr ? 2 : 1;
+	conn->splice = false;
+	iov_iter_kvec(&conn->iter, ITER_SOURCE, conn->kv, 1 + nr,
+		      conn->kv[0].iov_len + (nr ? pdu.data_len : 0));
 }
 
 /* Some pages, of the slab, may not be referred to. */

@@ -337,14 +337,22 @@ void orchfs_serve_net_exit(struct orchfs_net *on)
 }
 
 /**
- * orchfs_serve_init() - make the queue of all data servers
+ * orchfs_serve_init() - make what all data servers share
  *
  * Return: 0 or -ENOMEM.
  */
 int orchfs_serve_init(void)
 {
+	int ret = orchfs_conn_init();
+
+	if (ret)
+		return ret;
 	orchfs_serve_wq = alloc_workqueue("orchfs-serve", WQ_UNBOUND, 0);
-	return orchfs_serve_wq ? 0 : -ENOMEM;
+	if (!orchfs_serve_wq) {
+		orchfs_conn_exit();
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 /**
@@ -353,4 +361,5 @@ int orchfs_serve_init(void)
 void orchfs_serve_exit(void)
 {
 	destroy_workqueue(orchfs_serve_wq);
+	orchfs_conn_exit();
 }

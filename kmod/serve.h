@@ -177,10 +177,10 @@ struct orchfs_serve_handle {
  * @nr_bv: how many
  * @bytes: in them
  * @reply: the answer
+ * @head: the header of the reply as it is sent, and behind it
  * @small: data of HELLO or BIND; or of a small reply
  * @small_len: of the reply
- * @head: as it is sent: header and small data
- * @kv: of that
+ * @kv: of @head and @small
  * @iter: what is still to be sent of @head or @bv
  * @last: the connection ends after its reply
  * @stage: 0 the reply wasn't begun, 1 @head, 2 @bv
@@ -201,14 +201,18 @@ struct orchfs_serve_req {
 	unsigned int nr_bv;
 	u32 bytes;
 	struct orchfs_pdu reply;
+	u8 head[ORCHFS_PDU_LEN];
 	u8 small[ORCHFS_SERVE_SMALL];
 	u32 small_len;
-	u8 head[ORCHFS_PDU_LEN + sizeof(struct orchfs_wire_attr)];
 	struct kvec kv;
 	struct iov_iter iter;
 	bool last;
 	int stage;
 };
+
+/* They are sent in one piece. */
+static_assert(offsetof(struct orchfs_serve_req, small) ==
+	      offsetof(struct orchfs_serve_req, head) + ORCHFS_PDU_LEN);
 
 struct orchfs_serve_limits {
 	u32 max_requests;
@@ -320,6 +324,8 @@ int orchfs_volume_recheck(struct orchfs_serve_req *req);
 void orchfs_volume_leave(struct orchfs_serve_req *req);
 
 /* serve_conn.c */
+int orchfs_conn_init(void);
+void orchfs_conn_exit(void);
 int orchfs_conn_start(struct orchfs_serve *serve, struct socket *sock,
 		      u32 peer, const struct orchfs_serve_limits *limits,
 		      u64 *id);

@@ -18,13 +18,32 @@
 #include "trace.h"
 
 static_assert(sizeof(struct orchfs_wire_attr) <= ORCHFS_SERVE_SMALL);
-static_assert(sizeof(struct orchfs_wire_hello) <=
-	      sizeof(struct orchfs_wire_attr));
+static_assert(sizeof(struct orchfs_wire_hello) <= ORCHFS_SERVE_SMALL);
 
 /* Budget of all connections of this kernel. */
 static atomic_long_t serve_held;
 static DECLARE_WAIT_QUEUE_HEAD(serve_budget_wq);
 static atomic64_t serve_last_id;
+static struct kmem_cache *serve_req_cache;
+
+/**
+ * orchfs_conn_init() - make the cache of requests
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int orchfs_conn_init(void)
+{
+	serve_req_cache = KMEM_CACHE(orchfs_serve_req, 0);
+	return serve_req_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * orchfs_conn_exit() - undo orchfs_conn_init()
+ */
+void orchfs_conn_exit(void)
+{
+	kmem_cache_destroy(serve_req_cache);
+}
 
 static long serve_budget(void)
 {
@@ -78,7 +97,7 @@ void orchfs_conn_release_data(struct orchfs_serve_req *req)
 static void conn_free_req(struct orchfs_serve_req *req)
 {
 	orchfs_conn_release_data(req);
-	kfree(req);
+	kmem_cache_free(serve_req_cache, req);
 }
 
 /**
@@ -154,7 +173,6 @@ static int conn_send_req(struct orchfs_serve_conn *conn,
 
 	if (!req->stage) {
 		orchfs_pdu_encode(&req->reply, req->head);
-		memcpy(req->head + ORCHFS_PDU_LEN, req->small, req->small_len);
 		req->kv.iov_base = req->head;
 		req->kv.iov_len = ORCHFS_PDU_LEN + req->small_len;
 		iov_iter_kvec(&req->iter, ITER_SOURCE, &req->kv, 1,
@@ -425,7 +443,8 @@ static int conn_recv_data(struct orchfs_serve_req *req, int *err)
 static struct orchfs_serve_req *conn_new_req(struct orchfs_serve_conn *conn,
 					     const struct orchfs_pdu *pdu)
 {
-	struct orchfs_serve_req *req = kzalloc(sizeof(*req), GFP_KERNEL);
+	struct orchfs_serve_req *req = kmem_cache_zalloc(serve_req_cache,
+							 GFP_KERNEL);
 
 	if (!req)
 		return NULL;
