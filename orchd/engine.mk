@@ -33,11 +33,11 @@ proto/store.pb-c.c: proto/store.pb-c.h
 
 $(ENGINE_BUILD)/store.pb-c.o: proto/store.pb-c.c
 	@mkdir -p $(@D)
-	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_CPPFLAGS) -MMD -c -o $@ $<
+	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(ENGINE_BUILD)/%.o: %.c | $(ENGINE_PROTO)
 	@mkdir -p $(@D)
-	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_CPPFLAGS) -MMD -c -o $@ $<
+	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(ENGINE_LIB): $(ENGINE_OBJS)
 	rm -f $@
