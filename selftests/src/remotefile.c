@@ -210,7 +210,7 @@ static void op_stat(void)
 {
 	struct stat st;
 
-	must(!fstat(m.fd, &st) && st.st_size == (off_t)m.size, "size %lld, not %zu",
+	must(!fstat(m.fd, &st) && st.st_size == (off_t)m.size, "size %lld, not %zu: %m",
 	     (long long)st.st_size, m.size);
 	must(lseek(m.fd, 0, SEEK_END) == (off_t)m.size, "SEEK_END");
 	must(!m.size || lseek(m.fd, 0, SEEK_HOLE) == (off_t)m.size,
