@@ -418,12 +418,12 @@ static bool count_more(struct mover_job *j)
 	return true;
 }
 
-/* A home is asked what a copy is like: that takes a moment. */
+/* A home is asked what a copy is like, or was: its switch has yet to end. */
 static bool is_looking(const struct mover_job *j)
 {
 	const struct mover_file *f = j->waiting;
 
-	while (f && !f->looking)
+	while (f && f->told != -EAGAIN && (f->told || !f->swapping))
 		f = f->next;
 	return f;
 }
