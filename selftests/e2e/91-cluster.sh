@@ -74,7 +74,8 @@ for k in 2 3; do
 	is "$(on $k orchctl node list)" "$list" "list on node $k"
 done
 refused "run the command on node 1 (a, at 10.77.0.1:$port)" \
-	on 2 orchctl volume list
+	on 2 orchctl backup /tmp/backup
+is "$(on 2 orchctl volume list)" "$(orchctl volume list)" "volumes"
 echo kept >file
 
 note "strangers"
