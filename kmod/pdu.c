@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * PDUs and tokens between bytes and numbers. What a peer sends is believed in
  * nothing: each field has a bound, and what an opcode doesn't use must be 0.

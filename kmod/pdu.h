@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * PDUs and tokens between bytes and numbers; see Documentation/remote.md.
  * Nothing here allocates, sleeps or keeps anything. Compiles in user space too,

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* What kmod/pdu.c uses of the kernel, for programs. */
 #ifndef PDU_USER_H
 #define PDU_USER_H

@@ -281,8 +281,9 @@ bool home_fencing(const struct served *sv, uint32_t node)
 {
 	struct home *h = sv->homes ? sv->homes->list : NULL;
 
+	/* of one that was removed nothing will be heard, nor does it serve */
 	for (; h; h = h->next)
-		if (*fence_at(h, node))
+		if (*fence_at(h, node) && !home_left(sv, h->node))
 			return true;
 	return false;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exec.h"
 #include "home.h"
 #include "log.h"
 #include "ns_cluster.h"
@@ -143,6 +144,7 @@ static int leave(struct served *sv, struct job *j)
 			p = &v->next;
 	}
 	served_txn(sv);
+	exec_unpark(sv);
 	return 0;
 }
 

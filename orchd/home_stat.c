@@ -154,7 +154,7 @@ int home_stat(struct served *sv, struct volume *v, uint64_t ino,
 	const struct home *h = home_find(sv, v->rec.home);
 	struct glimpse *g;
 
-	if (!hs)
+	if (!hs || v->left)
 		return -NS_AWAY;
 	g = glimpse_find(hs, v->rec.id, ino, version, instance);
 	if (g && fresh(hs, g)) {

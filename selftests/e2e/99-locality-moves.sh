@@ -21,6 +21,11 @@ sums() {
 	done
 }
 
+# sums_left FILE WANT: on the nodes that are left
+sums_left() {
+	is "$(sha256sum <"$1")" "$2" "$1 on node 1"
+}
+
 volumes_online() {
 	local v
 	for v in nvme0 node2 node3; do
@@ -186,3 +191,39 @@ ends_well
 (cd tree && sha256sum --quiet -c ../trees)
 sums f "$sum"
 orchctl volume drain node3 --cancel >/dev/null
+
+note "a node is drained and leaves"
+echo late >"$(node_dir $k)/late"
+lies late node$k
+sync
+refused "has the only copy of" orchctl node remove $k
+refused "/${TEST_DIR##*/}/late" orchctl node remove $k
+orchctl node drain $k >/dev/null
+[ "$(volume_of late)" != node$k ] || fail "node$k is not empty"
+is "$(cat late)" late "what was there"
+orchctl node remove $k >/dev/null
+! orchctl volume list | grep -q "^node$k " || fail "node$k is still a volume"
+sums_left f "$sum"
+
+note "a node is removed with all that it has"
+k=$((5 - k))
+echo gone >"$(node_dir $k)/gone"
+lies gone node$k
+sync
+refused "/${TEST_DIR##*/}/gone" orchctl node remove $k
+orchctl node remove --accept-loss $k >/dev/null
+refused_soon 30 "Input/output error" cat gone
+is "$(stat -c %s gone)" 5 "size of what is lost"
+refused "holds the contents of" orchctl volume remove node$k
+fsck_clean
+orchctl where --json tree/39 >/dev/null
+find . -type f | while read -r file; do
+	[ "$(volume_of "$file")" != node$k ] || rm "$file"
+done
+sync
+orchctl volume remove node$k
+
+note "nothing is wrong"
+rm -rf tree f late
+sync
+fsck_clean
