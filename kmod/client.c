@@ -9,6 +9,8 @@
 #include "client_impl.h"
 
 struct workqueue_struct *orchfs_client_wq;
+/* What is sent by callers is sent with. */
+const struct cred *orchfs_client_cred;
 
 static struct orchfs_peer *peer_find_locked(struct orchfs_net *on,
 					    const u8 *uuid, u32 node)
@@ -378,13 +380,21 @@ int orchfs_client_init(void)
 
 	if (ret)
 		return ret;
+	ret = -ENOMEM;
+	orchfs_client_cred = prepare_kernel_cred(&init_task);
+	if (!orchfs_client_cred)
+		goto err_bind_exit;
 	orchfs_client_wq = alloc_workqueue("orchfs-client",
 					   WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
-	if (!orchfs_client_wq) {
-		orchfs_bind_exit();
-		return -ENOMEM;
-	}
+	if (!orchfs_client_wq)
+		goto err_put_cred;
 	return 0;
+
+err_put_cred:
+	put_cred(orchfs_client_cred);
+err_bind_exit:
+	orchfs_bind_exit();
+	return ret;
 }
 
 /**
@@ -393,5 +403,6 @@ int orchfs_client_init(void)
 void orchfs_client_exit(void)
 {
 	destroy_workqueue(orchfs_client_wq);
+	put_cred(orchfs_client_cred);
 	orchfs_bind_exit();
 }

@@ -286,6 +286,7 @@ static inline bool orchfs_call_is_rio(const struct orchfs_call *call)
 
 /* client.c */
 extern struct workqueue_struct *orchfs_client_wq;
+extern const struct cred *orchfs_client_cred;
 bool orchfs_peer_usable_locked(struct orchfs_peer *peer);
 void orchfs_peer_arm_locked(struct orchfs_peer *peer, unsigned long at);
 void orchfs_peer_feed_locked(struct orchfs_client_conn *conn,

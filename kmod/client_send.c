@@ -4,12 +4,15 @@
  * or a work does, without blocking. Another looks whether anything comes.
  */
 #include <linux/mm.h>
+#include <linux/cred.h>
 #include <linux/net.h>
 #include <linux/sched/mm.h>
 
 #include "client_impl.h"
 
 #define SLOT_BITS	8
+
+#define CALLER_SENDS	4
 
 static_assert(1 << SLOT_BITS == ORCHFS_PDU_REQUESTS_MAX);
 
@@ -291,17 +294,25 @@ static int client_send(struct orchfs_client_conn *conn,
 			       false);
 }
 
-/* By who is the sender. It may be sending for write-back or reclaim. */
+/*
+ * By who is the sender. It may be sending for write-back or reclaim. A caller
+ * isn't asked whether it may use the daemon's socket, and has better things to
+ * do than to send for everybody.
+ */
 static void client_send_all(struct orchfs_client_conn *conn, bool work)
 {
+	const struct cred *old = override_creds(orchfs_client_cred);
 	unsigned int flags = memalloc_noio_save();
 	struct orchfs_call *call;
+	unsigned int nr = 0;
 	int ret;
 
 	while ((call = client_next(conn))) {
 		ret = client_send(conn, call);
 		client_sent(conn, !ret);
-		if (ret == -EAGAIN) {
+		/* kTLS tells a caller of a signal, before anything was sent */
+		if (ret == -EAGAIN || (!work && ret == -EINTR) ||
+		    (!ret && !work && ++nr == CALLER_SENDS)) {
 			client_stop_sending(conn, work);
 			break;
 		}
@@ -310,6 +321,7 @@ static void client_send_all(struct orchfs_client_conn *conn, bool work)
 		cond_resched();
 	}
 	memalloc_noio_restore(flags);
+	revert_creds(old);
 }
 
 /**

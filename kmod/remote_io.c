@@ -212,7 +212,7 @@ static ssize_t remote_read_sync(struct orchfs_rinode *ri, struct kiocb *iocb,
 		if (ret)
 			break;
 		p.rio.offset = iocb->ki_pos;
-		p.rio.prompt = true;
+		p.rio.prompt = user_backed_iter(to);
 		ret = orchfs_rio_run(ri, &p.rio);
 		done = piece_end(&p, to);
 		iocb->ki_pos += done;
@@ -270,7 +270,7 @@ static ssize_t remote_write_sync(struct orchfs_rinode *ri, struct kiocb *iocb,
 		if (ret)
 			break;
 		write_begin(iocb, &p.rio);
-		p.rio.prompt = true;
+		p.rio.prompt = user_backed_iter(from);
 		ret = orchfs_rio_run(ri, &p.rio);
 		write_end(ri, iocb, &p.rio);
 		total += piece_end(&p, from);

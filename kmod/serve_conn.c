@@ -20,6 +20,8 @@
 static_assert(sizeof(struct orchfs_wire_attr) <= ORCHFS_SERVE_SMALL);
 static_assert(sizeof(struct orchfs_wire_hello) <= ORCHFS_SERVE_SMALL);
 
+#define OTHERS_SENT	4
+
 /* Budget of all connections of this kernel. */
 static atomic_long_t serve_held;
 static DECLARE_WAIT_QUEUE_HEAD(serve_budget_wq);
@@ -195,6 +197,7 @@ static int conn_send_req(struct orchfs_serve_conn *conn,
 static void conn_send_all(struct orchfs_serve_conn *conn, bool work)
 {
 	struct orchfs_serve_req *req;
+	unsigned int nr = 0;
 	int ret;
 
 	while (!orchfs_conn_ending(conn)) {
@@ -221,6 +224,13 @@ static void conn_send_all(struct orchfs_serve_conn *conn, bool work)
 			orchfs_conn_end(conn, ORCHFS_REASON_VERSION);
 		conn_free_req(req);
 		conn->sending = NULL;
+		/* who has answered one doesn't send for all */
+		if (!work && ++nr == OTHERS_SENT) {
+			conn_stop_sending(conn);
+			queue_delayed_work(conn->serve->wq, &conn->send_work,
+					   0);
+			return;
+		}
 		cond_resched();
 	}
 	conn_stop_sending(conn);

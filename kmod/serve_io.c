@@ -11,6 +11,7 @@
 #include <linux/fsnotify.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
+#include <linux/pagemap.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -274,7 +275,9 @@ static int prompt_read(struct orchfs_serve_req *req)
 	struct iov_iter iter;
 	ssize_t ret = -EAGAIN;
 
-	if (count > PROMPT_BYTES || req->pdu.flags & ORCHFS_PDU_DATA_CRC)
+	/* a listener may want to be asked first */
+	if (count > PROMPT_BYTES || req->pdu.flags & ORCHFS_PDU_DATA_CRC ||
+	    FMODE_FSNOTIFY_PERM(file->f_mode))
 		return -EAGAIN;
 	init_sync_kiocb(&kiocb, file);
 	kiocb.ki_pos = req->pdu.offset;
@@ -293,9 +296,15 @@ static int prompt_read(struct orchfs_serve_req *req)
 	return 0;
 }
 
-/* Over what is in the page cache. A part is written again by the worker. */
+/*
+ * Over what is in the page cache. A part is written again by the worker. What
+ * the file system waits for all the same is left out: write-back of pages that
+ * must be stable, and of files that are written through.
+ */
 static int prompt_write(struct orchfs_serve_req *req)
 {
+	struct file *file = req->handle->file;
+	struct inode *inode = file_inode(file);
 	unsigned int pflags = current->flags & PF_LOCAL_THROTTLE;
 	u32 len = req->pdu.data_len;
 	loff_t pos = req->pdu.offset;
@@ -303,7 +312,9 @@ static int prompt_write(struct orchfs_serve_req *req)
 	ssize_t ret;
 
 	if (len > PROMPT_BYTES ||
-	    req->pdu.flags & (ORCHFS_PDU_FUA | ORCHFS_PDU_APPEND))
+	    req->pdu.flags & (ORCHFS_PDU_FUA | ORCHFS_PDU_APPEND) ||
+	    IS_SYNC(inode) || mapping_stable_writes(file->f_mapping) ||
+	    pos + len > i_size_read(inode))
 		return -EAGAIN;
 	iov_iter_bvec(&iter, ITER_SOURCE, req->bv, req->nr_bv, len);
 	current->flags |= PF_LOCAL_THROTTLE;
