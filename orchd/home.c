@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "cluster.h"
 #include "exec.h"
+#include "data.h"
 #include "home_impl.h"
 #include "log.h"
 
@@ -124,12 +125,20 @@ void home_refused(struct served *sv, struct home_ask *a, const char *why)
 		peer_drop(p, a->link, -EPROTO, why);
 }
 
+static struct orchfs_time time_of(int64_t sec, uint32_t nsec)
+{
+	return (struct orchfs_time){ .sec = sec, .nsec = nsec % 1000000000 };
+}
+
+/* Whatever a node says of its files, a record can be made of it. */
 void home_read_stat(const Orchfs__Peer__Stat *m, struct ns_backing_stat *s)
 {
 	*s = (struct ns_backing_stat){
-		.size = m->size, .blocks = m->blocks,
-		.mtime = { .sec = m->mtime, .nsec = m->mtime_nsec },
-		.ctime = { .sec = m->ctime, .nsec = m->ctime_nsec },
+		.size = m->size < INT64_MAX ? m->size : INT64_MAX,
+		.blocks = m->blocks < INT64_MAX / 512 ? m->blocks :
+			  INT64_MAX / 512,
+		.mtime = time_of(m->mtime, m->mtime_nsec),
+		.ctime = time_of(m->ctime, m->ctime_nsec),
 	};
 }
 
@@ -258,6 +267,9 @@ void home_down(struct served *sv, uint32_t node)
 		return;
 	h->link = 0;
 	h->told = false;
+	/* with a mount or without: what its kernel heard last is no later */
+	h->serves_until = peer_now() + DATA_LEASE_MS + DATA_LEASE_MS / 100 +
+			  100;
 	for (v = sv->volumes; v; v = v->next) {
 		if (v->rec.home != node)
 			continue;

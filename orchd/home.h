@@ -43,6 +43,8 @@ void homes_durable(struct served *sv);	/* more of the store is */
 void home_up(struct served *sv, uint32_t node, uint64_t link);
 /** home_down() - the link is gone; the session goes on */
 void home_down(struct served *sv, uint32_t node);
+/** home_fences_expire() - each second: of homes that serve nobody any more */
+void home_fences_expire(struct served *sv);
 /** home_over() - and that has ended, too */
 void home_over(struct served *sv, uint32_t node);
 /** home_request() - what a home tells or asks; takes @r */

@@ -26,6 +26,7 @@ struct home {
 	uint32_t node;
 	uint64_t link;			/* 0: down */
 	uint64_t up_at;			/* ms */
+	uint64_t serves_until;		/* by peer_now(), without a link */
 	bool told;			/* by that link, states of volumes */
 	bool news;			/* its volumes are to be told */
 	bool rekey;			/* with other keys */

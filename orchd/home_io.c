@@ -253,9 +253,27 @@ void home_fences_drop(struct home *h)
 }
 
 /*
- * A home without a session takes no writes of others: it hasn't heard from the
- * authority for a lease, and gets other keys when it comes back.
+ * May its kernel take writes of others? One without a mount has no session. It
+ * gets other keys when it comes back.
  */
+static bool serves(const struct served *sv, const struct home *h)
+{
+	return h->link || home_session(sv, h->node) ||
+	       peer_now() < h->serves_until;
+}
+
+void home_fences_expire(struct served *sv)
+{
+	struct home *h = sv->homes ? sv->homes->list : NULL;
+
+	for (; h; h = h->next) {
+		if (!h->fences || serves(sv, h))
+			continue;
+		home_fences_drop(h);
+		h->rekey = true;
+	}
+}
+
 void home_fence(struct served *sv, uint32_t node)
 {
 	struct home *h = sv->homes ? sv->homes->list : NULL;
@@ -263,9 +281,12 @@ void home_fence(struct served *sv, uint32_t node)
 	for (; h; h = h->next) {
 		struct home_fence **p = fence_at(h, node);
 
-		if (h->node == node || !has_volume(sv, h->node) ||
-		    !home_session(sv, h->node))
+		if (h->node == node || !has_volume(sv, h->node))
 			continue;
+		if (!serves(sv, h)) {
+			h->rekey = true;
+			continue;
+		}
 		if (!*p)
 			*p = calloc(1, sizeof(**p));
 		if (*p) {

@@ -331,6 +331,8 @@ static int add_begin(struct served *sv, struct home *h, struct ns_volume *rec,
 	uint64_t id;
 	int rc;
 
+	if (h->added)
+		return -EBUSY;		/* one after the other */
 	if (!h->adding)
 		h->adding = malloc(sizeof(*h->adding));
 	if (!h->adding)

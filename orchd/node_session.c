@@ -802,6 +802,7 @@ void sessions_stop(struct served *sv)
 void sessions_tick(struct served *sv)
 {
 	lease_tick(sv->lease, peer_now());
+	home_fences_expire(sv);
 	end_fenced(sv);
 	lock_tick(sv);
 }

@@ -339,7 +339,7 @@ void over(uint32_t node)
 	seconds(1);
 }
 
-void attach(uint32_t node)
+static void attach_with(uint32_t node, size_t mounts)
 {
 	Orchfs__Peer__Attach at = ORCHFS__PEER__ATTACH__INIT;
 	Orchfs__Peer__Handles handles = ORCHFS__PEER__HANDLES__INIT;
@@ -355,7 +355,7 @@ void attach(uint32_t node)
 	at.boot_id.data = id;
 	at.boot_id.len = 16;
 	at.session = &session;
-	at.n_session = 1;
+	at.n_session = mounts;
 	f.attach = &at;
 	ask(node, &f, &g);
 	assert_int_equal(g.body, PEER_BODY(DONE));
@@ -365,6 +365,17 @@ void attach(uint32_t node)
 	ask(node, &ready, &g);
 	turn();
 	assert_int_equal(g.body, PEER_BODY(LEASE));
+}
+
+void attach(uint32_t node)
+{
+	attach_with(node, 1);
+}
+
+/* It has volumes, and nothing mounted. */
+void attach_bare(uint32_t node)
+{
+	attach_with(node, 0);
 }
 
 void home_ready(void)

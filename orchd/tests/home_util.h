@@ -68,6 +68,7 @@ void seconds(unsigned int nr);
 /* Its session ends. */
 void over(uint32_t node);
 void attach(uint32_t node);
+void attach_bare(uint32_t node);
 /* B attaches, its volume gets files. */
 void home_ready(void);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The authority and volumes of another node. */
+#include "home_impl.h"
 #include "home_util.h"
 
 #include <poll.h>
@@ -434,6 +435,32 @@ static void test_fence(void **state)
 	assert_false(home_fencing(&sv, C));
 }
 
+/* A home that has nothing mounted serves all the same. */
+static void test_fence_bare(void **state)
+{
+	uint64_t f, gf;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	f = make(C, "f", &gf);
+	over(B);
+	attach_bare(B);
+	assert_false(home_session(&sv, B));
+	attach(C);
+	link_down(C);
+	over(C);
+	assert_true(home_fencing(&sv, C));
+	assert_int_equal(find(B, PEER_BODY(FENCE))->f->fence->node, C);
+	/* and no longer than its kernel believes what it heard */
+	link_down(B);
+	seconds(9);
+	assert_true(home_fencing(&sv, C));
+	seconds(3);
+	assert_false(home_fencing(&sv, C));
+	assert_true(dirty(f));
+}
+
 static void add(uint32_t node, const char *name, uint32_t number,
 		struct got *g)
 {
@@ -565,6 +592,7 @@ int main(void)
 		CASE(test_delete),
 		CASE(test_flush),
 		CASE(test_fence),
+		CASE(test_fence_bare),
 		CASE(test_add),
 		CASE(test_owned),
 		CASE(test_own),
