@@ -84,8 +84,8 @@ bool orchfs_stamp_current(const struct inode *dir,
 	       stamp->names == READ_ONCE(ORCHFS_I(dir)->names);
 }
 
-static bool orchfs_stamp_valid(const struct inode *dir,
-			       const struct dentry *dentry)
+/* Is the name valid, as long as the caller keeps its directory? */
+bool orchfs_stamp_valid(const struct inode *dir, const struct dentry *dentry)
 {
 	struct orchfs_stamp stamp = {
 		.epoch = READ_ONCE(dentry->d_time),

@@ -132,6 +132,35 @@ static bool orchfs_lookup_can_wait(struct inode *dir, unsigned int flags)
 	return !inode_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
 }
 
+/*
+ * Rename looks its names up one after the other. Where another node renames in
+ * between, both may be found to be of one inode, which for the VFS are two links
+ * of it, and nothing to do. So where a name that is in use leads to the inode, but
+ * isn't valid any more, whoever changes names shall look at all of them again:
+ * the VFS does so once after ESTALE. It holds the directory's lock then, and its
+ * dentry is no other look-up's.
+ */
+static bool orchfs_seen_elsewhere(struct inode *inode,
+				  const struct dentry *dentry,
+				  unsigned int flags)
+{
+	struct dentry *alias;
+	bool seen = false;
+
+	if (d_in_lookup(dentry) || (flags & LOOKUP_REVAL))
+		return false;
+	spin_lock(&inode->i_lock);
+	hlist_for_each_entry(alias, &inode->i_dentry, d_u.d_alias) {
+		spin_lock(&alias->d_lock);
+		seen |= d_count(alias) > 0 && !d_unhashed(alias) &&
+			!IS_ROOT(alias) &&
+			!orchfs_stamp_valid(d_inode(alias->d_parent), alias);
+		spin_unlock(&alias->d_lock);
+	}
+	spin_unlock(&inode->i_lock);
+	return seen;
+}
+
 struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
 			     unsigned int flags)
 {
@@ -143,6 +172,8 @@ struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
 	};
 	struct orchfs_result res;
 	struct inode *inode = NULL;
+	struct dentry *alias;
+	bool again;
 	int ret;
 
 	if (dentry->d_name.len > ORCHFS_NAME_MAX)
@@ -161,7 +192,13 @@ struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
 		orchfs_name_failed(dir, dentry, ret);
 		return ERR_PTR(ret);
 	}
-	return orchfs_splice(inode, dentry, &stamp);
+	again = !IS_ERR_OR_NULL(inode) &&
+		orchfs_seen_elsewhere(inode, dentry, flags);
+	alias = orchfs_splice(inode, dentry, &stamp);
+	if (!again || IS_ERR(alias))
+		return alias;
+	dput(alias);
+	return ERR_PTR(-ESTALE);
 }
 
 static int orchfs_link(struct dentry *old_dentry, struct inode *dir,

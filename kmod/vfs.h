@@ -95,6 +95,7 @@ void orchfs_stamp_set(struct dentry *dentry, const struct orchfs_stamp *stamp);
 bool orchfs_stamp_current(const struct inode *dir,
 			  const struct orchfs_stamp *stamp);
 /* What the name stands for isn't known any more. */
+bool orchfs_stamp_valid(const struct inode *dir, const struct dentry *dentry);
 void orchfs_stamp_clear(struct dentry *dentry);
 void orchfs_prune_work(struct work_struct *work);
 

@@ -822,6 +822,51 @@ static void test_exchange_late(struct kunit *test)
 	iput(d);
 }
 
+/* A look-up of who has the directory's lock and changes names in it. */
+static struct dentry *look_up(struct dentry *dir, const char *name,
+			      unsigned int flags)
+{
+	struct qstr q = QSTR_INIT(name, strlen(name));
+	struct dentry *dentry;
+
+	q.hash = full_name_hash(dir, q.name, q.len);
+	inode_lock_nested(d_inode(dir), I_MUTEX_PARENT);
+	dentry = lookup_one_qstr_excl(&q, dir, flags);
+	inode_unlock(d_inode(dir));
+	return dentry;
+}
+
+/* Another node renames between the two look-ups of an exchange. */
+static void test_two_looks(struct kunit *test)
+{
+	static const char *const names[][2] = { { "f", "g" }, { "d", "e" } };
+	struct lease_daemon *d = test->priv;
+	struct dentry *root = d->mnt->mnt_root, *from, *to;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		u8 f = *names[i][0], t = *names[i][1];
+
+		from = look_up(root, names[i][0], 0);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(from));
+		d->ino[t] = d->ino[f];
+		d->ino[f] = 0;
+		KUNIT_EXPECT_EQ(test, invalidate(d, ORCHFS_ROOT_INO, NULL,
+						 NULL), 0);
+		to = look_up(root, names[i][1], 0);
+		KUNIT_EXPECT_PTR_EQ(test, to, ERR_PTR(-ESTALE));
+		dput(from);
+		/* and once more */
+		from = look_up(root, names[i][0], LOOKUP_REVAL);
+		to = look_up(root, names[i][1], LOOKUP_REVAL);
+		KUNIT_ASSERT_FALSE(test, IS_ERR(from) || IS_ERR(to));
+		KUNIT_EXPECT_TRUE(test, d_is_negative(from));
+		KUNIT_EXPECT_EQ(test, d_inode(to)->i_ino, d->ino[t]);
+		dput(from);
+		dput(to);
+	}
+}
+
 static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_lease),
 	KUNIT_CASE(test_lease_absent),
@@ -839,6 +884,7 @@ static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_mtime_back),
 	KUNIT_CASE(test_rename_late),
 	KUNIT_CASE(test_exchange_late),
+	KUNIT_CASE(test_two_looks),
 	{}
 };
 
