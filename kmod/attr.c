@@ -58,6 +58,9 @@ int orchfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 {
 	int ret;
 
+	ret = orchfs_moved_walk(inode, mask);
+	if (ret)
+		return ret;
 	if (unlikely(orchfs_inode_stale(inode))) {
 		if (mask & MAY_NOT_BLOCK)
 			return -ECHILD;

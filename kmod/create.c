@@ -358,6 +358,8 @@ static int orchfs_open_end(struct orchfs_making *m, struct file *file,
 	}
 	alias = orchfs_splice(inode, dentry, stamp);
 	ret = PTR_ERR_OR_ZERO(alias);
+	if (ret == -ESTALE)
+		orchfs_moved_missed(dentry, res->attr.ino);
 	if (ret)
 		return ret;
 	ret = orchfs_open_found(file, dentry, alias, res);

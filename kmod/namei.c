@@ -13,30 +13,6 @@
 #include "vfs.h"
 #include "trace.h"
 
-/*
- * A directory that another node has moved is still where it was here. Whoever
- * looks it up moves it, but for rename: that has the lock which moving needs. So
- * what isn't in use there goes; else ESTALE it is.
- */
-static struct dentry *orchfs_splice_dir(struct inode *inode,
-					struct dentry *dentry)
-{
-	struct dentry *alias;
-
-	ihold(inode);
-	alias = d_splice_alias(inode, dentry);
-	if (alias != ERR_PTR(-ESTALE)) {
-		iput(inode);
-		return alias;
-	}
-	alias = d_find_any_alias(inode);
-	if (alias)
-		shrink_dcache_parent(alias);
-	dput(alias);
-	d_prune_aliases(inode);
-	return d_splice_alias(inode, dentry);
-}
-
 /**
  * orchfs_splice() - put an inode under a dentry
  * @inode: its reference is consumed in every case; NULL for a negative dentry;
@@ -132,23 +108,30 @@ static bool orchfs_lookup_can_wait(struct inode *dir, unsigned int flags)
 	return !inode_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
 }
 
+/* Who changes names has the directory's lock, so nobody else looks this up. */
+static bool orchfs_changes_names(const struct dentry *dentry)
+{
+	return !d_in_lookup(dentry);
+}
+
+/* Does the VFS begin again after ESTALE? Others look up without any flags. */
+static bool orchfs_begins_again(const struct dentry *dentry, unsigned int flags)
+{
+	return !(flags & LOOKUP_REVAL) &&
+	       (flags || orchfs_changes_names(dentry));
+}
+
 /*
  * Rename looks its names up one after the other. Where another node renames in
  * between, both may be found to be of one inode, which for the VFS are two links
- * of it, and nothing to do. So where a name that is in use leads to the inode, but
- * isn't valid any more, whoever changes names shall look at all of them again:
- * the VFS does so once after ESTALE. It holds the directory's lock then, and its
- * dentry is no other look-up's.
+ * of it, and nothing to do. So it shall look again where a name that is in use
+ * leads to the inode, but isn't valid any more.
  */
-static bool orchfs_seen_elsewhere(struct inode *inode,
-				  const struct dentry *dentry,
-				  unsigned int flags)
+static bool orchfs_seen_elsewhere(struct inode *inode)
 {
 	struct dentry *alias;
 	bool seen = false;
 
-	if (d_in_lookup(dentry) || (flags & LOOKUP_REVAL))
-		return false;
 	spin_lock(&inode->i_lock);
 	hlist_for_each_entry(alias, &inode->i_dentry, d_u.d_alias) {
 		spin_lock(&alias->d_lock);
@@ -172,8 +155,9 @@ struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
 	};
 	struct orchfs_result res;
 	struct inode *inode = NULL;
+	bool again = orchfs_begins_again(dentry, flags), elsewhere = false;
 	struct dentry *alias;
-	bool again;
+	u64 ino = 0;
 	int ret;
 
 	if (dentry->d_name.len > ORCHFS_NAME_MAX)
@@ -192,10 +176,15 @@ struct dentry *orchfs_lookup(struct inode *dir, struct dentry *dentry,
 		orchfs_name_failed(dir, dentry, ret);
 		return ERR_PTR(ret);
 	}
-	again = !IS_ERR_OR_NULL(inode) &&
-		orchfs_seen_elsewhere(inode, dentry, flags);
+	if (again && !IS_ERR_OR_NULL(inode)) {
+		elsewhere = orchfs_changes_names(dentry) &&
+			    orchfs_seen_elsewhere(inode);
+		ino = inode->i_ino;
+	}
 	alias = orchfs_splice(inode, dentry, &stamp);
-	if (!again || IS_ERR(alias))
+	if (ino && alias == ERR_PTR(-ESTALE))
+		orchfs_moved_missed(dentry, ino);
+	if (!elsewhere || IS_ERR(alias))
 		return alias;
 	dput(alias);
 	return ERR_PTR(-ESTALE);

@@ -165,13 +165,16 @@ struct orchfs_sb {
 	struct orchfs_note *note_umount;
 	struct super_block *sb;
 	spinlock_t lock;		/* statfs, prune_all, syncing, mapped,
-					 * vm_ops, setting dying; before
-					 * i_lock */
+					 * vm_ops, unplaced, setting dying;
+					 * before i_lock */
 	struct orchfs_statfs statfs;	/* the last answer */
 	/* inodes whose unused names shall go, by number; dentry.c */
 	struct xarray prune;
 	bool prune_all;
 	struct work_struct prune_work;
+	/* look-ups to be made again; moved.c */
+	struct list_head unplaced;
+	unsigned int nr_unplaced;
 	/* anchors that no open file uses, oldest first; layout.c */
 	spinlock_t lru_lock;		/* lru, nr_lru */
 	struct list_head lru;

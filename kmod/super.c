@@ -396,6 +396,7 @@ static void orchfs_sb_free(struct orchfs_sb *sbi)
 {
 	orchfs_mmap_sb_exit(sbi);
 	orchfs_unsynced_free(sbi->unsynced);
+	orchfs_moved_sb_exit(sbi);
 	xa_destroy(&sbi->prune);
 	orchfs_note_free(sbi->note_umount);
 	orchfs_channel_put(sbi->channel);
@@ -426,6 +427,7 @@ static struct orchfs_sb *orchfs_sb_alloc(struct fs_context *fc,
 	spin_lock_init(&sbi->lock);
 	INIT_LIST_HEAD(&sbi->vm_ops);
 	INIT_LIST_HEAD(&sbi->mapped);
+	INIT_LIST_HEAD(&sbi->unplaced);
 	xa_init(&sbi->prune);
 	INIT_WORK(&sbi->prune_work, orchfs_prune_work);
 	orchfs_locks_sb_init(sbi);

@@ -94,8 +94,8 @@ struct orchfs_stamp orchfs_stamp_next(const struct inode *inode);
 void orchfs_stamp_set(struct dentry *dentry, const struct orchfs_stamp *stamp);
 bool orchfs_stamp_current(const struct inode *dir,
 			  const struct orchfs_stamp *stamp);
-/* What the name stands for isn't known any more. */
 bool orchfs_stamp_valid(const struct inode *dir, const struct dentry *dentry);
+/* What the name stands for isn't known any more. */
 void orchfs_stamp_clear(struct dentry *dentry);
 void orchfs_prune_work(struct work_struct *work);
 
@@ -112,6 +112,12 @@ static inline u32 orchfs_durable_flag(const struct inode *dir)
 {
 	return IS_DIRSYNC(dir) ? ORCHFS_REQ_FLAG_DURABLE : 0;
 }
+
+/* moved.c */
+struct dentry *orchfs_splice_dir(struct inode *inode, struct dentry *dentry);
+void orchfs_moved_missed(const struct dentry *dentry, u64 ino);
+int orchfs_moved_walk(struct inode *dir, int mask);
+void orchfs_moved_sb_exit(struct orchfs_sb *sbi);
 
 /* acl.c */
 int orchfs_acl_encode(const struct posix_acl *acl, int type,

@@ -22,14 +22,19 @@
 #define DIR_INO		3
 #define FILE2_INO	4
 #define DIR2_INO	5
+#define DIR3_INO	6
 #define YEAR_MS	(365ULL * 86400 * MSEC_PER_SEC)
 
-/* The namespace: /f and /g are files, /d and /e directories, and that is all. */
+/*
+ * The namespace: /f and /g are files, /d and /e directories, /d/h is one, and
+ * that is all.
+ */
 struct lease_daemon {
 	struct orchfs_channel *ch;
 	struct vfsmount *mnt;
-	struct orchfs_attr attr[DIR2_INO + 1];
-	u64 ino['g' + 1];		/* of a name; 0: absent */
+	struct orchfs_attr attr[DIR3_INO + 1];
+	u64 ino['h' + 1];		/* of a name; 0: absent */
+	u64 h_dir;			/* where h is */
 	u64 txn;
 	umode_t acl_group;		/* what the ACL of a file grants it */
 	unsigned int forgotten;		/* notices that arrived */
@@ -100,13 +105,14 @@ static u64 *daemon_name(struct lease_daemon *d, const struct nlmsghdr *nlh,
 	const struct nlattr *name = nlmsg_find_attr(nlh, GENL_HDRLEN, type);
 	u8 c = *(u8 *)nla_data(name);
 
-	return nla_len(name) == 1 && c <= 'g' ? &d->ino[c] : &d->ino[0];
+	return nla_len(name) == 1 && c <= 'h' ? &d->ino[c] : &d->ino[0];
 }
 
-static int daemon_lookup(struct lease_daemon *d, u64 ino,
+static int daemon_lookup(struct lease_daemon *d, u64 dir, u64 ino,
 			 struct orchfs_result *res)
 {
-	if (!ino || !d->attr[ino].nlink)
+	if (!ino || !d->attr[ino].nlink ||
+	    dir != (ino == DIR3_INO ? d->h_dir : ORCHFS_ROOT_INO))
 		return -ENOENT;
 	res->attr = d->attr[ino];
 	res->has_attr = true;
@@ -144,7 +150,8 @@ static int daemon_answer(struct lease_daemon *d, const struct nlmsghdr *nlh,
 
 	switch (kind) {
 	case ORCHFS_KIND_LOOKUP:
-		return daemon_lookup(d, *daemon_name(d, nlh, ORCHFS_A_MSG_NAME),
+		return daemon_lookup(d, node,
+				     *daemon_name(d, nlh, ORCHFS_A_MSG_NAME),
 				     res);
 	case ORCHFS_KIND_RENAME:
 		return daemon_rename(d, nlh, res);
@@ -226,7 +233,7 @@ static void daemon_attrs(struct lease_daemon *d)
 {
 	u64 ino;
 
-	for (ino = ORCHFS_ROOT_INO; ino <= DIR2_INO; ino++)
+	for (ino = ORCHFS_ROOT_INO; ino <= DIR3_INO; ino++)
 		d->attr[ino] = (struct orchfs_attr){
 			.ino = ino, .change = 5, .generation = 9,
 			.mode = S_IFDIR | 0755, .nlink = 2, .mtime = 1000,
@@ -242,6 +249,8 @@ static void daemon_attrs(struct lease_daemon *d)
 	d->ino['d'] = DIR_INO;
 	d->ino['g'] = FILE2_INO;
 	d->ino['e'] = DIR2_INO;
+	d->ino['h'] = DIR3_INO;
+	d->h_dir = DIR_INO;
 	d->txn = 5;
 }
 
@@ -867,6 +876,54 @@ static void test_two_looks(struct kunit *test)
 	}
 }
 
+/*
+ * A directory that is in use, and that another node has moved: a rename has the
+ * lock for moving it here, and finds it when it begins again.
+ */
+static void test_moved(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct mutex *renames = &sb_of(d)->s_vfs_rename_mutex;
+	struct path used, dir;
+	struct dentry *h;
+
+	walk(test, "d/h", &used);
+	walk(test, "e", &dir);
+	d->h_dir = DIR2_INO;
+	KUNIT_EXPECT_EQ(test, invalidate(d, DIR_INO, NULL, NULL), 0);
+	KUNIT_EXPECT_EQ(test, invalidate(d, DIR2_INO, NULL, NULL), 0);
+	settle(d);
+
+	mutex_lock(renames);
+	h = look_up(dir.dentry, "h", 0);
+	mutex_unlock(renames);
+	KUNIT_EXPECT_PTR_EQ(test, h, ERR_PTR(-ESTALE));
+	KUNIT_EXPECT_EQ(test, ORCHFS_SB(sb_of(d))->nr_unplaced, 1);
+	KUNIT_EXPECT_EQ(test, orchfs_permission(&nop_mnt_idmap,
+						d_inode(dir.dentry),
+						MAY_EXEC | MAY_NOT_BLOCK),
+			-ECHILD);
+	/* who writes, or has a lock, isn't on its way */
+	KUNIT_EXPECT_EQ(test, orchfs_permission(&nop_mnt_idmap,
+						d_inode(dir.dentry),
+						MAY_EXEC | MAY_WRITE), 0);
+	KUNIT_EXPECT_EQ(test, ORCHFS_SB(sb_of(d))->nr_unplaced, 1);
+	KUNIT_EXPECT_EQ(test, orchfs_permission(&nop_mnt_idmap,
+						d_inode(dir.dentry), MAY_EXEC),
+			0);
+	KUNIT_EXPECT_EQ(test, ORCHFS_SB(sb_of(d))->nr_unplaced, 0);
+	KUNIT_EXPECT_PTR_EQ(test, used.dentry->d_parent, dir.dentry);
+	mutex_lock(renames);
+	h = look_up(dir.dentry, "h", LOOKUP_REVAL);
+	mutex_unlock(renames);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(h));
+	KUNIT_EXPECT_PTR_EQ(test, h, used.dentry);
+	KUNIT_EXPECT_PTR_EQ(test, h->d_parent, dir.dentry);
+	dput(h);
+	path_put(&dir);
+	path_put(&used);
+}
+
 static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_lease),
 	KUNIT_CASE(test_lease_absent),
@@ -885,6 +942,7 @@ static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_rename_late),
 	KUNIT_CASE(test_exchange_late),
 	KUNIT_CASE(test_two_looks),
+	KUNIT_CASE(test_moved),
 	{}
 };
 
