@@ -108,9 +108,13 @@ void orchfs_attr_base_locked(struct inode *inode)
  */
 bool orchfs_attr_stale(struct inode *inode, struct inode *backing)
 {
+	struct timespec64 ctime = inode_get_ctime(backing);
+	struct timespec64 own = inode_get_ctime(inode);
+
 	return i_size_read(inode) != i_size_read(backing) ||
 	       !time_is(inode_get_mtime(inode), inode_get_mtime(backing)) ||
-	       !time_is(ORCHFS_I(inode)->seen_ctime, inode_get_ctime(backing));
+	       !time_is(ORCHFS_I(inode)->seen_ctime, ctime) ||
+	       timespec64_compare(&own, &ctime) < 0;
 }
 
 /**
@@ -295,6 +299,23 @@ bool orchfs_attr_from_backing(struct inode *inode)
 		attr_apply(inode, lay->inode, &stat);
 	orchfs_layout_put(lay);
 	return !ret;
+}
+
+/**
+ * orchfs_attr_touched() - the backing file was given a ctime by this inode
+ * @inode: a regular file
+ * @backing: of the layout that it was done through, a local one
+ *
+ * As with orchfs_attr_written() it counts though it may look like one that was
+ * seen: in the same tick the daemon may have given the backing file an owner.
+ */
+void orchfs_attr_touched(struct inode *inode, struct inode *backing)
+{
+	orchfs_attr_from_backing(inode);
+	spin_lock(&inode->i_lock);
+	attr_ctime_locked(inode, inode_get_ctime(backing));
+	WRITE_ONCE(ORCHFS_I(inode)->attr_dirty, true);
+	spin_unlock(&inode->i_lock);
 }
 
 static int attr_ask(struct inode *inode)

@@ -546,6 +546,8 @@ bool orchfs_touch(struct inode *inode, const struct iattr *iattr);
 int orchfs_commit_times(struct inode *inode);
 /* Bring size, blocks and times up to the backing file's, if there is one. */
 bool orchfs_attr_from_backing(struct inode *inode);
+/* Its ctime was just given to the backing file. */
+void orchfs_attr_touched(struct inode *inode, struct inode *backing);
 void orchfs_attr_dioalign(struct inode *inode, struct kstat *stat);
 void orchfs_attr_change(struct inode *inode, struct kstat *stat);
 /* Names and instance record of an inode become durable; 0 upcalls if they are. */

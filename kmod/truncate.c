@@ -54,7 +54,7 @@ static void backing_changed(struct inode *inode, struct inode *backing,
 		orchfs_attr_written(inode, backing);
 	} else {
 		orchfs_contents_changed(inode);
-		orchfs_attr_from_backing(inode);
+		orchfs_attr_touched(inode, backing);
 	}
 }
 

@@ -485,6 +485,22 @@ static void times_row(unsigned int i)
 		 time_rows[i].dc);
 }
 
+/* The volume's file system gets a time of its own for a new owner. */
+static void times_chown_again(void)
+{
+	struct timespec start;
+	int i;
+
+	px_put("f", "");
+	for (i = 0; i < 300; i++) {
+		OK(chown("f", 1 + i % 2, 3));
+		start = now_coarse();
+		OK(chown("f", -1, -1));
+		if (ts_cmp(times_of("f").c, start) < 0)
+			FAIL("in round %d ctime is older than the chown", i);
+	}
+}
+
 static void times_of_operations(void)
 {
 	unsigned int i, bad = 0;
@@ -877,6 +893,7 @@ const struct px px_attr[] = {
 	{ "rights: access and execute", rights_exec },
 	{ "times: each operation changes what it should", times_of_operations },
 	{ "times: rename changes ctime", times_rename },
+	{ "times: chown to nothing new changes ctime", times_chown_again },
 	{ "times: utimensat", utimens_rules },
 	{ "times: before 1970 and after 2038", utimens_range },
 	{ "times: who may set them", utimens_rights },
