@@ -47,6 +47,7 @@ int ctl_say_agent(struct ctl_call *c, struct served *sv)
 static void info_fill(struct ctl_call *c, struct cluster *cl,
 		      Orchfs__Control__ClusterInfo *i)
 {
+	char both[sizeof(((struct peer_link *)0)->why) + VOLUME_WHY];
 	struct peer_link l;
 	uint32_t number;
 
@@ -74,8 +75,11 @@ static void info_fill(struct ctl_call *c, struct cluster *cl,
 	peer_link(cl->peer, cl->authority, &l);
 	i->connected = l.up;
 	i->since = l.since;
-	if (!l.up && !*i->problem)
-		i->problem = ctl_strdup(c, l.why);
+	if (l.up || !*l.why)
+		return;
+	snprintf(both, sizeof(both), "%s%s%s", l.why, *i->problem ? "; " : "",
+		 i->problem);
+	i->problem = ctl_strdup(c, both);
 }
 
 Orchfs__Control__ClusterInfo *ctl_cluster_info(struct ctl_call *c,

@@ -684,6 +684,9 @@ static void on_request(struct served *sv, struct peer_request *r)
 	case PEER_BODY(READY):
 		do_ready(sv, s, r);
 		return;
+	case PEER_BODY(CONTROL):	/* an agent without a module has them, too */
+		ctl_remote(sv, r);
+		return;
 	}
 	if (s->state != SESSION_UP) {
 		peer_fail(r, -ENOTCONN, "it has no session: attach first");
@@ -702,9 +705,6 @@ static void on_request(struct served *sv, struct peer_request *r)
 		break;
 	case PEER_BODY(RENEW_LEASE):
 		do_renew(sv, s, r);
-		break;
-	case PEER_BODY(CONTROL):
-		ctl_remote(sv, r);
 		break;
 	default:
 		home_request(sv, r);
