@@ -657,10 +657,17 @@ static int remove_check(struct volume_job *j, struct served *sv)
 
 	if (rc < 0 || !count)
 		return rc;
-	snprintf(j->c->message, sizeof(j->c->message), "volume %s holds the "
-		 "contents of %llu files: move them away with orchctl volume "
-		 "drain %s first", j->rec.name, (unsigned long long)count,
-		 j->rec.name);
+	if (j->volume->left)
+		snprintf(j->c->message, sizeof(j->c->message), "volume %s of "
+			 "a node that was removed holds the contents of %llu "
+			 "files: remove them first; those that are removed "
+			 "go when no node has them open", j->rec.name,
+			 (unsigned long long)count);
+	else
+		snprintf(j->c->message, sizeof(j->c->message), "volume %s "
+			 "holds the contents of %llu files: move them away "
+			 "with orchctl volume drain %s first", j->rec.name,
+			 (unsigned long long)count, j->rec.name);
 	return -EBUSY;
 }
 

@@ -221,7 +221,8 @@ find . -type f | while read -r file; do
 	[ "$(volume_of "$file")" != node$k ] || rm "$file"
 done
 sync
-orchctl volume remove node$k
+# the node that was removed had it open as far as anybody knows
+wait_until 60 "its session to end" orchctl volume remove node$k
 
 note "nothing is wrong"
 rm -rf tree f late
