@@ -2,13 +2,13 @@
 # Sourced by the tools: the product, built for the kernel that it will run on.
 # shellcheck shell=bash
 
-# build_kdir stock|debug
+# build_kdir stock|debug|uml
 build_kdir() {
-	if [ "$1" = debug ]; then
-		debug_kernel_dir
-	else
-		kernel_headers
-	fi
+	case $1 in
+	debug) debug_kernel_dir ;;
+	uml) uml_dir vm ;;
+	*) kernel_headers ;;
+	esac
 }
 
 # Each checkout and kernel has its own copy of the sources, so that builds for
@@ -20,9 +20,10 @@ build_dir() {
 	echo "$ORCHFS_CACHE/build/$id"
 }
 
-# build_module stock|debug: orchfs.ko in the folder that build_dir names.
+# build_module stock|debug|uml: orchfs.ko in the folder that build_dir names.
 build_module() {
-	local flavour=$1 dir part
+	local flavour=$1 dir part arch=()
+	[ "$flavour" != uml ] || arch=(ARCH=um)
 	dir=$(build_dir "$flavour")
 	[ -f "$ORCHFS_ROOT/kmod/Kbuild" ] ||
 		die "kmod/Kbuild is missing: use --bare, or complete the checkout"
@@ -39,7 +40,7 @@ build_module() {
 		run_logged "$ORCHFS_CACHE/logs/module-$flavour.log" \
 			"building the module for the $flavour kernel" \
 			make -C "$(build_kdir "$flavour")" M="$dir/kmod" \
-			-j "$(nproc)" modules
+			"${arch[@]}" -j "$(nproc)" modules
 	) 7>&-
 }
 

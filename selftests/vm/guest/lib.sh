@@ -6,9 +6,13 @@
 . /inject/config
 
 # drive N: the device of the machine's N-th drive; kernel names depend on the
-# order of probing, the namespaces' numbers do not.
+# order of probing, the namespaces' numbers do not. User Mode Linux has letters.
 drive() {
-	local file
+	local file letters=abcdefghijklmnop
+	if [ "$UML" = 1 ]; then
+		echo "/dev/ubd${letters:$1 - 1:1}"
+		return
+	fi
 	file=$(grep -lx "$1" /sys/class/block/nvme0n*/nsid) || return 1
 	echo "/dev/$(basename "$(dirname "$file")")"
 }
