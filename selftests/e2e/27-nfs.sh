@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# debug: no: it has no NFS server
 # timeout: 400
 # The kernel's NFS server exports the file system.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# debug: smp: connections end while other processors use them
 # vm: --nodes 2 --cluster --cpus 2 --timeout 900
 # timeout: 600
 # Connections between kernels are cut while a node writes and reads files of

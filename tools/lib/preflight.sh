@@ -92,8 +92,16 @@ preflight_entry() {
 	plan_seconds=$((plan_seconds + $3))
 }
 
-# preflight [uml] [debug]: checks, says what will be done, installs the host's
-# packages.
+# preflight_uml FLAVOUR "what" MIB SECONDS: its name is known only once the
+# source's version is.
+preflight_uml() {
+	local key=uml/none
+	[ ! -s "$ORCHFS_CACHE/source.version" ] || key=$(uml_key "$1")
+	preflight_entry "$2" "$3" "$4" "$key"
+}
+
+# preflight [kunit] [uml] [debug]: checks, says what will be done for these
+# kernels and the rest, installs the host's packages.
 preflight() {
 	local missing plan=() plan_mib=2048 plan_seconds=0 want
 	preflight_system
@@ -104,13 +112,15 @@ preflight() {
 	preflight_entry "emulator (QEMU 10)" 250 20 "$(qemu_key)"
 	ls "$ORCHFS_CACHE"/guest/*/root.img >/dev/null 2>&1 ||
 		preflight_entry "guest's root image" 1100 90 guest/none
-	if [[ $want == *" uml "* || $want == *" debug "* ]]; then
+	if [ $# -gt 0 ]; then
 		ls -d "$ORCHFS_CACHE"/source/*/linux >/dev/null 2>&1 ||
 			preflight_entry "Linux source" 2000 60 source/none
 	fi
+	if [[ $want == *" kunit "* ]]; then
+		preflight_uml kunit "User Mode Linux for KUnit" 600 420
+	fi
 	if [[ $want == *" uml "* ]]; then
-		ls -d "$ORCHFS_CACHE"/uml/*/build >/dev/null 2>&1 ||
-			preflight_entry "User Mode Linux for KUnit" 600 420 uml/none
+		preflight_uml vm "User Mode Linux with sanitisers" 900 720
 	fi
 	if [[ $want == *" debug "* ]]; then
 		ls -d "$ORCHFS_CACHE"/debug/*/build >/dev/null 2>&1 ||
