@@ -202,8 +202,10 @@ static void check_stuck(void)
 
 	for (i = 0; i < opt.procs; i++) {
 		struct progress *g = &board->progress[i];
+		/* first of the two: it may move on meanwhile */
+		uint64_t since = g->since;
 
-		if (pids[i] <= 0 || !g->since || mono() - g->since < opt.stuck)
+		if (pids[i] <= 0 || !since || mono() - since < opt.stuck)
 			continue;
 		fprintf(stderr, "opsrand: FAILED process %u (pid %d) hangs for %u s in op %u: %s\n",
 			i, pids[i], opt.stuck, g->op, g->what);
