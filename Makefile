@@ -47,8 +47,9 @@ orchd:
 tools:
 	$(MAKE) -C tools
 
-selftests:
+selftests: orchd
 	$(MAKE) -C selftests/src
+	$(MAKE) -C orchd bench
 
 unit: user
 	$(MAKE) -C orchd test

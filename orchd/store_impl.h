@@ -108,6 +108,9 @@ struct store_iter {
 extern const struct store_ops store_mem_ops;
 extern const struct store_ops store_rocksdb_ops;
 
+/** store_rocksdb_handle() - RocksDB's own, for benchmarks; NULL: another engine */
+struct rocksdb_t *store_rocksdb_handle(struct store *st);
+
 /* store_dir.c */
 int store_dir_open(struct store *st, const char *path,
 		   const struct store_opts *o, const char **why);

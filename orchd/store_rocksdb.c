@@ -496,3 +496,8 @@ const struct store_ops store_rocksdb_ops = {
 	.settle = rdb_settle,
 	.settling = rdb_settling,
 };
+
+struct rocksdb_t *store_rocksdb_handle(struct store *st)
+{
+	return st->ops->open == rdb_open ? ((struct rdb *)st->db)->db : NULL;
+}
