@@ -16,6 +16,7 @@ struct net;
 struct orchfs_channel;
 struct orchfs_client_conn;
 struct orchfs_net;
+struct orchfs_past;
 struct orchfs_peer;
 struct orchfs_remote;
 
@@ -76,9 +77,11 @@ struct orchfs_call {
  * @handle: that it was sent with
  * @token: number of the token that this was bound with
  * @sender: the connection that the caller has to send on
+ * @past: the connection that it was lost on, where it may be under way still
  * @last_err: why it has to be sent again
  * @tries: how often it was
  * @receiving: data are being copied into @iter
+ * @killed: the caller was, so it isn't sent again
  *
  * The caller's, but for the time between submission and end.
  */
@@ -105,9 +108,11 @@ struct orchfs_rio {
 	u64 handle;
 	u32 token;
 	struct orchfs_client_conn *sender;
+	struct orchfs_past *past;
 	int last_err;
 	u8 tries;
 	bool receiving;
+	bool killed;
 };
 
 /* client.c */

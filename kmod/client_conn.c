@@ -7,6 +7,7 @@
 #include <linux/file.h>
 #include <linux/kthread.h>
 #include <linux/net.h>
+#include <linux/random.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <net/sock.h>
@@ -15,6 +16,8 @@
 #include "trace.h"
 
 static atomic64_t client_last_id;
+/* They differ from those of a kernel that was here before. */
+static atomic_t client_last_hello;
 
 /**
  * orchfs_client_end() - end a connection
@@ -179,8 +182,9 @@ static int client_hello(struct orchfs_client_conn *conn, const u8 *data,
 
 	if (reason)
 		return reason;
-	if (hello.version_min != ORCHFS_PDU_VERSION ||
-	    hello.version_max != ORCHFS_PDU_VERSION)
+	if (hello.version_min != hello.version_max ||
+	    hello.version_min < ORCHFS_HELLO_VERSION_MIN ||
+	    hello.version_max > ORCHFS_HELLO_VERSION)
 		return ORCHFS_REASON_VERSION;
 	if (hello.max_data < ORCHFS_PDU_DATA_MIN || !hello.max_requests ||
 	    !hello.max_handles ||
@@ -188,6 +192,7 @@ static int client_hello(struct orchfs_client_conn *conn, const u8 *data,
 				 hello.unit > ORCHFS_PDU_DATA_MAX)))
 		return ORCHFS_REASON_FIELD;
 	spin_lock(&conn->peer->lock);
+	conn->version = hello.version_max;
 	conn->max_data = min(hello.max_data, ORCHFS_PDU_DATA_MAX);
 	conn->max_requests = min_t(u32, hello.max_requests,
 				   ORCHFS_PDU_REQUESTS_MAX);
@@ -232,6 +237,8 @@ static void client_answered(struct orchfs_client_conn *conn,
 			orchfs_call_rio(call)->attr = *attr;
 		orchfs_rio_replied_locked(orchfs_call_rio(call), conn, pdu,
 					  &ended);
+	} else if (call && call->opcode == ORCHFS_OP_END) {
+		orchfs_past_replied_locked(orchfs_call_past(call), &ended);
 	} else if (call && call != &conn->hello) {
 		orchfs_bind_replied_locked(orchfs_call_bind(call), pdu,
 					   &ended);
@@ -310,7 +317,11 @@ static void client_lost_locked(struct orchfs_client_conn *conn,
 {
 	orchfs_client_release_locked(conn, call->slot);
 	if (orchfs_call_is_rio(call)) {
-		orchfs_rio_lost_locked(orchfs_call_rio(call), ended);
+		orchfs_rio_lost_locked(orchfs_call_rio(call), conn, ended);
+		return;
+	}
+	if (call->opcode == ORCHFS_OP_END) {
+		orchfs_past_lost_locked(orchfs_call_past(call), ended);
 		return;
 	}
 	if (call == &conn->hello)
@@ -337,6 +348,7 @@ static void client_lose_calls(struct orchfs_client_conn *conn)
 			client_lost_locked(conn, conn->slots[nr].call, &ended);
 	list_for_each_entry_safe(bind, tmp_bind, &conn->binds, on_conn)
 		orchfs_bind_lost_locked(bind, &ended);
+	orchfs_past_drop_locked(conn->past);
 	if (!list_empty(&peer->waiting))
 		orchfs_peer_arm_locked(peer, jiffies);
 	spin_unlock(&peer->lock);
@@ -375,6 +387,18 @@ static void client_end_work(struct work_struct *work)
 	memalloc_noio_restore(flags);
 }
 
+static u32 client_hello_id(void)
+{
+	u32 id;
+
+	if (!atomic_read(&client_last_hello))
+		atomic_cmpxchg(&client_last_hello, 0, get_random_u32());
+	do {
+		id = atomic_inc_return(&client_last_hello);
+	} while (!id);
+	return id;
+}
+
 static struct orchfs_client_conn *client_new(struct orchfs_peer *peer,
 					     struct socket *sock)
 {
@@ -382,6 +406,11 @@ static struct orchfs_client_conn *client_new(struct orchfs_peer *peer,
 
 	if (!conn)
 		return NULL;
+	conn->past = orchfs_past_new(client_hello_id());
+	if (!conn->past) {
+		kvfree(conn);
+		return NULL;
+	}
 	conn->peer = peer;
 	conn->id = atomic64_inc_return(&client_last_id);
 	conn->tcp.sock = sock;
@@ -477,6 +506,7 @@ err_stop_receiver:
 	kthread_stop_put(receiver);
 	put_task_struct(receiver);
 err_free:
+	kfree(conn->past);
 	kvfree(conn);
 	return ret;
 }

@@ -2,7 +2,8 @@
 /*
  * Inside of the client, shared by client.c (peers), client_rio.c (requests),
  * client_bind.c (handles), client_conn.c (connections), client_send.c (what
- * these have in flight) and client_nl.c. See Documentation/remote.md.
+ * these have in flight), client_past.c (what they had) and client_nl.c. See
+ * Documentation/remote.md.
  *
  * Lock order: orchfs_net.peers_lock > orchfs_peer.lock. Nothing is told, sent
  * or waited for under them.
@@ -24,7 +25,6 @@
 #define ORCHFS_CLIENT_TRIES		16
 #define ORCHFS_CLIENT_WANT		HZ	/* between two peer-want */
 #define ORCHFS_CLIENT_LATER		(HZ / 10)
-#define ORCHFS_CLIENT_STALL		(2 * HZ)
 #define ORCHFS_CLIENT_HELLO		(10 * HZ)
 /* So much is cheaper to copy than to send apart from its header. */
 #define ORCHFS_CLIENT_COPY_PAGES	3
@@ -38,6 +38,7 @@
  * @ORCHFS_CALL_WAITING: on orchfs_peer.waiting, for a connection or a slot
  * @ORCHFS_CALL_LATER: on orchfs_peer.later
  * @ORCHFS_CALL_BINDING: on orchfs_bind.waiting, for a handle
+ * @ORCHFS_CALL_ENDING: on orchfs_past.waiting, for the end of a connection
  * @ORCHFS_CALL_PENDING: an UNBIND, on orchfs_client_conn.unbinds, for a slot
  * @ORCHFS_CALL_QUEUED: on orchfs_client_conn.queue; has a slot
  * @ORCHFS_CALL_SENDING: is orchfs_client_conn.sending; has a slot
@@ -48,6 +49,7 @@ enum orchfs_call_state {
 	ORCHFS_CALL_WAITING,
 	ORCHFS_CALL_LATER,
 	ORCHFS_CALL_BINDING,
+	ORCHFS_CALL_ENDING,
 	ORCHFS_CALL_PENDING,
 	ORCHFS_CALL_QUEUED,
 	ORCHFS_CALL_SENDING,
@@ -143,6 +145,21 @@ struct orchfs_bind {
 	struct list_head waiting;
 };
 
+/**
+ * struct orchfs_past - a connection that has ended here, and maybe not there
+ * @call: END; idle, or it has a slot on another
+ * @id: that HELLO told
+ * @refs: requests that were sent there and may be under way, and the
+ *	connection
+ * @waiting: those that wait for the answer
+ */
+struct orchfs_past {
+	struct orchfs_call call;
+	u32 id;
+	unsigned int refs;
+	struct list_head waiting;
+};
+
 /* What a tag in flight stands for */
 struct orchfs_slot {
 	struct orchfs_call *call;	/* NULL: nobody waits for the reply */
@@ -177,12 +194,14 @@ struct orchfs_slot {
  * @stage: 0 nothing was, 1 @head, 2 the data
  * @splice: pages of the data may be taken
  * @since: jiffies of its beginning
+ * @past: for the time after it
  * @usable: HELLO was answered; this and what follows by the peer's lock
  * @stale: the daemon that brought it has gone
  * @leaving: takes nothing new
  * @busy: somebody is the sender: @send_work, or a caller
  * @active: the sender is within a send
- * @max_data: of HELLO's reply, as the next two
+ * @version: of HELLO's reply
+ * @max_data: likewise, as the next two
  * @max_requests: 1 until then
  * @max_handles: likewise
  * @max_bytes: likewise; what the server's receiver doesn't wait for
@@ -223,11 +242,13 @@ struct orchfs_client_conn {
 	int stage;
 	bool splice;
 	unsigned long since;
+	struct orchfs_past *past;
 	bool usable;
 	bool stale;
 	bool leaving;
 	bool busy;
 	bool active;
+	u32 version;
 	u32 max_data;
 	u32 max_requests;
 	u32 max_handles;
@@ -278,10 +299,23 @@ static inline struct orchfs_bind *orchfs_call_bind(struct orchfs_call *call)
 	return container_of(call, struct orchfs_bind, call);
 }
 
+static inline struct orchfs_past *orchfs_call_past(struct orchfs_call *call)
+{
+	return container_of(call, struct orchfs_past, call);
+}
+
 static inline bool orchfs_call_is_rio(const struct orchfs_call *call)
 {
 	return call->opcode >= ORCHFS_OP_READ &&
-		call->opcode != ORCHFS_OP_PING;
+		call->opcode != ORCHFS_OP_PING &&
+		call->opcode != ORCHFS_OP_END;
+}
+
+/* It must not be carried out behind what its caller does next. */
+static inline bool orchfs_rio_changes(const struct orchfs_rio *rio)
+{
+	return rio->opcode == ORCHFS_OP_WRITE ||
+		rio->opcode == ORCHFS_OP_TRUNCATE;
 }
 
 /* client.c */
@@ -305,7 +339,9 @@ void orchfs_rio_unserved_locked(struct orchfs_rio *rio,
 				struct list_head *ended);
 void orchfs_rio_again_locked(struct orchfs_rio *rio, int err,
 			     struct list_head *ended);
-void orchfs_rio_lost_locked(struct orchfs_rio *rio, struct list_head *ended);
+void orchfs_rio_lost_locked(struct orchfs_rio *rio,
+			    struct orchfs_client_conn *conn,
+			    struct list_head *ended);
 void orchfs_rio_replied_locked(struct orchfs_rio *rio,
 			       struct orchfs_client_conn *conn,
 			       const struct orchfs_pdu *pdu,
@@ -326,6 +362,18 @@ void orchfs_bind_replied_locked(struct orchfs_bind *bind,
 void orchfs_bind_lost_locked(struct orchfs_bind *bind,
 			     struct list_head *ended);
 void orchfs_bind_free_locked(struct orchfs_bind *bind);
+
+/* client_past.c */
+struct orchfs_past *orchfs_past_new(u32 id);
+void orchfs_past_drop_locked(struct orchfs_past *past);
+void orchfs_past_get_locked(struct orchfs_past *past, struct orchfs_rio *rio);
+void orchfs_past_put_locked(struct orchfs_rio *rio);
+void orchfs_past_wait_locked(struct orchfs_rio *rio,
+			     struct orchfs_client_conn *conn);
+void orchfs_past_replied_locked(struct orchfs_past *past,
+				struct list_head *ended);
+void orchfs_past_lost_locked(struct orchfs_past *past,
+			     struct list_head *ended);
 
 /* client_conn.c */
 int orchfs_client_start(struct orchfs_peer *peer, struct socket *sock,

@@ -4,7 +4,7 @@
  * or out of its slot, under the peer's lock, ends it or sends it on its way
  * again:
  *
- *	idle -> waiting, later, binding -> queued -> sending -> sent -> idle
+ *	idle -> waiting, later, binding, ending -> queued -> sending -> sent -> idle
  */
 #include <linux/completion.h>
 #include <linux/slab.h>
@@ -140,6 +140,7 @@ int orchfs_remote_token(struct orchfs_remote *r,
 void orchfs_rio_end_locked(struct orchfs_rio *rio, int err,
 			   struct list_head *ended)
 {
+	orchfs_past_put_locked(rio);
 	rio->err = err;
 	rio->call.conn = NULL;
 	rio->call.state = ORCHFS_CALL_IDLE;
@@ -246,6 +247,11 @@ void orchfs_rio_place_locked(struct orchfs_rio *rio,
 	struct orchfs_remote *r = rio->remote;
 	struct orchfs_bind *bind = orchfs_bind_find_locked(r, conn);
 
+	if (rio->past && conn->version >= ORCHFS_HELLO_VERSION_END) {
+		orchfs_past_wait_locked(rio, conn);
+		return;
+	}
+	orchfs_past_put_locked(rio);
 	if (rio->count > conn->max_data) {
 		orchfs_rio_end_locked(rio, -EIO, ended);
 		return;
@@ -301,9 +307,11 @@ void orchfs_rio_route_locked(struct orchfs_rio *rio, struct list_head *ended)
 {
 	struct orchfs_client_conn *conn;
 
-	if (!rio->remote->token_nr || rio->remote->cancelled) {
-		orchfs_rio_end_locked(rio, rio->remote->cancelled ? -EINTR :
-				      -EKEYREJECTED, ended);
+	bool killed = rio->remote->cancelled || (rio->killed && !rio->past);
+
+	if (!rio->remote->token_nr || killed) {
+		orchfs_rio_end_locked(rio, killed ? -EINTR : -EKEYREJECTED,
+				      ended);
 		return;
 	}
 	conn = rio_choose_locked(rio->remote->peer);
@@ -332,17 +340,24 @@ void orchfs_rio_again_locked(struct orchfs_rio *rio, int err,
 /**
  * orchfs_rio_lost_locked() - the connection of a request has ended
  * @rio: has a slot there; the caller holds the peer's lock
+ * @conn: the connection
  * @ended: gets it if it can't be sent again
  *
- * An append that was sent as a whole may have been carried out, and twice is
- * not as good as once. One of which only a part was sent wasn't.
+ * One that was sent as a whole may be carried out still, and one that changes
+ * the file goes on when it isn't any more. An append isn't sent again then, as
+ * twice is not as good as once. One of which only a part was sent wasn't.
  */
-void orchfs_rio_lost_locked(struct orchfs_rio *rio, struct list_head *ended)
+void orchfs_rio_lost_locked(struct orchfs_rio *rio,
+			    struct orchfs_client_conn *conn,
+			    struct list_head *ended)
 {
 	bool sent = rio->call.state == ORCHFS_CALL_SENT;
 
 	list_del_init(&rio->call.link);
-	if (sent && rio->flags & ORCHFS_PDU_APPEND)
+	if (sent && orchfs_rio_changes(rio) &&
+	    conn->version >= ORCHFS_HELLO_VERSION_END)
+		orchfs_past_get_locked(conn->past, rio);
+	if (sent && !rio->past && rio->flags & ORCHFS_PDU_APPEND)
 		orchfs_rio_end_locked(rio, -EIO, ended);
 	else
 		orchfs_rio_again_locked(rio, -EIO, ended);
@@ -469,6 +484,8 @@ void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
 	rio->handle = 0;
 	rio->token = 0;
 	rio->sender = NULL;
+	rio->past = NULL;
+	rio->killed = false;
 	rio->last_err = 0;
 	rio->tries = 0;
 	rio->receiving = false;
@@ -489,12 +506,19 @@ void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
 		orchfs_client_send(sender);
 }
 
-/* Somebody copies to or from its pages, or will: of a WRITE that is begun. */
+/* Somebody copies to its pages, or sends its header, for the moment. */
 static bool rio_held_locked(const struct orchfs_rio *rio)
 {
-	return rio->receiving ||
-		(rio->call.state == ORCHFS_CALL_SENDING &&
-		 (rio->call.conn->active || rio->opcode == ORCHFS_OP_WRITE));
+	return rio->receiving || (rio->call.state == ORCHFS_CALL_SENDING &&
+				  rio->call.conn->active);
+}
+
+/* It may be carried out, or its pages are being sent. */
+static bool rio_begun_locked(const struct orchfs_rio *rio)
+{
+	return orchfs_rio_changes(rio) &&
+		(rio->past || rio->call.state == ORCHFS_CALL_SENDING ||
+		 rio->call.state == ORCHFS_CALL_SENT);
 }
 
 static bool rio_held(struct orchfs_rio *rio)
@@ -509,28 +533,18 @@ static bool rio_held(struct orchfs_rio *rio)
 }
 
 /*
- * Until nobody copies to or from its pages. A request of which a part is sent
- * has to be sent to its end, or with it the connection ends.
+ * Returns whether its end won't be told any more. One that changes the file and
+ * is begun is told: who asked for it may hold locks of the file until then.
  */
-static void rio_wait_held(struct orchfs_rio *rio)
-{
-	struct orchfs_peer *peer = rio->remote->peer;
-
-	if (wait_event_timeout(peer->wq, !rio_held(rio), ORCHFS_CLIENT_STALL))
-		return;
-	spin_lock(&peer->lock);
-	if (rio_held_locked(rio))
-		orchfs_client_end(rio->call.conn, ORCHFS_REASON_STALLED);
-	spin_unlock(&peer->lock);
-	wait_event(peer->wq, !rio_held(rio));
-}
-
-/* Returns whether its end won't be told any more. */
 static bool rio_withdraw_locked(struct orchfs_rio *rio,
 				struct list_head *ended)
 {
 	struct orchfs_client_conn *conn = rio->call.conn;
 
+	if (rio_begun_locked(rio)) {
+		rio->killed = true;
+		return false;
+	}
 	switch (rio->call.state) {
 	case ORCHFS_CALL_IDLE:
 		return false;
@@ -564,9 +578,9 @@ static bool rio_withdraw(struct orchfs_rio *rio)
 	bool ret;
 
 	spin_lock(&peer->lock);
-	while (rio_held_locked(rio)) {
+	while (!rio_begun_locked(rio) && rio_held_locked(rio)) {
 		spin_unlock(&peer->lock);
-		rio_wait_held(rio);
+		wait_event(peer->wq, !rio_held(rio));
 		spin_lock(&peer->lock);
 	}
 	ret = rio_withdraw_locked(rio, &ended);
@@ -585,8 +599,9 @@ static void rio_wake(struct orchfs_rio *rio)
  * @r: to which instance
  * @rio: filled but for done() and what is private
  *
- * A caller that is killed leaves nothing behind here, but what was sent may
- * still be carried out.
+ * A caller that is killed leaves nothing behind here. What changes the file and
+ * was sent, if in part, is waited for, as at home: the caller's locks go to
+ * others next.
  *
  * Return: orchfs_rio.err; -EINTR when the caller is killed.
  */
@@ -611,7 +626,7 @@ int orchfs_rio_wait(struct orchfs_remote *r, struct orchfs_rio *rio)
  * @rio: submitted; its end may have been told already, and is when this returns
  *	or, by somebody else, soon
  *
- * What was sent may still be carried out.
+ * Not for what changes a file.
  */
 void orchfs_rio_cancel(struct orchfs_rio *rio)
 {

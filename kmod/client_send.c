@@ -100,13 +100,14 @@ void orchfs_client_release_locked(struct orchfs_client_conn *conn, u16 slot)
 
 /* --- sending --- */
 
-static u32 client_hello_data(u8 *buf)
+static u32 client_hello_data(const struct orchfs_client_conn *conn, u8 *buf)
 {
 	struct orchfs_hello hello = {
-		.version_min = ORCHFS_PDU_VERSION,
-		.version_max = ORCHFS_PDU_VERSION,
+		.version_min = ORCHFS_HELLO_VERSION_MIN,
+		.version_max = ORCHFS_HELLO_VERSION,
 		.max_data = ORCHFS_PDU_DATA_MAX,
 		.max_requests = ORCHFS_PDU_REQUESTS_MAX,
+		.id = conn->past->id,
 	};
 
 	orchfs_hello_encode(&hello, buf);
@@ -164,7 +165,7 @@ static void client_head_locked(struct orchfs_client_conn *conn,
 	lockdep_assert_held(&conn->peer->lock);
 	switch (call->opcode) {
 	case ORCHFS_OP_HELLO:
-		len = client_hello_data(small);
+		len = client_hello_data(conn, small);
 		pdu.data_len = len;
 		break;
 	case ORCHFS_OP_BIND:
@@ -175,6 +176,9 @@ static void client_head_locked(struct orchfs_client_conn *conn,
 	case ORCHFS_OP_UNBIND:
 		bind = orchfs_call_bind(call);
 		pdu.handle = bind->handle;
+		break;
+	case ORCHFS_OP_END:
+		pdu.handle = orchfs_call_past(call)->id;
 		break;
 	case ORCHFS_OP_PING:
 		break;

@@ -52,6 +52,7 @@ static const struct pdu_rule request_rules[ORCHFS_NR_OPS] = {
 	[ORCHFS_OP_GETATTR] = { .handle = true },
 	[ORCHFS_OP_TRUNCATE] = { .handle = true, .offset = true },
 	[ORCHFS_OP_PING] = {},
+	[ORCHFS_OP_END] = { .handle = true },
 };
 
 static const struct pdu_rule reply_rules[ORCHFS_NR_OPS] = {
@@ -76,6 +77,7 @@ static const struct pdu_rule reply_rules[ORCHFS_NR_OPS] = {
 	},
 	[ORCHFS_OP_TRUNCATE] = { .verifier = true },
 	[ORCHFS_OP_PING] = {},
+	[ORCHFS_OP_END] = {},
 };
 
 /*
@@ -307,6 +309,7 @@ void orchfs_hello_encode(const struct orchfs_hello *hello, void *buf)
 		.max_handles = cpu_to_le32(hello->max_handles),
 		.max_bytes = cpu_to_le32(hello->max_bytes),
 		.unit = cpu_to_le32(hello->unit),
+		.id = cpu_to_le32(hello->id),
 	};
 
 	memcpy(buf, &w, sizeof(w));
@@ -340,6 +343,7 @@ int orchfs_hello_decode(const void *buf, size_t len, struct orchfs_hello *hello)
 		.max_handles = le32_to_cpu(w.max_handles),
 		.max_bytes = le32_to_cpu(w.max_bytes),
 		.unit = le32_to_cpu(w.unit),
+		.id = le32_to_cpu(w.id),
 	};
 	return 0;
 }

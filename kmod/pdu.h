@@ -43,6 +43,7 @@ struct orchfs_hello {
 	u32 max_handles;
 	u32 max_bytes;
 	u32 unit;
+	u32 id;
 };
 
 /* Who may use an instance, how and until when */

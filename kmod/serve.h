@@ -162,7 +162,7 @@ struct orchfs_serve_handle {
 
 /**
  * struct orchfs_serve_req - a request, until its reply is sent
- * @link: on orchfs_serve_conn.replies
+ * @link: on orchfs_serve_conn.replies; of an END before that on .enders
  * @tag: in orchfs_serve_conn.tags while in flight
  * @conn: where it came from
  * @work: on the volume's workqueue
@@ -237,9 +237,12 @@ struct orchfs_serve_limits {
  * @end_work: begins to end it
  * @last_work: ends it, when no request is at a worker any more
  * @hello: was said (receiver)
+ * @version: that it agreed on (receiver)
+ * @hello_id: what the client calls it, for END; 0: nothing
  * @sending: reply under way (the sender)
  * @handles: by slot; its lock for nr_handles
  * @nr_handles: how many
+ * @enders: END requests, of others, that wait for its end (serve_lock)
  * @lock: what follows
  * @tags: requests in flight
  * @in_flight: how many, but for a PING
@@ -269,9 +272,12 @@ struct orchfs_serve_conn {
 	struct work_struct end_work;
 	struct work_struct last_work;
 	bool hello;
+	u32 version;
+	u32 hello_id;
 	struct orchfs_serve_req *sending;
 	struct xarray handles;
 	u32 nr_handles;
+	struct list_head enders;
 	spinlock_t lock;
 	DECLARE_HASHTABLE(tags, 6);
 	u32 in_flight;
@@ -330,6 +336,7 @@ int orchfs_conn_start(struct orchfs_serve *serve, struct socket *sock,
 		      u32 peer, const struct orchfs_serve_limits *limits,
 		      u64 *id);
 void orchfs_conn_end(struct orchfs_serve_conn *conn, int reason);
+void orchfs_conn_await(struct orchfs_serve_req *req);
 void orchfs_conn_work(struct orchfs_serve_req *req,
 		      struct workqueue_struct *wq);
 void orchfs_conn_reply(struct orchfs_serve_req *req, int err);

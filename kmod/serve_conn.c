@@ -358,6 +358,9 @@ static int conn_check_order(struct orchfs_serve_conn *conn,
 
 	if (conn->hello == hello)
 		return ORCHFS_REASON_ORDER;
+	if (pdu->opcode >= ORCHFS_OP_END &&
+	    conn->version < ORCHFS_HELLO_VERSION_END)
+		return ORCHFS_REASON_OPCODE;
 	conn->hello = true;
 	return 0;
 }
@@ -528,6 +531,68 @@ static int conn_receiver(void *data)
 	return 0;
 }
 
+/* --- connections that their client has given up --- */
+
+/* Those that can't be carried out any more when @conn is gone. */
+static void conn_answer_enders(struct list_head *enders, int err)
+{
+	struct orchfs_serve_req *req, *next;
+
+	list_for_each_entry_safe(req, next, enders, link) {
+		list_del_init(&req->link);
+		orchfs_conn_worked(req, err);
+	}
+}
+
+/* Its own ENDs: two connections may not wait for each other. */
+static void conn_drop_enders(struct orchfs_serve_conn *conn)
+{
+	struct orchfs_net *on = orchfs_net_of(conn->serve->net);
+	struct orchfs_serve_req *req, *next;
+	struct orchfs_serve_conn *other;
+	LIST_HEAD(dropped);
+
+	mutex_lock(&on->serve_lock);
+	list_for_each_entry(other, &conn->serve->conns, link)
+		list_for_each_entry_safe(req, next, &other->enders, link)
+			if (req->conn == conn)
+				list_move_tail(&req->link, &dropped);
+	mutex_unlock(&on->serve_lock);
+	conn_answer_enders(&dropped, -ESTALE);
+}
+
+/**
+ * orchfs_conn_await() - answer when an earlier connection of the peer has ended
+ * @req: an END; consumed
+ *
+ * It ends if it didn't yet, and with it what is under way there. None that is
+ * unknown can have anything under way.
+ */
+void orchfs_conn_await(struct orchfs_serve_req *req)
+{
+	struct orchfs_serve_conn *conn = req->conn, *other;
+	struct orchfs_net *on = orchfs_net_of(conn->serve->net);
+	bool found = false;
+
+	mutex_lock(&on->serve_lock);
+	list_for_each_entry(other, &conn->serve->conns, link) {
+		if (other == conn || other->peer != conn->peer ||
+		    !READ_ONCE(other->hello_id) ||
+		    READ_ONCE(other->hello_id) != req->pdu.handle)
+			continue;
+		found = true;
+		spin_lock(&conn->lock);
+		conn->working++;
+		spin_unlock(&conn->lock);
+		list_add_tail(&req->link, &other->enders);
+		orchfs_conn_end(other, ORCHFS_REASON_REPLACED);
+		break;
+	}
+	mutex_unlock(&on->serve_lock);
+	if (!found)
+		orchfs_conn_reply(req, 0);
+}
+
 /* --- beginning and end --- */
 
 static void conn_drop_replies(struct orchfs_serve_conn *conn)
@@ -547,6 +612,7 @@ static void conn_end_work(struct work_struct *work)
 
 	orchfs_tcp_stop(&conn->tcp);
 	kthread_stop_put(conn->receiver);
+	conn_drop_enders(conn);
 	conn_unused(conn);
 }
 
@@ -558,6 +624,7 @@ static void conn_last_work(struct work_struct *work)
 	struct orchfs_serve *serve = conn->serve;
 	struct orchfs_net *on = orchfs_net_of(serve->net);
 	LIST_HEAD(handles);
+	LIST_HEAD(enders);
 
 	/* Who queued this is through with the connection. */
 	spin_lock(&conn->lock);
@@ -570,7 +637,9 @@ static void conn_last_work(struct work_struct *work)
 
 	mutex_lock(&on->serve_lock);
 	list_del(&conn->link);
+	list_splice_init(&conn->enders, &enders);
 	mutex_unlock(&on->serve_lock);
+	conn_answer_enders(&enders, 0);
 	/* Who is told finds it on no list. */
 	orchfs_serve_event(serve, orchfs_message_serve_gone(conn));
 	mutex_lock(&on->serve_lock);
@@ -603,6 +672,7 @@ conn_new(struct orchfs_serve *serve, struct socket *sock, u32 peer,
 	spin_lock_init(&conn->lock);
 	hash_init(conn->tags);
 	INIT_LIST_HEAD(&conn->replies);
+	INIT_LIST_HEAD(&conn->enders);
 	return conn;
 }
 

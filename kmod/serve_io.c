@@ -558,18 +558,22 @@ static void bind_work(struct work_struct *work)
 static void dispatch_hello(struct orchfs_serve_req *req)
 {
 	const struct orchfs_serve_limits *limits = &req->conn->limits;
+	struct orchfs_serve_conn *conn = req->conn;
 	struct orchfs_hello hello;
 
 	if (orchfs_hello_decode(req->small, req->pdu.data_len, &hello) ||
-	    hello.version_min > ORCHFS_PDU_VERSION ||
-	    hello.version_max < ORCHFS_PDU_VERSION) {
+	    hello.version_min > ORCHFS_HELLO_VERSION ||
+	    hello.version_max < ORCHFS_HELLO_VERSION_MIN) {
 		req->last = true;
 		orchfs_conn_reply(req, -EPROTONOSUPPORT);
 		return;
 	}
+	conn->version = min(hello.version_max, ORCHFS_HELLO_VERSION);
+	if (conn->version >= ORCHFS_HELLO_VERSION_END)
+		WRITE_ONCE(conn->hello_id, hello.id);
 	hello = (struct orchfs_hello){
-		.version_min = ORCHFS_PDU_VERSION,
-		.version_max = ORCHFS_PDU_VERSION,
+		.version_min = conn->version,
+		.version_max = conn->version,
 		.max_data = ORCHFS_PDU_DATA_MAX,
 		.max_requests = limits->max_requests,
 		.max_handles = limits->max_handles,
@@ -654,6 +658,9 @@ void orchfs_req_dispatch(struct orchfs_serve_req *req)
 		break;
 	case ORCHFS_OP_PING:
 		orchfs_conn_reply(req, 0);
+		break;
+	case ORCHFS_OP_END:
+		orchfs_conn_await(req);
 		break;
 	default:
 		dispatch_io(req);

@@ -34,6 +34,15 @@ struct ck_ask {
 	u8 *buf;
 };
 
+/* A task that waits for a request, and is killed */
+struct ck_victim {
+	struct orchfs_remote *r;
+	struct ck_ask *ask;
+	struct task_struct *task;
+	struct completion ended;
+	int ret;
+};
+
 /* What came */
 struct ck_got {
 	struct orchfs_pdu pdu;
@@ -74,16 +83,22 @@ void ck_reply_head(struct kunit *test, struct socket *sock,
 		   const struct ck_got *to, struct orchfs_pdu pdu);
 void ck_reply_read(struct kunit *test, struct socket *sock,
 		   const struct ck_got *to, u32 len);
-void ck_greet_hello(struct kunit *test, struct socket *sock,
-		    const struct orchfs_hello *hello);
+u32 ck_greet_hello(struct kunit *test, struct socket *sock,
+		   const struct orchfs_hello *hello);
+u32 ck_greet_new(struct kunit *test, struct socket *sock);
 void ck_greet_limits(struct kunit *test, struct socket *sock,
 		     u32 max_requests, u32 max_handles);
 void ck_greet(struct kunit *test, struct socket *sock);
 struct socket *ck_connected(struct kunit *test);
 void ck_bind(struct kunit *test, struct socket *sock, u64 handle);
 struct socket *ck_bound(struct kunit *test);
+struct socket *ck_bound_new(struct kunit *test, u32 *id);
 void ck_usable(struct kunit *test, u32 nr);
 void ck_gone(struct kunit *test, u32 reason);
+void ck_victim_start(struct kunit *test, struct ck_victim *v,
+		     struct orchfs_remote *r, struct ck_ask *ask);
+void ck_victim_kill(struct ck_victim *v);
+int ck_victim_end(struct kunit *test, struct ck_victim *v);
 void ck_write_rest(struct kunit *test, struct socket *sock, const u8 *head,
 		   u32 len);
 void ck_write_taken(struct kunit *test, struct socket *sock, u32 len);

@@ -4,9 +4,11 @@
  */
 #include <linux/file.h>
 #include <linux/inetdevice.h>
+#include <linux/kthread.h>
 #include <linux/netdevice.h>
 #include <linux/net.h>
 #include <linux/rtnetlink.h>
+#include <linux/sched/signal.h>
 #include <linux/tcp.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -351,8 +353,9 @@ void ck_reply_read(struct kunit *test, struct socket *sock,
 		ck_give(test, sock, buf, len);
 }
 
-void ck_greet_hello(struct kunit *test, struct socket *sock,
-		    const struct orchfs_hello *hello)
+/* Returns what the client calls the connection. */
+u32 ck_greet_hello(struct kunit *test, struct socket *sock,
+		   const struct orchfs_hello *hello)
 {
 	u8 buf[sizeof(struct orchfs_wire_hello)];
 	struct ck_got *got = ck_request(test, sock, ORCHFS_OP_HELLO);
@@ -360,10 +363,26 @@ void ck_greet_hello(struct kunit *test, struct socket *sock,
 
 	KUNIT_ASSERT_EQ(test, orchfs_hello_decode(got->data, got->pdu.data_len,
 						  &asked), 0);
-	KUNIT_EXPECT_EQ(test, asked.version_min, ORCHFS_PDU_VERSION);
+	KUNIT_EXPECT_EQ(test, asked.version_min, ORCHFS_HELLO_VERSION_MIN);
+	KUNIT_EXPECT_EQ(test, asked.version_max, ORCHFS_HELLO_VERSION);
+	KUNIT_EXPECT_NE(test, asked.id, 0);
 	orchfs_hello_encode(hello, buf);
 	ck_reply(test, sock, got, .data_len = sizeof(buf));
 	ck_give(test, sock, buf, sizeof(buf));
+	return asked.id;
+}
+
+/* By a server that knows all. */
+u32 ck_greet_new(struct kunit *test, struct socket *sock)
+{
+	const struct orchfs_hello hello = {
+		.version_min = ORCHFS_HELLO_VERSION,
+		.version_max = ORCHFS_HELLO_VERSION,
+		.max_data = ORCHFS_PDU_DATA_MAX,
+		.max_requests = 256, .max_handles = 1024,
+	};
+
+	return ck_greet_hello(test, sock, &hello);
 }
 
 void ck_greet_limits(struct kunit *test, struct socket *sock,
@@ -398,7 +417,6 @@ void ck_bind(struct kunit *test, struct socket *sock, u64 handle)
 	      .handle = handle, .verifier = 5);
 }
 
-/* Bound already, by a request that found nothing. */
 static u32 usable(struct orchfs_peer *peer)
 {
 	struct orchfs_client_conn *conn;
@@ -422,10 +440,9 @@ void ck_usable(struct kunit *test, u32 nr)
 	KUNIT_ASSERT_EQ(test, usable(ck->r->peer), nr);
 }
 
-struct socket *ck_bound(struct kunit *test)
+static void ck_first_read(struct kunit *test, struct socket *sock)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_READ, 0, 1);
-	struct socket *sock = ck_connected(test);
 	struct ck *ck = test->priv;
 
 	if (!ck->r->token_nr)
@@ -434,6 +451,23 @@ struct socket *ck_bound(struct kunit *test)
 	ck_bind(test, sock, CK_HANDLE);
 	ck_reply_read(test, sock, ck_request(test, sock, ORCHFS_OP_READ), 0);
 	KUNIT_ASSERT_EQ(test, ck_end(test, ask), 0);
+}
+
+/* Bound already, by a request that found nothing. */
+struct socket *ck_bound(struct kunit *test)
+{
+	struct socket *sock = ck_connected(test);
+
+	ck_first_read(test, sock);
+	return sock;
+}
+
+struct socket *ck_bound_new(struct kunit *test, u32 *id)
+{
+	struct socket *sock = ck_connect(test);
+
+	*id = ck_greet_new(test, sock);
+	ck_first_read(test, sock);
 	return sock;
 }
 
@@ -470,4 +504,39 @@ void ck_write_taken(struct kunit *test, struct socket *sock, u32 len)
 	KUNIT_ASSERT_EQ(test, ck_take(sock, head, sizeof(head)),
 			(int)sizeof(head));
 	ck_write_rest(test, sock, head, len);
+}
+
+static int ck_victim_run(void *data)
+{
+	struct ck_victim *v = data;
+
+	allow_signal(SIGKILL);
+	v->ret = orchfs_rio_wait(v->r, &v->ask->rio);
+	complete(&v->ended);
+	return 0;
+}
+
+void ck_victim_start(struct kunit *test, struct ck_victim *v,
+		     struct orchfs_remote *r, struct ck_ask *ask)
+{
+	v->r = r;
+	v->ask = ask;
+	init_completion(&v->ended);
+	v->task = kthread_create(ck_victim_run, v, "orchfs-victim");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(v->task));
+	get_task_struct(v->task);
+	wake_up_process(v->task);
+}
+
+void ck_victim_kill(struct ck_victim *v)
+{
+	send_sig(SIGKILL, v->task, 1);
+}
+
+int ck_victim_end(struct kunit *test, struct ck_victim *v)
+{
+	KUNIT_ASSERT_NE(test, wait_for_completion_timeout(&v->ended, CK_WAIT),
+			0);
+	put_task_struct(v->task);
+	return v->ret;
 }

@@ -292,10 +292,56 @@ static void test_fenced(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, do_io(test, ORCHFS_OP_READ, 0, 0, 10, NULL), 10);
 }
 
+/* Counters of a connection that the server knows */
+static u64 served(struct ck *ck, u64 id, u64 *written)
+{
+	struct orchfs_net *on = orchfs_net_of(&init_net);
+	struct orchfs_serve_conn *conn;
+	u64 requests = 0;
+
+	mutex_lock(&on->serve_lock);
+	list_for_each_entry(conn, &orchfs_serve_find(ck->ch)->conns, link)
+		if (conn->id == id) {
+			requests = atomic64_read(&conn->requests);
+			*written = atomic64_read(&conn->bytes_written);
+		}
+	mutex_unlock(&on->serve_lock);
+	return requests;
+}
+
+/* A WRITE hangs in the file system, and its connection ends. */
+static void test_hung(struct kunit *test)
+{
+	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 10);
+	struct inode *inode = file_inode(sv.file);
+	struct ck *ck = test->priv;
+	u64 first, second, written;
+
+	first = join(test, ck);
+	inode_lock(inode);
+	ck_submit(ck->r, ask);
+	/* HELLO, BIND, WRITE */
+	while (served(ck, first, &written) < 3)
+		cond_resched();
+	ck_end_conns(ck);
+	second = join(test, ck);
+	/* HELLO, END */
+	while (served(ck, second, &written) < 2)
+		cond_resched();
+	KUNIT_EXPECT_EQ(test, served(ck, second, &written), 2);
+	KUNIT_EXPECT_FALSE(test, completion_done(&ask->done));
+	inode_unlock(inode);
+	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
+	served(ck, second, &written);
+	KUNIT_EXPECT_EQ(test, written, 10);
+	KUNIT_EXPECT_EQ(test, served(ck, first, &written), 0);
+}
+
 static struct kunit_case client_serve_cases[] = {
 	KUNIT_CASE(test_served),
 	KUNIT_CASE(test_dropped),
 	KUNIT_CASE(test_fenced),
+	KUNIT_CASE(test_hung),
 	{}
 };
 

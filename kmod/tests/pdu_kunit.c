@@ -28,6 +28,7 @@ struct pdu_row {
 
 static const struct pdu_row request_rows[] = {
 	{ "ping", { .opcode = ORCHFS_OP_PING, .tag = -1 } },
+	{ "end", { .opcode = ORCHFS_OP_END, .handle = -1 } },
 	{ "hello", { .opcode = ORCHFS_OP_HELLO, .data_len = 32 } },
 	{ "bind", { .opcode = ORCHFS_OP_BIND, .data_len = 120 } },
 	{ "renewal", { .opcode = ORCHFS_OP_BIND, .data_len = 120,

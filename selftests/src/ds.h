@@ -87,9 +87,11 @@ struct peer {
 	u32 tag;
 	u64 connection;
 	u64 verifier;
+	u32 hello_id;			/* what END names it by */
 };
 
 extern bool ds_tls;			/* kernel TLS on both ends */
+extern u32 ds_version;			/* the highest that peers know */
 
 struct answer {
 	struct orchfs_pdu pdu;

@@ -313,9 +313,58 @@ static void bad_pings(void)
 	peer_close(&p);
 }
 
+static u32 end_of(struct peer *p, u32 id)
+{
+	struct orchfs_pdu end = { .opcode = ORCHFS_OP_END, .handle = id };
+	struct answer *a = answer_new();
+	u32 status = peer_call(p, &end, NULL, a);
+
+	free(a->data);
+	free(a);
+	return status;
+}
+
+/* A peer gives one of its connections up; none of another node's. */
+static void test_end(void)
+{
+	struct orchfs_pdu ping = { .opcode = ORCHFS_OP_PING };
+	struct answer *a = answer_new();
+	struct peer old, p, other;
+	u32 reason;
+
+	peer_start(&old, NODE, NULL);
+	peer_start(&p, NODE, NULL);
+	peer_start(&other, NODE + 1, NULL);
+	must(!end_of(&other, old.hello_id), "of another node");
+	must(!end_of(&p, p.hello_id) && !end_of(&p, -1), "of itself");
+	must(!peer_call(&old, &ping, NULL, a), "it has ended");
+	stall(&old, big_file(&old), 24);
+	must(!end_of(&p, old.hello_id), "END");
+	reason = daemon_wait_gone(old.connection);
+	must(reason == ORCHFS_REASON_REPLACED, "END: reason %u", reason);
+	must(!end_of(&p, old.hello_id), "END again");
+	peer_close(&old);
+	peer_close(&p);
+	peer_close(&other);
+	/* which only a later version knows */
+	ds_version = ORCHFS_HELLO_VERSION_END - 1;
+	peer_start(&p, NODE, NULL);
+	ds_version = 7;
+	ping.opcode = ORCHFS_OP_END;
+	peer_send(&p, &ping, NULL);
+	reason = daemon_wait_gone(p.connection);
+	must(reason == ORCHFS_REASON_OPCODE, "version: reason %u", reason);
+	peer_close(&p);
+	free(a->data);
+	free(a);
+}
+
 static void bad_versions(void)
 {
-	struct orchfs_hello hello = { .version_min = 2, .version_max = 9 };
+	struct orchfs_hello hello = {
+		.version_min = ORCHFS_HELLO_VERSION + 1,
+		.version_max = ORCHFS_HELLO_VERSION + 7,
+	};
 	struct orchfs_pdu pdu = { .opcode = ORCHFS_OP_HELLO, .data_len = 32 };
 	struct answer *a = answer_new();
 	struct peer p;
@@ -352,6 +401,7 @@ void test_bad_input(void)
 	bad_tag();
 	bad_too_many();
 	bad_pings();
+	test_end();
 	bad_versions();
 	stream_stop = true;
 	pthread_join(thread, &rounds);

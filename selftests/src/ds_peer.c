@@ -22,6 +22,7 @@ struct answer *answer_new(void)
 }
 
 bool ds_tls;
+u32 ds_version = 7;
 
 /* As after a handshake: each end has the keys of both directions. */
 static void start_tls(int fd, u8 tx, u8 rx)
@@ -85,10 +86,14 @@ void peer_open(struct peer *p, u32 node, const struct limits *limits)
 
 void peer_hello(struct peer *p)
 {
+	static u32 last_id = 0x1234;
 	struct orchfs_hello hello = {
-		.version_min = 1, .version_max = 7,
+		.version_min = 1, .version_max = ds_version,
 		.max_data = ORCHFS_PDU_DATA_MAX,
+		.id = ++last_id,
 	};
+	u32 version = ds_version < ORCHFS_HELLO_VERSION ? ds_version :
+		ORCHFS_HELLO_VERSION;
 	struct orchfs_pdu pdu = {
 		.opcode = ORCHFS_OP_HELLO,
 		.data_len = sizeof(struct orchfs_wire_hello),
@@ -96,10 +101,11 @@ void peer_hello(struct peer *p)
 	struct answer *a = answer_new();
 	u8 buf[sizeof(struct orchfs_wire_hello)];
 
+	p->hello_id = hello.id;
 	orchfs_hello_encode(&hello, buf);
 	must(!peer_call(p, &pdu, buf, a), "hello is refused");
 	must(!orchfs_hello_decode(a->data, a->pdu.data_len, &hello) &&
-	     hello.version_min == 1 && hello.version_max == 1 &&
+	     hello.version_min == version && hello.version_max == version &&
 	     hello.max_data == ORCHFS_PDU_DATA_MAX && hello.max_requests &&
 	     hello.max_handles, "answer to hello");
 	free(a->data);

@@ -131,10 +131,9 @@ enum orchfs_mirror_kind {
  * @ORCHFS_REASON_TAG: A tag that is in flight was used again; a reply to
  * one that isn't.
  * @ORCHFS_REASON_TOO_MANY: More requests in flight than the limit.
- * @ORCHFS_REASON_STALLED: A request that nobody waits for any more couldn't
- * be sent, or HELLO was not answered.
+ * @ORCHFS_REASON_STALLED: HELLO was not answered, while requests waited.
  * @ORCHFS_REASON_REPLACED: A daemon that came later has brought another
- * connection.
+ * connection; or the peer has given it up, and said so on another.
  * @ORCHFS_REASON_SILENT: The server answered nothing, not even a PING.
  */
 enum orchfs_reason {

@@ -9,11 +9,16 @@
 #include <linux/types.h>
 
 #define ORCHFS_PDU_MAGIC	0x4843524fU	/* "ORCH" */
-#define ORCHFS_PDU_VERSION	1
+#define ORCHFS_PDU_VERSION	1		/* of the header */
 #define ORCHFS_PDU_LEN		64
 #define ORCHFS_PDU_DATA_MAX	(1U << 20)
 #define ORCHFS_PDU_DATA_MIN	(1U << 16)	/* that a server may allow */
 #define ORCHFS_PDU_REQUESTS_MAX	256
+
+/* versions of what follows, that HELLO agrees on */
+#define ORCHFS_HELLO_VERSION_MIN	1
+#define ORCHFS_HELLO_VERSION_END	2	/* opcodes from END on */
+#define ORCHFS_HELLO_VERSION	2
 
 #define ORCHFS_TOKEN_MAGIC	0x4b544f4fU	/* "OOTK" */
 #define ORCHFS_TOKEN_VERSION	1
@@ -32,6 +37,7 @@ enum {
 	ORCHFS_OP_GETATTR,
 	ORCHFS_OP_TRUNCATE,
 	ORCHFS_OP_PING,
+	ORCHFS_OP_END,
 	ORCHFS_NR_OPS,
 };
 
@@ -98,7 +104,7 @@ struct orchfs_wire_hello {
 	__le32 max_handles;
 	__le32 max_bytes;	/* 0: unlimited */
 	__le32 unit;		/* data count as so many, with what is before */
-	__le32 reserved;
+	__le32 id;		/* of a request: what END names it by */
 };
 
 /* data of BIND */
