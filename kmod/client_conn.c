@@ -379,8 +379,9 @@ static void client_end_work(struct work_struct *work)
 	orchfs_tcp_stop(&conn->tcp);
 	kthread_stop_put(conn->receiver);
 	orchfs_client_send_exit(conn);
-	client_lose_calls(conn);
+	/* Reset before anything is sent elsewhere. */
 	__fput_sync(conn->tcp.sock->file);
+	client_lose_calls(conn);
 	orchfs_client_event(peer, orchfs_message_peer_gone(conn));
 	kvfree(conn);
 	orchfs_peer_put(peer);

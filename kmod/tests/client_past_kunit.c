@@ -3,6 +3,9 @@
  * Requests that change a file where the connection ends, or their caller is
  * killed: none of them may be carried out behind what follows.
  */
+#include <net/sock.h>
+#include <net/tcp_states.h>
+
 #include "client_kunit.h"
 
 /* A connection on which this request was sent, and ended; its number. */
@@ -241,6 +244,43 @@ static void test_killed_deaf(struct kunit *test)
 	ck_hang_up(sock);
 }
 
+/* --- sockets --- */
+
+/* What is left in the socket isn't sent any more when others send again. */
+static void test_reset(struct kunit *test)
+{
+	const u32 len = 512 << 10;
+	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 0, len);
+	struct ck_got *got = kunit_kzalloc(test, sizeof(*got), GFP_KERNEL);
+	struct orchfs_client_conn *conn;
+	struct ck *ck = test->priv;
+	struct socket *old, *sock;
+	struct sock *sk;
+	u32 id;
+
+	KUNIT_ASSERT_NOT_NULL(test, got);
+	old = ck_bound_new(test, &id);
+	conn = list_first_entry(&ck->peer->conns, struct orchfs_client_conn,
+				link);
+	sk = conn->tcp.sock->sk;
+	sock_hold(sk);
+	sock = ck_connect(test);
+	ck_greet_new(test, sock);
+	ck_narrow(ck);
+	ck_submit(ck->r, ask);
+	/* a reply to nothing ends it */
+	got->pdu.opcode = ORCHFS_OP_READ;
+	got->pdu.tag = -1;
+	ck_reply(test, old, got);
+	ck_bind(test, sock, CK_HANDLE);
+	KUNIT_EXPECT_EQ(test, sk->sk_state, TCP_CLOSE);
+	sock_put(sk);
+	ck_write_taken(test, sock, len);
+	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
+	ck_hang_up(old);
+	ck_hang_up(sock);
+}
+
 static struct kunit_case client_past_cases[] = {
 	KUNIT_CASE(test_ended),
 	KUNIT_CASE(test_several),
@@ -251,6 +291,7 @@ static struct kunit_case client_past_cases[] = {
 	KUNIT_CASE(test_killed),
 	KUNIT_CASE(test_killed_part),
 	KUNIT_CASE(test_killed_deaf),
+	KUNIT_CASE(test_reset),
 	{}
 };
 
