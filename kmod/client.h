@@ -52,10 +52,13 @@ struct orchfs_call {
 
 /**
  * struct orchfs_rio - one request to a remote instance
- * @opcode: READ, WRITE, COMMIT, GETATTR or TRUNCATE (ORCHFS_OP_*)
+ * @opcode: READ, WRITE, COMMIT, GETATTR, TRUNCATE, ALLOCATE or SEEK (ORCHFS_OP_*)
  * @flags: of a WRITE: ORCHFS_PDU_FUA, ORCHFS_PDU_APPEND
- * @offset: of READ and WRITE, 0 with APPEND; TRUNCATE: the new size
+ * @offset: of READ and WRITE, 0 with APPEND; of ALLOCATE; TRUNCATE: the new
+ *	size; SEEK: from where
  * @count: of READ and WRITE, 1 to orchfs_peer_max_data()
+ * @mode: of ALLOCATE: ORCHFS_ALLOC_*; of SEEK: ORCHFS_SEEK_*
+ * @length: of ALLOCATE, at least 1
  * @iter: @count bytes: where to (READ, ITER_DEST) or from (WRITE,
  *	ITER_SOURCE). Of kernel pages (BVEC, KVEC, XARRAY, FOLIOQ), which the
  *	caller keeps until the end. It isn't advanced
@@ -68,8 +71,8 @@ struct orchfs_call {
  * @answered: and that is the peer's word
  * @done_bytes: of READ: less than @count only at the end of the file; of
  *	WRITE: at least 1, and the rest is the caller's to send
- * @verifier: of WRITE, COMMIT and TRUNCATE
- * @reply_offset: of a WRITE with APPEND: where it began
+ * @verifier: of WRITE, COMMIT, TRUNCATE and ALLOCATE
+ * @reply_offset: of a WRITE with APPEND: where it began; of SEEK: what it found
  * @attr: of GETATTR
  * @call: private, as all that follow
  * @remote: it is for
@@ -90,6 +93,8 @@ struct orchfs_rio {
 	u32 flags;
 	u64 offset;
 	u32 count;
+	u32 mode;
+	u64 length;
 	struct iov_iter iter;
 	unsigned long deadline;
 	bool prompt;

@@ -315,7 +315,8 @@ static inline bool orchfs_call_is_rio(const struct orchfs_call *call)
 static inline bool orchfs_rio_changes(const struct orchfs_rio *rio)
 {
 	return rio->opcode == ORCHFS_OP_WRITE ||
-		rio->opcode == ORCHFS_OP_TRUNCATE;
+		rio->opcode == ORCHFS_OP_TRUNCATE ||
+		rio->opcode == ORCHFS_OP_ALLOCATE;
 }
 
 /* client.c */

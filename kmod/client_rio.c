@@ -226,6 +226,7 @@ static u32 rio_rights(const struct orchfs_rio *rio)
 	case ORCHFS_OP_READ:
 		return ORCHFS_RIGHT_READ;
 	case ORCHFS_OP_WRITE:
+	case ORCHFS_OP_ALLOCATE:
 		return ORCHFS_RIGHT_WRITE;
 	case ORCHFS_OP_TRUNCATE:
 		return ORCHFS_RIGHT_TRUNCATE;
@@ -254,6 +255,11 @@ void orchfs_rio_place_locked(struct orchfs_rio *rio,
 	orchfs_past_put_locked(rio);
 	if (rio->count > conn->max_data) {
 		orchfs_rio_end_locked(rio, -EIO, ended);
+		return;
+	}
+	if (rio->opcode >= ORCHFS_OP_END &&
+	    conn->version < ORCHFS_HELLO_VERSION_END) {
+		orchfs_rio_end_locked(rio, -EOPNOTSUPP, ended);
 		return;
 	}
 	if (bind && bind->handle && bind->token != r->token_nr &&
@@ -452,7 +458,11 @@ static bool rio_valid(const struct orchfs_rio *rio)
 			iov_iter_rw(&rio->iter) == (write ? WRITE : READ) &&
 			!user_backed_iter(&rio->iter);
 	case ORCHFS_OP_TRUNCATE:
+	case ORCHFS_OP_SEEK:
 		return !rio->count;
+	case ORCHFS_OP_ALLOCATE:
+		return !rio->count && rio->length &&
+			rio->length <= S64_MAX - rio->offset;
 	case ORCHFS_OP_COMMIT:
 	case ORCHFS_OP_GETATTR:
 		return !rio->count && !rio->offset;

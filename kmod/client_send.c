@@ -187,10 +187,13 @@ static void client_head_locked(struct orchfs_client_conn *conn,
 		pdu.flags = rio->flags;
 		pdu.handle = rio->handle;
 		pdu.offset = rio->offset;
+		pdu.length = rio->length;
 		if (call->opcode == ORCHFS_OP_WRITE)
 			pdu.data_len = rio->count;
-		else
+		else if (call->opcode == ORCHFS_OP_READ)
 			pdu.count = rio->count;
+		else
+			pdu.count = rio->mode;
 	}
 	orchfs_pdu_encode(&pdu, conn->head);
 	conn->kv[0].iov_base = conn->head;

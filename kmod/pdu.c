@@ -18,11 +18,12 @@ static_assert(sizeof(struct orchfs_wire_attr) == 64);
 
 /*
  * What a PDU may carry. Fields that aren't named must be 0; data_len lies
- * between data_min and data_max, count between count_min and count_max.
+ * between data_min and data_max, count between count_min and count_max. Of
+ * ALLOCATE and SEEK the count is what is to be done.
  */
 struct pdu_rule {
 	u16 flags;
-	bool handle, offset, verifier;
+	bool handle, offset, verifier, length;
 	u32 count_min, count_max;
 	u32 data_min, data_max;
 };
@@ -53,6 +54,13 @@ static const struct pdu_rule request_rules[ORCHFS_NR_OPS] = {
 	[ORCHFS_OP_TRUNCATE] = { .handle = true, .offset = true },
 	[ORCHFS_OP_PING] = {},
 	[ORCHFS_OP_END] = { .handle = true },
+	[ORCHFS_OP_ALLOCATE] = {
+		.handle = true, .offset = true, .length = true,
+		.count_max = ORCHFS_ALLOC_ZERO_RANGE | ORCHFS_ALLOC_KEEP_SIZE,
+	},
+	[ORCHFS_OP_SEEK] = {
+		.handle = true, .offset = true, .count_max = ORCHFS_SEEK_HOLE,
+	},
 };
 
 static const struct pdu_rule reply_rules[ORCHFS_NR_OPS] = {
@@ -78,6 +86,8 @@ static const struct pdu_rule reply_rules[ORCHFS_NR_OPS] = {
 	[ORCHFS_OP_TRUNCATE] = { .verifier = true },
 	[ORCHFS_OP_PING] = {},
 	[ORCHFS_OP_END] = {},
+	[ORCHFS_OP_ALLOCATE] = { .verifier = true },
+	[ORCHFS_OP_SEEK] = { .offset = true },
 };
 
 /*
@@ -128,6 +138,8 @@ void orchfs_pdu_encode(const struct orchfs_pdu *pdu, void *buf)
 		.data_len = cpu_to_le32(pdu->data_len),
 		.verifier = cpu_to_le64(pdu->verifier),
 		.data_crc = cpu_to_le32(pdu->data_crc),
+		.length = { cpu_to_le32(lower_32_bits(pdu->length)),
+			    cpu_to_le32(upper_32_bits(pdu->length)) },
 	};
 
 	w.header_crc = cpu_to_le32(orchfs_pdu_crc(0, &w, ORCHFS_PDU_LEN - 4));
@@ -151,8 +163,6 @@ static int pdu_decode(const void *buf, size_t len, struct orchfs_pdu *pdu)
 		return ORCHFS_REASON_VERSION;
 	if (!w.opcode || w.opcode >= ORCHFS_NR_OPS)
 		return ORCHFS_REASON_OPCODE;
-	if (w.reserved[0] || w.reserved[1])
-		return ORCHFS_REASON_FIELD;
 	*pdu = (struct orchfs_pdu){
 		.opcode = w.opcode,
 		.flags = le16_to_cpu(w.flags),
@@ -164,29 +174,59 @@ static int pdu_decode(const void *buf, size_t len, struct orchfs_pdu *pdu)
 		.data_len = le32_to_cpu(w.data_len),
 		.verifier = le64_to_cpu(w.verifier),
 		.data_crc = le32_to_cpu(w.data_crc),
+		.length = (u64)le32_to_cpu(w.length[1]) << 32 |
+			le32_to_cpu(w.length[0]),
 	};
 	return 0;
 }
 
+static bool pdu_mode_allowed(const struct orchfs_pdu *pdu)
+{
+	switch (pdu->count) {
+	case 0:
+	case ORCHFS_ALLOC_KEEP_SIZE:
+	case ORCHFS_ALLOC_KEEP_SIZE | ORCHFS_ALLOC_PUNCH_HOLE:
+	case ORCHFS_ALLOC_ZERO_RANGE:
+	case ORCHFS_ALLOC_ZERO_RANGE | ORCHFS_ALLOC_KEEP_SIZE:
+		return true;
+	default:
+		return pdu->opcode != ORCHFS_OP_ALLOCATE;
+	}
+}
+
+/* How far behind its offset it reaches */
+static u64 pdu_reach(const struct orchfs_pdu *pdu)
+{
+	switch (pdu->opcode) {
+	case ORCHFS_OP_ALLOCATE:
+		return pdu->length;
+	case ORCHFS_OP_SEEK:
+		return 0;
+	default:
+		return pdu->data_len ? pdu->data_len : pdu->count;
+	}
+}
+
 static int pdu_check(const struct orchfs_pdu *pdu, const struct pdu_rule *rule)
 {
-	u64 len = pdu->data_len ? pdu->data_len : pdu->count;
+	u64 len = pdu_reach(pdu);
 
 	if (pdu->flags & ~(rule->flags | ORCHFS_PDU_REPLY))
 		return ORCHFS_REASON_FLAGS;
 	if ((pdu->handle && !rule->handle) ||
 	    (pdu->offset && !(rule->offset && pdu_offset_allowed(pdu))) ||
 	    (pdu->verifier && !rule->verifier) ||
+	    (pdu->length && !rule->length) || !pdu_mode_allowed(pdu) ||
 	    (pdu->count && !rule->count_max) ||
 	    (pdu->data_len && !rule->data_max) ||
 	    (pdu->data_crc && (!(pdu->flags & ORCHFS_PDU_DATA_CRC) ||
 			       !pdu->data_len)))
 		return ORCHFS_REASON_FIELD;
 	if (pdu->count < rule->count_min || pdu->count > rule->count_max ||
-	    pdu->data_len < rule->data_min || pdu->data_len > rule->data_max)
+	    pdu->data_len < rule->data_min || pdu->data_len > rule->data_max ||
+	    (!pdu->length && rule->length))
 		return ORCHFS_REASON_LENGTH;
-	/* len is small, so the difference is not below 0 */
-	if (pdu->offset > S64_MAX - len)
+	if (len > S64_MAX || pdu->offset > S64_MAX - len)
 		return ORCHFS_REASON_OFFSET;
 	return 0;
 }
@@ -265,6 +305,8 @@ static const int status_errnos[ORCHFS_NR_STATUSES] = {
 	[ORCHFS_STATUS_NOMEM]		= ENOMEM,
 	[ORCHFS_STATUS_INVAL]		= EINVAL,
 	[ORCHFS_STATUS_TXTBSY]		= ETXTBSY,
+	[ORCHFS_STATUS_NOTSUPP]		= EOPNOTSUPP,
+	[ORCHFS_STATUS_NODATA]		= ENODATA,
 };
 
 /**

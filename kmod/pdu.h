@@ -14,6 +14,7 @@
 #include <linux/limits.h>
 #include <linux/string.h>
 #include <linux/types.h>
+#include <linux/wordpart.h>
 #else
 #include "pdu_user.h"
 #endif
@@ -33,6 +34,7 @@ struct orchfs_pdu {
 	u32 data_len;
 	u64 verifier;
 	u32 data_crc;
+	u64 length;
 };
 
 /* What an end of a connection can do */

@@ -23,6 +23,8 @@ typedef int64_t s64;
 #define le32_to_cpu(v)	le32toh(v)
 #define le64_to_cpu(v)	le64toh(v)
 #define S64_MAX		INT64_MAX
+#define lower_32_bits(v) ((u32)(v))
+#define upper_32_bits(v) ((u32)((v) >> 32))
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define static_assert	_Static_assert
 

@@ -11,6 +11,7 @@
  * that receives replies.
  */
 #include <linux/bvec.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -224,7 +225,7 @@ static ssize_t remote_read_sync(struct orchfs_rinode *ri, struct kiocb *iocb,
 /* --- write --- */
 
 /* What was read ahead of these bytes is old now. */
-static void remote_drop_pages(struct inode *inode, loff_t pos, size_t len)
+static void remote_drop_pages(struct inode *inode, loff_t pos, loff_t len)
 {
 	if (unlikely(inode->i_mapping->nrpages))
 		invalidate_inode_pages2_range(inode->i_mapping,
@@ -416,16 +417,78 @@ static int remote_fsync(struct file *file, loff_t start, loff_t end,
 	return ret ?: err;
 }
 
+/* -EOPNOTSUPP: the peer can't tell, so all is data. */
+static loff_t remote_seek(struct orchfs_rinode *ri, loff_t offset, bool hole)
+{
+	struct orchfs_rio rio;
+	int ret;
+
+	if (offset < 0)
+		return -ENXIO;
+	orchfs_rio_init(ri, &rio, ORCHFS_OP_SEEK);
+	rio.offset = offset;
+	rio.mode = hole ? ORCHFS_SEEK_HOLE : ORCHFS_SEEK_DATA;
+	ret = orchfs_rio_run(ri, &rio);
+	if (ret == -ENODATA)
+		return -ENXIO;
+	return ret ?: rio.reply_offset;
+}
+
 static loff_t remote_llseek(struct file *file, loff_t offset, int whence)
 {
 	struct inode *inode = file_inode(file);
-	int ret = orchfs_remote_ask(inode);
+	loff_t ret;
+
+	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+		ret = remote_seek(ORCHFS_RI(inode), offset,
+				  whence == SEEK_HOLE);
+		if (ret >= 0)
+			return vfs_setpos(file, ret, inode->i_sb->s_maxbytes);
+		if (ret != -EOPNOTSUPP)
+			return ret;
+	}
+	ret = orchfs_remote_ask(inode);
 
 	if (ret)
 		return ret;
 	return generic_file_llseek_size(file, offset, whence,
 					inode->i_sb->s_maxbytes,
 					i_size_read(inode));
+}
+
+/*
+ * Only what may be done twice: a lost answer tells nothing. The limit of a
+ * file's size is the caller's, who is here.
+ */
+static long remote_fallocate(struct file *file, int mode, loff_t offset,
+			     loff_t len)
+{
+	struct inode *inode = file_inode(file);
+	struct orchfs_rinode *ri = ORCHFS_RI(inode);
+	loff_t size = i_size_read(inode);
+	bool keep = mode & FALLOC_FL_KEEP_SIZE;
+	struct orchfs_rio rio;
+	int ret;
+
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
+		     FALLOC_FL_ZERO_RANGE))
+		return -EOPNOTSUPP;
+	ret = keep ? 0 : inode_newsize_ok(inode, max(offset + len, size));
+	if (ret)
+		return ret;
+	orchfs_rio_init(ri, &rio, ORCHFS_OP_ALLOCATE);
+	rio.offset = offset;
+	rio.length = len;
+	rio.mode = mode;
+	ret = orchfs_rio_run(ri, &rio);
+	if (ret)
+		return ret;
+	orchfs_remote_written(ri, rio.verifier, false,
+			      keep ? 0 : offset + len);
+	/* of a last page, what is behind its end */
+	remote_drop_pages(inode, min(offset, size),
+			  offset + len - min(offset, size));
+	return 0;
 }
 
 static int remote_open(struct inode *inode, struct file *file)
@@ -441,6 +504,7 @@ const struct file_operations orchfs_remote_fops = {
 	.read_iter	= remote_read_iter,
 	.write_iter	= remote_write_iter,
 	.fsync		= remote_fsync,
+	.fallocate	= remote_fallocate,
 	.mmap		= orchfs_remote_mmap,
 	.splice_read	= copy_splice_read,
 	.splice_write	= iter_file_splice_write,

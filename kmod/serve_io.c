@@ -6,6 +6,7 @@
  * nothing else is under way on its connection.
  */
 #include <linux/cred.h>
+#include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/fsnotify.h>
@@ -396,6 +397,46 @@ static int run_truncate(struct orchfs_serve_req *req)
 	return ret;
 }
 
+/* In whole or not at all, for who asks: a part shows in no answer. */
+static int run_allocate(struct orchfs_serve_req *req)
+{
+	struct file *file = req->handle->file;
+	struct inode *inode = file_inode(file);
+	int ret;
+
+	if (IS_IMMUTABLE(inode) || IS_SWAPFILE(inode) ||
+	    (IS_APPEND(inode) && req->pdu.count & ~FALLOC_FL_KEEP_SIZE))
+		return -EPERM;
+	if (!file->f_op->fallocate)
+		return -EOPNOTSUPP;
+	if (req->pdu.offset + req->pdu.length > inode->i_sb->s_maxbytes)
+		return -EFBIG;
+	file_start_write(file);
+	ret = orchfs_volume_recheck(req);
+	if (!ret)
+		ret = file->f_op->fallocate(file, req->pdu.count,
+					    req->pdu.offset, req->pdu.length);
+	file_end_write(file);
+	if (!ret)
+		fsnotify_modify(file);
+	return ret;
+}
+
+static int run_seek(struct orchfs_serve_req *req)
+{
+	bool hole = req->pdu.count == ORCHFS_SEEK_HOLE;
+	loff_t ret = vfs_llseek(req->handle->file, req->pdu.offset,
+				hole ? SEEK_HOLE : SEEK_DATA);
+
+	/* ENXIO is of volumes */
+	if (ret == -ENXIO)
+		return -ENODATA;
+	if (ret < 0)
+		return ret;
+	req->reply.offset = ret;
+	return 0;
+}
+
 struct serve_op {
 	int (*run)(struct orchfs_serve_req *req);
 	u32 right;			/* one of these; 0: none is needed */
@@ -412,6 +453,8 @@ static const struct serve_op serve_ops[ORCHFS_NR_OPS] = {
 				    ORCHFS_RIGHT_TRUNCATE, true },
 	[ORCHFS_OP_GETATTR]	= { run_getattr },
 	[ORCHFS_OP_TRUNCATE]	= { run_truncate, ORCHFS_RIGHT_TRUNCATE, true },
+	[ORCHFS_OP_ALLOCATE]	= { run_allocate, ORCHFS_RIGHT_WRITE, true },
+	[ORCHFS_OP_SEEK]	= { run_seek },
 };
 
 static int req_run(struct orchfs_serve_req *req,

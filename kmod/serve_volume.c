@@ -462,6 +462,7 @@ static bool req_writes(const struct orchfs_serve_req *req)
 {
 	return req->pdu.opcode == ORCHFS_OP_WRITE ||
 	       req->pdu.opcode == ORCHFS_OP_TRUNCATE ||
+	       req->pdu.opcode == ORCHFS_OP_ALLOCATE ||
 	       req->pdu.opcode == ORCHFS_OP_COMMIT;
 }
 

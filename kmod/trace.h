@@ -45,7 +45,10 @@
 	EM(ORCHFS_OP_COMMIT,		"commit") \
 	EM(ORCHFS_OP_GETATTR,		"getattr") \
 	EM(ORCHFS_OP_TRUNCATE,		"truncate") \
-	E_(ORCHFS_OP_PING,		"ping")
+	EM(ORCHFS_OP_PING,		"ping") \
+	EM(ORCHFS_OP_END,		"end") \
+	EM(ORCHFS_OP_ALLOCATE,		"allocate") \
+	E_(ORCHFS_OP_SEEK,		"seek")
 
 #define orchfs_serve_reasons \
 	EM(ORCHFS_REASON_CLOSED,	"closed") \
@@ -539,7 +542,7 @@ DEFINE_EVENT(orchfs_conn_end, orchfs_client_end,
  * @peer: number of the node
  * @ino: of the file
  * @op: ORCHFS_OP_*
- * @offset: of READ, WRITE and TRUNCATE
+ * @offset: of READ, WRITE, TRUNCATE, ALLOCATE and SEEK
  * @len: of READ and WRITE
  * @err: 0 or a negative errno
  */

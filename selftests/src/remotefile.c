@@ -213,8 +213,53 @@ static void op_stat(void)
 	must(!fstat(m.fd, &st) && st.st_size == (off_t)m.size, "size %lld, not %zu: %m",
 	     (long long)st.st_size, m.size);
 	must(lseek(m.fd, 0, SEEK_END) == (off_t)m.size, "SEEK_END");
-	must(!m.size || lseek(m.fd, 0, SEEK_HOLE) == (off_t)m.size,
-	     "SEEK_HOLE: %m");
+}
+
+/* What isn't data is zero. */
+static void op_seek(void)
+{
+	off_t at = below(&ds_rng, MODEL_LEN), end = m.size, hole, data;
+
+	hole = lseek(m.fd, at, SEEK_HOLE);
+	if (at >= end) {
+		must(hole < 0 && errno == ENXIO, "SEEK_HOLE behind the end");
+		must(lseek(m.fd, at, SEEK_DATA) < 0 && errno == ENXIO,
+		     "SEEK_DATA behind the end");
+		return;
+	}
+	must(hole >= at && hole <= end, "SEEK_HOLE: %lld %m", (long long)hole);
+	data = lseek(m.fd, hole, SEEK_DATA);
+	must(data >= hole || errno == ENXIO, "SEEK_DATA: %m");
+	for (data = data < 0 ? end : data; hole < data; hole++)
+		must(!m.data[hole], "data in a hole at %lld", (long long)hole);
+}
+
+static void op_fallocate(void)
+{
+	static const int modes[] = {
+		0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
+		FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+	};
+	int mode = modes[below(&ds_rng, ARRAY_SIZE(modes))];
+	size_t len = some_len(), at = below(&ds_rng, MODEL_LEN - len);
+	size_t end = at + len;
+
+	if (fallocate(m.fd, mode, at, len)) {
+		must(errno == EOPNOTSUPP &&
+		     fallocate(rf->backing[0], mode, at, len) &&
+		     errno == EOPNOTSUPP, "fallocate %d: %m", mode);
+		return;
+	}
+	if (end > m.size && !(mode & FALLOC_FL_KEEP_SIZE)) {
+		memset(m.data + m.size, 0, end - m.size);
+		m.size = end;
+	}
+	end = min_size(end, m.size);
+	if (mode & ~FALLOC_FL_KEEP_SIZE && at < end)
+		memset(m.data + at, 0, end - at);
+	must(fallocate(m.fd, FALLOC_FL_COLLAPSE_RANGE, 0, 4096) < 0 &&
+	     errno == EOPNOTSUPP, "a collapse: %m");
 }
 
 static void op_map(void)
@@ -257,7 +302,7 @@ static void test_model(void)
 	static void (*const ops[])(void) = {
 		op_read, op_read, op_write, op_write, op_append, op_truncate,
 		op_sendfile, op_copy, op_stat, op_map, op_look, op_look,
-		op_sync, op_other,
+		op_sync, op_other, op_fallocate, op_seek,
 	};
 	unsigned int i;
 

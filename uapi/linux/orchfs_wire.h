@@ -38,6 +38,8 @@ enum {
 	ORCHFS_OP_TRUNCATE,
 	ORCHFS_OP_PING,
 	ORCHFS_OP_END,
+	ORCHFS_OP_ALLOCATE,
+	ORCHFS_OP_SEEK,
 	ORCHFS_NR_OPS,
 };
 
@@ -46,6 +48,15 @@ enum {
 #define ORCHFS_PDU_DATA_CRC	0x2
 #define ORCHFS_PDU_FUA		0x4
 #define ORCHFS_PDU_APPEND	0x8	/* WRITE: where the file ends */
+
+/* modes of ALLOCATE, as fallocate's; those that may be done twice */
+#define ORCHFS_ALLOC_KEEP_SIZE	0x1
+#define ORCHFS_ALLOC_PUNCH_HOLE	0x2	/* with KEEP_SIZE */
+#define ORCHFS_ALLOC_ZERO_RANGE	0x10
+
+/* what SEEK looks for */
+#define ORCHFS_SEEK_DATA	0
+#define ORCHFS_SEEK_HOLE	1
 
 /* rights of a token */
 #define ORCHFS_RIGHT_READ	0x1
@@ -75,6 +86,8 @@ enum {
 	ORCHFS_STATUS_NOMEM,
 	ORCHFS_STATUS_INVAL,
 	ORCHFS_STATUS_TXTBSY,
+	ORCHFS_STATUS_NOTSUPP,
+	ORCHFS_STATUS_NODATA,
 	ORCHFS_NR_STATUSES,
 };
 
@@ -91,7 +104,7 @@ struct orchfs_wire_pdu {
 	__le32 data_len;
 	__le64 verifier;
 	__le32 data_crc;
-	__le32 reserved[2];
+	__le32 length[2];	/* of ALLOCATE, low word first */
 	__le32 header_crc;
 };
 
