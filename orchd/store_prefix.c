@@ -5,12 +5,14 @@
  * group, where one ordered list of everything costs some twenty comparisons
  * in each of several levels. The price is paid by a scan over several groups,
  * which sorts a copy of the memtable first; so whatever an operation scans
- * must be one group.
+ * must be one group. Writing out a memtable is such a scan: each group begins
+ * with a search, the rest of it follows in order. So a group of one row is
+ * dear, and rows that come in order anyway cost least in one large group.
  *
- * Tables that operations scan by inode or directory are grouped by it: table
- * byte and first number. Small tables that are scanned as a whole in normal
- * work are one group each. Rows that are only put and deleted one by one, or
- * scanned at a start, are groups of their own.
+ * Tables that operations scan by inode or directory: names are grouped by the
+ * directory, the rest by 256 inodes, which were often made together. The
+ * indexes and small tables are one group each, or one for a value that is
+ * indexed: their rows are mostly put in order.
  */
 #include <string.h>
 
@@ -29,14 +31,18 @@ static size_t group_len(uint8_t table)
 	case 'K':
 	case 'Q':
 	case 'D':	/* scanned in batches */
+	case 'C':	/* change, inode: put in order */
 		return 1;
-	case 'T':	/* session, slot */
 	case 'U':	/* owner, inode */
-		return 1 + 4 + 8;
+		return 1 + 4;
 	case 'H':	/* tier, day, inode */
-		return 1 + 1 + 4 + 8;
-	default:
+		return 1 + 1 + 4;
+	case 'T':	/* session, slot */
+		return 1 + 4 + 8;
+	case 'E':	/* directory, cookie */
 		return 1 + 8;
+	default:	/* inode: 256 of them */
+		return 1 + 7;
 	}
 }
 

@@ -143,7 +143,7 @@ static unsigned char prefix_in_domain(void *ctx, const char *key, size_t len)
 static const char *prefix_name(void *ctx)
 {
 	(void)ctx;
-	return "orchfs.group.1";
+	return "orchfs.group.2";
 }
 
 static void prefix_destroy(void *ctx)
