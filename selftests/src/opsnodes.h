@@ -32,6 +32,9 @@ enum {
 	OP_FAPPEND, OP_FTRUNC, OP_FSTAT, OP_FSYNC, OP_COUNT,
 };
 
+/* What a worker does otherwise than it is told: cmd.lie. */
+enum { LIE = 1, PRETEND_NOT_DONE, PRETEND_DONE, PRETEND_LATE };
+
 struct path {
 	uint8_t n, c[DEPTH];
 };
@@ -101,15 +104,22 @@ struct slot {
 struct model {
 	struct inode in[INODES];
 	struct slot slot[WORKERS][SLOTS];
+	uint32_t undone;	/* bits: doubts that may still be done */
 };
 
-/* One operation that was done: what was asked, answered, and after when. */
+/*
+ * One operation that was done: what was asked, answered, and after when.
+ * @blind: what was answered isn't known, it has succeeded. @bound: on what its
+ * names were when it was asked, else on what they are now.
+ */
 struct deed {
 	struct cmd cmd;
 	struct result res;
 	unsigned char *data;
 	int64_t t0;
 	bool racing;		/* with others */
+	bool blind, bound;
+	uint16_t file, dir[2];
 };
 
 static inline bool is_dir(const struct inode *in)
@@ -135,6 +145,8 @@ void model_free(struct model *m);
 bool model_equal(const struct model *a, const struct model *b);
 /* Does it, and tells if the answer is the right one; @m is spoilt if not. */
 bool model_apply(struct model *m, const struct deed *d);
+/* Finds what its names are now, for @bound. */
+void model_bind(const struct model *m, struct deed *d);
 int model_find(const struct model *m, const struct path *p, uint16_t *in);
 bool model_above(const struct model *m, uint16_t a, uint16_t of);
 
@@ -145,11 +157,18 @@ struct gen {
 	unsigned int ncand;
 	unsigned int workers, mounts;
 	unsigned int avoid;	/* bits: mounts that are not used now */
+	unsigned int busy;	/* bits: workers that haven't answered yet */
+	bool look_only;		/* nothing is to be changed now */
+	bool no_rounds;
 	uint32_t next_id;
 	bool taken[INODES];	/* by this round */
+	bool reserved[INODES];	/* by what may be done later */
 };
 
 unsigned int mount_of(const struct gen *g, unsigned int worker);
+bool gen_usable(const struct gen *g, unsigned int worker);
+bool gen_any_usable(const struct gen *g);
+unsigned int gen_worker(struct gen *g);	/* one that is usable */
 void gen_one(struct gen *g, struct cmd *c);
 /* Another mount looks at what @of has done; false: no way to. */
 bool gen_look(struct gen *g, struct cmd *c, const struct cmd *of);

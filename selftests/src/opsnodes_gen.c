@@ -30,18 +30,28 @@ unsigned int mount_of(const struct gen *g, unsigned int worker)
 	return worker % g->mounts;
 }
 
-static bool usable(const struct gen *g, unsigned int worker)
+bool gen_usable(const struct gen *g, unsigned int worker)
 {
-	return !(g->avoid & 1u << mount_of(g, worker));
+	return !(g->avoid & 1u << mount_of(g, worker)) &&
+	       !(g->busy & 1u << worker);
 }
 
-static unsigned int pick_worker(struct gen *g)
+bool gen_any_usable(const struct gen *g)
+{
+	unsigned int w;
+
+	for (w = 0; w < g->workers && !gen_usable(g, w); w++)
+		;
+	return w < g->workers;
+}
+
+unsigned int gen_worker(struct gen *g)
 {
 	unsigned int w;
 
 	do
 		w = below(&g->rng, g->workers);
-	while (!usable(g, w));
+	while (!gen_usable(g, w));
 	return w;
 }
 
@@ -52,7 +62,7 @@ static uint16_t free_inode(struct gen *g)
 	for (i = 2; i < INODES; i++) {
 		for (k = 0; k < g->ncand && !g->cand[k]->in[i].mode; k++)
 			;
-		if (k == g->ncand && !g->taken[i])
+		if (k == g->ncand && !g->taken[i] && !g->reserved[i])
 			return i;
 	}
 	die("opsnodes: the model is full");
@@ -320,7 +330,7 @@ static bool pick_slot(struct gen *g, struct cmd *c)
 	unsigned int i, k, w;
 
 	for (k = 0; k < 16; k++) {
-		w = pick_worker(g);
+		w = gen_worker(g);
 		i = below(&g->rng, SLOTS);
 		if (!slot_suits(g, &now(g)->slot[w][i], c->op))
 			continue;
@@ -385,7 +395,9 @@ static bool try_one(struct gen *g, struct cmd *c)
 	if ((op == OP_CREATE || op == OP_MKDIR || op == OP_SYMLINK) &&
 	    crowd(g) > CROWD)
 		op = one_in(&g->rng, 3) ? OP_RMDIR : OP_UNLINK;
-	gen_start(g, c, op, pick_worker(g));
+	if (g->look_only && !op_reads(op))
+		return false;
+	gen_start(g, c, op, gen_worker(g));
 	if (op >= OP_OPEN)
 		return set_slot_op(g, c);
 	set_path_op(g, c);
@@ -404,7 +416,7 @@ static unsigned int other_worker(struct gen *g, unsigned int than)
 	unsigned int k, w = than;
 
 	for (k = 0; k < 20 && mount_of(g, w) == mount_of(g, than); k++)
-		w = pick_worker(g);
+		w = gen_worker(g);
 	return w;
 }
 
@@ -417,7 +429,7 @@ static bool find_reader(struct gen *g, unsigned int inode, struct cmd *c)
 	for (i = 0; i < g->workers * SLOTS; i++) {
 		w = (first + i / SLOTS) % g->workers;
 		s = i % SLOTS;
-		if (!usable(g, w) || m->slot[w][s].inode != inode ||
+		if (!gen_usable(g, w) || m->slot[w][s].inode != inode ||
 		    !slot_suits(g, &m->slot[w][s], OP_PREAD))
 			continue;
 		c->worker = w;
@@ -666,7 +678,7 @@ static bool round_slots(struct round *r)
 	for (w = 0; w < g->workers && !full(r); w++) {
 		for (s = 0; s < SLOTS && m->slot[w][s].inode != in; s++)
 			;
-		if (s == SLOTS || !usable(g, w))
+		if (s == SLOTS || !gen_usable(g, w))
 			continue;
 		r->worker[r->n] = w;
 		c = add(r, OP_FSTAT, (struct path){ 0 });
@@ -736,7 +748,7 @@ static void pick_workers(struct round *r)
 
 	for (i = 0; i < g->workers && n < r->max; i++) {
 		k = (first + i) % g->workers;
-		if (usable(g, k))
+		if (gen_usable(g, k))
 			r->worker[n++] = k;
 	}
 	r->max = n;
@@ -752,7 +764,7 @@ unsigned int gen_round(struct gen *g, struct cmd *c)
 	struct round r;
 	unsigned int k;
 
-	if (crowd(g) > CROWD + 40)
+	if (crowd(g) > CROWD + 40 || g->no_rounds)
 		return 0;
 	for (k = 0; k < 20; k++) {
 		memset(g->taken, 0, sizeof(g->taken));

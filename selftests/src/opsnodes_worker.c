@@ -180,13 +180,14 @@ static int do_open(struct worker *w)
 	int *slot = &w->slot[w->c.slot];
 
 	*slot = open(w->a, w->c.flags | O_NOFOLLOW | O_CLOEXEC);
-	if (*slot < 0 || do_fstat(w, *slot) < 0)
+	if (*slot < 0)
 		return -1;
+	if (do_fstat(w, *slot) < 0)
+		return close_after(*slot, -1);
 	if (!S_ISDIR(w->r.mode))
 		return 0;
-	close(*slot);
 	errno = EISDIR;
-	return -1;
+	return close_after(*slot, -1);
 }
 
 static int do_close(struct worker *w)
@@ -407,6 +408,23 @@ static void lie(struct worker *w)
 	w->r.value++;
 }
 
+/* --pretend: fails, carried out or not, or takes its time. */
+static void pretend(struct worker *w)
+{
+	if (w->c.lie == PRETEND_LATE)
+		usleep(w->c.len % 3 * 200000 + 200000);
+	if (w->c.lie != PRETEND_NOT_DONE && do_path(w) < 0)
+		w->r.err = errno;
+	if (w->c.lie == PRETEND_LATE)
+		return;
+	/* a descriptor that its caller doesn't hear of */
+	if (w->c.op == OP_OPEN && !w->r.err && w->c.lie == PRETEND_DONE)
+		do_close(w);
+	if (w->c.op == OP_CLOSE && w->c.lie == PRETEND_NOT_DONE)
+		do_close(w);
+	w->r.err = EIO;
+}
+
 /* The longest paths are reached in steps: relative to the root's folder. */
 int worker_main(int fd, const char *dir)
 {
@@ -425,8 +443,10 @@ int worker_main(int fd, const char *dir)
 		sprintf(w->b, "%s/", dir);
 		path_text(&w->c.a, w->a + strlen(w->a));
 		path_text(&w->c.b, w->b + strlen(w->b));
-		if (w->c.lie)
+		if (w->c.lie == LIE)
 			lie(w);
+		else if (w->c.lie)
+			pretend(w);
 		else if (do_path(w) < 0)
 			w->r.err = errno;
 		if (w->r.err)
