@@ -27,6 +27,8 @@ static bool of_faults(int err)
 
 bool unsure_answer(const struct deed *d)
 {
+	if (unsynced && d->cmd.op == OP_FSYNC && d->res.err == EIO)
+		return true;
 	return unsure && of_faults(d->res.err);
 }
 
@@ -211,7 +213,8 @@ static void hear(unsigned int w)
 	struct result r;
 
 	receive(&l->cmd, &r, thrown);
-	if (!unsure && of_faults(r.err))
+	if (of_faults(r.err) && !unsure &&
+	    !(unsynced && l->cmd.op == OP_FSYNC))
 		fail_late(&l->cmd, &r, "an error without a reason");
 	if (l->cmd.op == OP_OPEN && !r.err) {
 		/* it may be of a file that the model has forgotten */

@@ -7,6 +7,8 @@
  *   unsure           what is answered EIO, ETIMEDOUT or ESTALE may have been
  *                    carried out, or will be
  *   hold             begin nothing
+ *   unsynced         from now on fsync may fail with EIO: what was written may
+ *                    be lost before it
  *   sure             what wasn't carried out by now won't be; go on
  */
 #include <fcntl.h>
@@ -15,7 +17,7 @@
 #include "opsnodes_run.h"
 
 unsigned int hooks;
-bool unsure;
+bool unsure, unsynced;
 
 static pid_t pid;
 static int fd = -1;
@@ -134,6 +136,8 @@ static void said(const char *line)
 		gen.avoid &= ~(1u << (k - 1));
 	} else if (!strcmp(line, "unsure")) {
 		unsure = true;
+	} else if (!strcmp(line, "unsynced")) {
+		unsynced = true;
 	} else if (!strcmp(line, "hold")) {
 		hold();
 	} else if (!strcmp(line, "sure")) {

@@ -72,7 +72,7 @@ void doubts_end(void);		/* what wasn't done yet never will be */
 
 /* opsnodes_hook.c */
 extern unsigned int hooks;
-extern bool unsure;		/* by what the hook has said */
+extern bool unsure, unsynced;	/* by what the hook has said */
 int hook_poll_fd(void);
 bool hook_runs(void);
 int64_t hook_began(void);	/* 0: never */
