@@ -17,8 +17,11 @@ struct orchfs_fence {
 	u64 expiry_ms;			/* by the authority's clock */
 };
 
-/* Those of a volume; the caller has a lock around it */
+/* Those of a volume; the caller has a lock around heads and nr */
 struct orchfs_fences {
+	struct list_head link;		/* orchfs_serve.fences */
+	u32 volume;
+	u32 users;			/* volumes that point here */
 	DECLARE_HASHTABLE(heads, 9);
 	u32 nr;
 };

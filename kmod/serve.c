@@ -31,8 +31,10 @@ static u64 serve_boot_ms(void)
 
 static void serve_put(struct orchfs_serve *serve)
 {
-	if (refcount_dec_and_test(&serve->refs))
-		kfree(serve);
+	if (!refcount_dec_and_test(&serve->refs))
+		return;
+	orchfs_volume_drop_fences(serve);
+	kfree(serve);
 }
 
 /* Is a daemon there? Takes no lock, as serve_lock is held. */
@@ -182,6 +184,7 @@ static struct orchfs_serve *serve_new(struct orchfs_channel *ch)
 	INIT_LIST_HEAD(&serve->volumes);
 	INIT_LIST_HEAD(&serve->leaving);
 	INIT_LIST_HEAD(&serve->conns);
+	INIT_LIST_HEAD(&serve->fences);
 	init_waitqueue_head(&serve->idle);
 	INIT_DELAYED_WORK(&serve->lapse, serve_lapse_work);
 	INIT_WORK(&serve->tidy_work, serve_tidy_work);

@@ -46,6 +46,7 @@ struct crypto_shash;
  * @volumes: served (serve_lock)
  * @leaving: volumes that are served no more and not freed yet (serve_lock)
  * @conns: connections (serve_lock)
+ * @fences: of volumes, those that aren't served, too (serve_lock)
  * @nr_volumes: those that aren't freed yet (serve_lock)
  * @nr_conns: likewise
  * @ending: nothing new comes (serve_lock)
@@ -68,6 +69,7 @@ struct orchfs_serve {
 	struct list_head volumes;
 	struct list_head leaving;
 	struct list_head conns;
+	struct list_head fences;
 	u32 nr_volumes;
 	u32 nr_conns;
 	bool ending;
@@ -104,7 +106,8 @@ struct orchfs_serve {
  * @request_id: of that
  * @lock: what follows
  * @gone: is not served any more
- * @fences: least epochs
+ * @fences: least epochs: the table is the server's, what is in it changes under
+ *	serve_lock and, while the volume is served, @lock
  * @admitted: requests
  * @waits: serve-fence that wait for some of these
  * @nr_waits: how many
@@ -131,7 +134,7 @@ struct orchfs_serve_volume {
 	u64 request_id;
 	spinlock_t lock;
 	bool gone;
-	struct orchfs_fences fences;
+	struct orchfs_fences *fences;
 	struct list_head admitted;
 	struct list_head waits;
 	u32 nr_waits;
@@ -319,6 +322,7 @@ struct orchfs_serve_volume *orchfs_volume_find(struct orchfs_serve *serve,
 					       u32 number);
 void orchfs_volume_put(struct orchfs_serve_volume *vol);
 void orchfs_volume_expire(struct orchfs_serve *serve, u64 now_ms);
+void orchfs_volume_drop_fences(struct orchfs_serve *serve);
 void orchfs_volume_lost(struct orchfs_serve_volume *vol);
 u64 orchfs_volume_verifier(struct orchfs_serve_volume *vol);
 int orchfs_volume_fence(struct orchfs_serve *serve, u32 number, u64 request_id,

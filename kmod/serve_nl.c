@@ -205,7 +205,7 @@ int orchfs_nl_serve_fence_doit(struct sk_buff *skb, struct genl_info *info)
 	fence.node = nla_get_u32(info->attrs[ORCHFS_A_MSG_PEER]);
 	fence.epoch = nla_get_u64(info->attrs[ORCHFS_A_MSG_EPOCH]);
 	fence.expiry_ms = nla_get_u64(info->attrs[ORCHFS_A_MSG_EXPIRY_MS]);
-	serve = serve_lock(info, false);
+	serve = serve_lock(info, true);
 	if (IS_ERR(serve))
 		return PTR_ERR(serve);
 	ret = orchfs_volume_fence(serve,
@@ -298,7 +298,7 @@ static int serve_put_volume(struct sk_buff *skb,
 		return -EMSGSIZE;
 	nest = nla_nest_start(skb, ORCHFS_A_MSG_SERVER);
 	if (!nest || nla_put_u32(skb, ORCHFS_A_SERVER_FENCES,
-				 READ_ONCE(vol->fences.nr)))
+				 READ_ONCE(vol->fences->nr)))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;

@@ -13,6 +13,47 @@
 
 #include "serve.h"
 
+/* --- the tables of fences, which outlive the serving of volumes --- */
+
+static struct orchfs_fences *volume_fences(struct orchfs_serve *serve,
+					   u32 number)
+{
+	struct orchfs_fences *f;
+
+	lockdep_assert_held(&orchfs_net_of(serve->net)->serve_lock);
+	list_for_each_entry(f, &serve->fences, link)
+		if (f->volume == number)
+			return f;
+	f = kvzalloc(sizeof(*f), GFP_KERNEL);
+	if (!f)
+		return NULL;
+	orchfs_fences_init(f);
+	f->volume = number;
+	list_add_tail(&f->link, &serve->fences);
+	return f;
+}
+
+static void volume_fences_free(struct orchfs_fences *f)
+{
+	orchfs_fences_exit(f);
+	list_del(&f->link);
+	kvfree(f);
+}
+
+/**
+ * orchfs_volume_drop_fences() - free all tables
+ * @serve: the server, which nobody else has any more
+ */
+void orchfs_volume_drop_fences(struct orchfs_serve *serve)
+{
+	struct orchfs_fences *f, *next;
+
+	list_for_each_entry_safe(f, next, &serve->fences, link)
+		volume_fences_free(f);
+}
+
+/* --- volumes --- */
+
 /* A serve-fence that waits for requests admitted before it. */
 struct volume_wait {
 	struct list_head link;		/* orchfs_serve_volume.waits */
@@ -98,8 +139,8 @@ static void volume_free_work(struct work_struct *work)
 	path_put(&vol->root);
 	put_cred(vol->cred);
 	orchfs_token_key_free(vol->key);
-	orchfs_fences_exit(&vol->fences);
 	mutex_lock(&on->serve_lock);
+	vol->fences->users--;
 	list_del(&vol->link);
 	mutex_unlock(&on->serve_lock);
 	/* Who is told may serve it again. */
@@ -228,7 +269,6 @@ static struct orchfs_serve_volume *volume_new(struct orchfs_serve *serve,
 	INIT_WORK(&vol->end_work, volume_end_work);
 	INIT_WORK(&vol->free_work, volume_free_work);
 	spin_lock_init(&vol->lock);
-	orchfs_fences_init(&vol->fences);
 	INIT_LIST_HEAD(&vol->admitted);
 	INIT_LIST_HEAD(&vol->waits);
 	return vol;
@@ -242,14 +282,16 @@ err_free:
 	return NULL;
 }
 
-static bool volume_leaving(const struct orchfs_serve *serve, u32 number)
+/* At most one: it isn't served again before that is gone. */
+static struct orchfs_serve_volume *volume_leaving(struct orchfs_serve *serve,
+						  u32 number)
 {
-	const struct orchfs_serve_volume *vol;
+	struct orchfs_serve_volume *vol;
 
 	list_for_each_entry(vol, &serve->leaving, link)
 		if (vol->number == number)
-			return true;
-	return false;
+			return vol;
+	return NULL;
 }
 
 /**
@@ -260,8 +302,8 @@ static bool volume_leaving(const struct orchfs_serve *serve, u32 number)
  * @key: for its tokens; consumed on success
  * @key_id: number of that
  *
- * A volume has one set of fences, and they wait for all of its requests: so it
- * is not served again while requests of before haven't ended.
+ * A volume has one table of fences, and they wait for all of its requests: so
+ * it is not served again while requests of before haven't ended.
  *
  * Return: 0 or -ENOMEM; -EBUSY while it leaves. It begins to when it was served
  * from another directory.
@@ -271,6 +313,7 @@ int orchfs_volume_serve(struct orchfs_serve *serve, u32 number,
 			u32 key_id)
 {
 	struct orchfs_serve_volume *old = volume_find(serve, number), *vol;
+	struct orchfs_fences *fences;
 
 	if (old && path_equal(&old->root, root)) {
 		mutex_lock(&old->key_lock);
@@ -284,9 +327,12 @@ int orchfs_volume_serve(struct orchfs_serve *serve, u32 number,
 		volume_end(old);
 	if (volume_leaving(serve, number))
 		return -EBUSY;
-	vol = volume_new(serve, number, root);
+	fences = volume_fences(serve, number);
+	vol = fences ? volume_new(serve, number, root) : NULL;
 	if (!vol)
 		return -ENOMEM;
+	vol->fences = fences;
+	fences->users++;
 	vol->key = key;
 	vol->key_id = key_id;
 	list_add_tail(&vol->link, &serve->volumes);
@@ -323,12 +369,18 @@ int orchfs_volume_unserve(struct orchfs_serve *serve, u32 number,
 void orchfs_volume_expire(struct orchfs_serve *serve, u64 now_ms)
 {
 	struct orchfs_serve_volume *vol;
+	struct orchfs_fences *f, *next;
 
 	lockdep_assert_held(&orchfs_net_of(serve->net)->serve_lock);
-	list_for_each_entry(vol, &serve->volumes, link) {
-		spin_lock(&vol->lock);
-		orchfs_fences_expire(&vol->fences, now_ms);
-		spin_unlock(&vol->lock);
+	list_for_each_entry_safe(f, next, &serve->fences, link) {
+		vol = volume_find(serve, f->volume);
+		if (vol)
+			spin_lock(&vol->lock);
+		orchfs_fences_expire(f, now_ms);
+		if (vol)
+			spin_unlock(&vol->lock);
+		if (!f->nr && !f->users)
+			volume_fences_free(f);
 	}
 }
 
@@ -360,38 +412,72 @@ static bool volume_wait_locked(struct orchfs_serve_volume *vol,
 	return false;
 }
 
-static void volume_wait_done(struct orchfs_serve_volume *vol,
+static void volume_wait_done(struct orchfs_serve *serve,
 			     struct volume_wait *wait)
 {
-	orchfs_serve_event(vol->serve,
+	orchfs_serve_event(serve,
 			   orchfs_message_serve_done(wait->request_id, 0));
 	kfree(wait);
+}
+
+/* Raise, and wait for requests of before. Return: 0, 1: there are none. */
+static int volume_fence_locked(struct orchfs_serve_volume *vol,
+			       struct orchfs_fences *fences,
+			       struct orchfs_fence *own,
+			       struct volume_wait *wait, u64 now)
+{
+	int ret;
+
+	lockdep_assert_held(&vol->lock);
+	ret = orchfs_fences_raise(fences, own, now);
+	if (!ret && vol->nr_waits >= ORCHFS_SERVE_WAITS_MAX)
+		ret = -EBUSY;
+	return ret ?: volume_wait_locked(vol, wait);
+}
+
+static int volume_fence(struct orchfs_serve *serve, u32 number,
+			struct orchfs_fence *own, struct volume_wait *wait)
+{
+	struct orchfs_fences *fences = volume_fences(serve, number);
+	struct orchfs_serve_volume *vol = volume_find(serve, number) ?:
+					  volume_leaving(serve, number);
+	bool heard;
+	u64 now;
+	int ret;
+
+	if (!fences) {
+		kfree(own);
+		return -ENOMEM;
+	}
+	now = orchfs_serve_now(serve, &heard);
+	/* Never heard, nothing has expired. */
+	if (now == U64_MAX)
+		now = 0;
+	if (!vol)
+		return orchfs_fences_raise(fences, own, now) ?: 1;
+	spin_lock(&vol->lock);
+	ret = volume_fence_locked(vol, fences, own, wait, now);
+	spin_unlock(&vol->lock);
+	return ret;
 }
 
 /**
  * orchfs_volume_fence() - raise the least epoch for an instance
  * @serve: the server; the caller holds serve_lock
- * @number: of the volume
+ * @number: of the volume, which needn't be served, now or any more
  * @request_id: for the serve-done that will come
  * @fence: instance (0: all), node, epoch and expiry; not consumed
  *
- * Return: 0; -ENOENT, -ENOMEM, -ENOSPC, -EBUSY (too many wait): no serve-done
- * comes, though with -EBUSY the fence stands.
+ * Return: 0; -ENOMEM, -ENOSPC, -EBUSY (too many wait): no serve-done comes,
+ * though with -EBUSY the fence stands.
  */
 int orchfs_volume_fence(struct orchfs_serve *serve, u32 number, u64 request_id,
 			const struct orchfs_fence *fence)
 {
-	struct orchfs_serve_volume *vol = volume_find(serve, number);
-	struct orchfs_fence *own;
-	struct volume_wait *wait;
-	bool done = false, heard;
-	u64 now;
+	struct volume_wait *wait = kzalloc(sizeof(*wait), GFP_KERNEL);
+	struct orchfs_fence *own = kmemdup(fence, sizeof(*fence), GFP_KERNEL);
 	int ret;
 
-	if (!vol)
-		return -ENOENT;
-	wait = kzalloc(sizeof(*wait), GFP_KERNEL);
-	own = kmemdup(fence, sizeof(*fence), GFP_KERNEL);
 	if (!wait || !own) {
 		kfree(wait);
 		kfree(own);
@@ -401,22 +487,12 @@ int orchfs_volume_fence(struct orchfs_serve *serve, u32 number, u64 request_id,
 	wait->instance = fence->instance;
 	wait->node = fence->node;
 	wait->epoch = fence->epoch;
-	now = orchfs_serve_now(serve, &heard);
-	/* Never heard, nothing has expired. */
-	if (now == U64_MAX)
-		now = 0;
-	spin_lock(&vol->lock);
-	ret = orchfs_fences_raise(&vol->fences, own, now);
-	if (!ret && vol->nr_waits >= ORCHFS_SERVE_WAITS_MAX)
-		ret = -EBUSY;
-	if (!ret)
-		done = volume_wait_locked(vol, wait);
-	spin_unlock(&vol->lock);
-	if (done)
-		volume_wait_done(vol, wait);
+	ret = volume_fence(serve, number, own, wait);
+	if (ret > 0)
+		volume_wait_done(serve, wait);
 	else if (ret)
 		kfree(wait);
-	return ret;
+	return ret < 0 ? ret : 0;
 }
 
 static int volume_check_locked(struct orchfs_serve_volume *vol,
@@ -429,7 +505,7 @@ static int volume_check_locked(struct orchfs_serve_volume *vol,
 	lockdep_assert_held(&vol->lock);
 	if (vol->gone)
 		return -ENXIO;
-	if (epoch < orchfs_fences_floor(&vol->fences, token->instance,
+	if (epoch < orchfs_fences_floor(vol->fences, token->instance,
 					token->node))
 		return -ESTALE;
 	if (now == U64_MAX || (write && !heard))
@@ -529,5 +605,5 @@ void orchfs_volume_leave(struct orchfs_serve_req *req)
 	}
 	spin_unlock(&vol->lock);
 	list_for_each_entry_safe(wait, next, &done, link)
-		volume_wait_done(vol, wait);
+		volume_wait_done(vol->serve, wait);
 }

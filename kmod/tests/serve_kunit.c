@@ -144,18 +144,25 @@ static void test_verifier(struct kunit *test)
 	orchfs_volume_put(vol);
 }
 
-/* It isn't served again while something of before goes on. */
-static void test_leaving(struct kunit *test)
+static void unserve(struct kunit *test)
 {
 	struct serve_case *c = test->priv;
-	struct orchfs_serve_volume *vol = find(test);
 	int ret;
 
 	mutex_lock(&c->on->serve_lock);
 	ret = orchfs_volume_unserve(c->serve, VOLUME, 77);
 	mutex_unlock(&c->on->serve_lock);
-	KUNIT_EXPECT_EQ(test, ret, 0);
+	KUNIT_ASSERT_EQ(test, ret, 0);
 	flush_workqueue(c->serve->ends);
+}
+
+/* It isn't served again while something of before goes on. */
+static void test_leaving(struct kunit *test)
+{
+	struct serve_case *c = test->priv;
+	struct orchfs_serve_volume *vol = find(test);
+
+	unserve(test);
 	KUNIT_EXPECT_EQ(test, serve_volume(c), -EBUSY);
 	orchfs_note_flush(c->ch);
 	KUNIT_EXPECT_EQ(test, c->done, 0);
@@ -180,29 +187,99 @@ static int heard(struct serve_case *c, u64 authority_ms)
 	return ret;
 }
 
+static int fence_volume(struct serve_case *c, u32 volume,
+			const struct orchfs_fence *fence)
+{
+	int ret;
+
+	mutex_lock(&c->on->serve_lock);
+	ret = orchfs_volume_fence(c->serve, volume, 1, fence);
+	mutex_unlock(&c->on->serve_lock);
+	return ret;
+}
+
 /* Fences go when the authority's clock has passed their expiry. */
 static void test_fences_expire(struct kunit *test)
 {
 	struct serve_case *c = test->priv;
 	struct orchfs_serve_volume *vol = find(test);
 	struct orchfs_fence fence = { .node = 1, .epoch = 2 };
-	int ret;
 
 	KUNIT_ASSERT_EQ(test, heard(c, 1000), 0);
 	for (fence.instance = 1; fence.instance <= 10; fence.instance++) {
 		fence.expiry_ms = 10000000 * fence.instance;
-		mutex_lock(&c->on->serve_lock);
-		ret = orchfs_volume_fence(c->serve, VOLUME, 1, &fence);
-		mutex_unlock(&c->on->serve_lock);
-		KUNIT_EXPECT_EQ(test, ret, 0);
+		KUNIT_EXPECT_EQ(test, fence_volume(c, VOLUME, &fence), 0);
 	}
 	KUNIT_ASSERT_EQ(test, heard(c, 9000000), 0);
-	KUNIT_EXPECT_EQ(test, vol->fences.nr, 10);
+	KUNIT_EXPECT_EQ(test, vol->fences->nr, 10);
 	KUNIT_ASSERT_EQ(test, heard(c, 40000000), 0);
-	KUNIT_EXPECT_EQ(test, vol->fences.nr, 6);
-	KUNIT_EXPECT_EQ(test, orchfs_fences_floor(&vol->fences, 4, 1), 0);
-	KUNIT_EXPECT_EQ(test, orchfs_fences_floor(&vol->fences, 5, 1), 2);
+	KUNIT_EXPECT_EQ(test, vol->fences->nr, 6);
+	KUNIT_EXPECT_EQ(test, orchfs_fences_floor(vol->fences, 4, 1), 0);
+	KUNIT_EXPECT_EQ(test, orchfs_fences_floor(vol->fences, 5, 1), 2);
 	orchfs_volume_put(vol);
+	/* and the table of one that isn't served with them */
+	fence.expiry_ms = 50000000;
+	KUNIT_EXPECT_EQ(test, fence_volume(c, VOLUME + 1, &fence), 0);
+	KUNIT_EXPECT_FALSE(test, list_is_singular(&c->serve->fences));
+	KUNIT_ASSERT_EQ(test, heard(c, 60000000), 0);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&c->serve->fences));
+}
+
+/* A volume that goes and comes back has the fences that it had, and later. */
+static void test_fences_stay(struct kunit *test)
+{
+	struct serve_case *c = test->priv;
+	struct orchfs_fence fence = { .node = 1, .epoch = 2,
+				      .expiry_ms = 1000000 };
+	struct orchfs_token token = { .instance = 9, .node = 1, .epoch = 1,
+				      .expiry_ms = 1000000 };
+	struct orchfs_serve_volume *vol;
+
+	KUNIT_ASSERT_EQ(test, heard(c, 1000), 0);
+	KUNIT_EXPECT_EQ(test, fence_volume(c, VOLUME, &fence), 0);
+	unserve(test);
+	flush_workqueue(c->serve->ends);
+	fence.node = 2;
+	KUNIT_EXPECT_EQ(test, fence_volume(c, VOLUME, &fence), 0);
+	KUNIT_ASSERT_EQ(test, serve_volume(c), 0);
+	vol = find(test);
+	for (token.node = 1; token.node <= 3; token.node++)
+		KUNIT_EXPECT_EQ(test, orchfs_volume_check(vol, &token, false),
+				token.node < 3 ? -ESTALE : 0);
+	orchfs_volume_put(vol);
+}
+
+/* A fence waits for what was admitted before the volume began to leave. */
+static void test_fence_leaving(struct kunit *test)
+{
+	struct serve_case *c = test->priv;
+	struct orchfs_fence fence = { .node = 1, .epoch = 2,
+				      .expiry_ms = 1000000 };
+	struct orchfs_serve_handle *handle = kunit_kzalloc(test,
+			sizeof(*handle), GFP_KERNEL);
+	struct orchfs_serve_req *req = kunit_kzalloc(test, sizeof(*req),
+						     GFP_KERNEL);
+	struct orchfs_serve_volume *vol = find(test);
+
+	KUNIT_ASSERT_NOT_NULL(test, handle);
+	KUNIT_ASSERT_NOT_NULL(test, req);
+	handle->vol = vol;
+	handle->token = (struct orchfs_token){ .instance = 9, .node = 1,
+					       .epoch = 1,
+					       .expiry_ms = 1000000 };
+	req->handle = handle;
+	req->pdu.opcode = ORCHFS_OP_WRITE;
+	KUNIT_ASSERT_EQ(test, heard(c, 1000), 0);
+	KUNIT_ASSERT_EQ(test, orchfs_volume_admit(req), 0);
+	unserve(test);
+	KUNIT_EXPECT_EQ(test, fence_volume(c, VOLUME, &fence), 0);
+	orchfs_note_flush(c->ch);
+	KUNIT_EXPECT_EQ(test, c->done, 0);
+	orchfs_volume_leave(req);
+	orchfs_note_flush(c->ch);
+	KUNIT_EXPECT_EQ(test, c->done, 1);
+	orchfs_volume_put(vol);
+	flush_workqueue(c->serve->ends);
 }
 
 /*
@@ -236,6 +313,8 @@ static struct kunit_case serve_cases[] = {
 	KUNIT_CASE(test_verifier),
 	KUNIT_CASE(test_leaving),
 	KUNIT_CASE(test_fences_expire),
+	KUNIT_CASE(test_fences_stay),
+	KUNIT_CASE(test_fence_leaving),
 	KUNIT_CASE(test_lapse),
 	{}
 };
