@@ -21,6 +21,7 @@ struct data_volume {
 	struct data_volume *next;
 	uint32_t id, key_id;
 	enum data_state state;
+	bool held;			/* the kernel has it, by whatever key */
 	bool release;			/* it is to be removed */
 	bool listed;			/* by serve-list, as it was served */
 	bool told;			/* that it can't be served */

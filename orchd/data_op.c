@@ -97,8 +97,7 @@ static void ended(struct served *sv, struct data_op *o, int rc,
 		data_unserve_done(sv, o, rc);
 		break;
 	case DATA_OP_FENCE:
-		/* a volume that isn't served needs none */
-		if (rc < 0 && rc != -ENOENT) {
+		if (rc < 0) {
 			log_err(sv->name, "the kernel did not fence node %u off "
 				"volume %u: %s: tried again", o->node,
 				o->volume, strerror(-rc));

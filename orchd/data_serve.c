@@ -40,6 +40,20 @@ static bool wanted(const struct volume *v, const struct data_volume *dv)
 	return v && volume_here(v) && !(dv && dv->release);
 }
 
+/*
+ * To be given back: but not what an earlier daemon of an agent had served, while
+ * it isn't known yet whether this one can open it.
+ */
+static bool unwanted(const struct served *sv, const struct volume *v,
+		     const struct data_volume *dv)
+{
+	if (wanted(v, dv) || dv->state == DATA_ENDING)
+		return false;
+	if (used(dv))
+		return true;
+	return dv->held && (sv->ns || !v || v->tried || v->removing);
+}
+
 static void serve(struct served *sv, const struct volume *v)
 {
 	struct data_volume *dv = sv->ns ?
@@ -66,6 +80,8 @@ void data_serve_done(struct served *sv, const struct data_op *o, int rc)
 	if (!dv || dv->state != DATA_ASKED)
 		return;		/* it was given back meanwhile */
 	dv->state = rc < 0 ? DATA_OFF : DATA_SERVED;
+	/* from another directory the kernel gives it back, then it is busy */
+	dv->held = !rc || (dv->held && rc != -EBUSY);
 	if (rc < 0 && !dv->told)
 		log_err(sv->name, "the kernel does not serve volume %u to "
 			"other nodes: %s: tried again each second", dv->id,
@@ -92,6 +108,7 @@ void data_unserve_done(struct served *sv, const struct data_op *o, int rc)
 	if (!dv || dv->state != DATA_ENDING)
 		return;
 	dv->state = rc < 0 && rc != -ENOENT ? DATA_SERVED : DATA_OFF;
+	dv->held = dv->state == DATA_SERVED;
 	/* an agent's key is the authority's */
 	if (dv->state == DATA_OFF && !dv->release &&
 	    (sv->ns || sv->stopping))
@@ -111,10 +128,12 @@ static void volumes(struct served *sv)
 	for (dv = sv->data->volumes; dv; dv = next) {
 		next = dv->next;
 		v = served_volume(sv, dv->id);
-		if (used(dv) && !wanted(v, dv) && !unserve(sv, dv->id))
-			dv->state = DATA_ENDING;
-		else if (dv->state == DATA_OFF && !v)
+		if (unwanted(sv, v, dv)) {
+			if (!unserve(sv, dv->id))
+				dv->state = DATA_ENDING;
+		} else if (dv->state == DATA_OFF && !v) {
 			data_volume_del(sv->data, dv->id);
+		}
 	}
 }
 
@@ -123,7 +142,7 @@ bool data_holds(const struct served *sv, uint32_t volume)
 	const struct data_volume *dv = sv->data ?
 				       data_volume(sv->data, volume) : NULL;
 
-	return dv && dv->state != DATA_OFF;
+	return dv && (dv->state != DATA_OFF || dv->held);
 }
 
 void data_release(struct served *sv, uint32_t volume, bool back)
@@ -141,6 +160,14 @@ void data_release(struct served *sv, uint32_t volume, bool back)
 		volumes(sv);
 }
 
+/* All that tokens are left for; before the volumes are served. */
+static void fences_anew(struct data *d)
+{
+	for (size_t i = 0; i < d->nr_nodes; i++)
+		if (d->nodes[i].until > peer_now())
+			d->nodes[i].waiting = true;
+}
+
 int data_key_told(struct served *sv, uint32_t volume,
 		  const uint8_t key[ORCHFS_KEY_LEN], uint32_t key_id)
 {
@@ -149,8 +176,10 @@ int data_key_told(struct served *sv, uint32_t volume,
 	if (!sv->data)
 		return -ENOMEM;
 	dv = data_volume(sv->data, volume);
-	if (!dv)
+	if (!dv) {
 		dv = data_volume_key(sv->data, volume);
+		fences_anew(sv->data);
+	}
 	if (!dv)
 		return -ENOMEM;
 	dv->release = false;
@@ -257,19 +286,21 @@ int data_fence_told(struct served *sv, uint32_t node, uint64_t epoch,
 		    uint64_t expiry_ms)
 {
 	struct data_node *n = sv->data ? data_node_get(sv->data, node) : NULL;
+	bool news = n && epoch > n->epoch;
 
 	if (!n)
 		return -ENOMEM;
-	if (epoch > n->epoch)
+	if (news)
 		n->epoch = epoch;
 	if (expiry_ms > n->expiry_ms)
 		n->expiry_ms = expiry_ms;
 	n->until = peer_now() + DATA_TOKEN_MS;
 	n->waiting = true;
-	if (serves(sv)) {
-		fence_volumes(sv, n);
+	if (!serves(sv))
+		return 0;
+	fence_volumes(sv, n);
+	if (news)
 		data_drop(sv, node, 0);
-	}
 	return 0;
 }
 
@@ -374,11 +405,13 @@ static void found(void *ctx, const struct nl_serve *s)
 		return;
 	}
 	dv = data_volume(f->sv->data, s->volume);
-	if (dv && used(dv) && dv->key_id == s->key_id)
-		dv->listed = true;
-	else if (!wanted(served_volume(f->sv, s->volume), dv) &&
-		 f->nr < VOLUMES_MAX)
+	if (dv) {
+		dv->held = true;
+		dv->listed = used(dv) && dv->key_id == s->key_id;
+	} else if (!wanted(served_volume(f->sv, s->volume), dv) &&
+		   f->nr < VOLUMES_MAX) {
 		f->strange[f->nr++] = s->volume;
+	}
 }
 
 /* What an earlier daemon had served goes on with another key, or ends. */
@@ -392,7 +425,7 @@ static int adopt(struct served *sv)
 	data_conns_drop(d);
 	d->looked_at = peer_now();
 	for (dv = d->volumes; dv; dv = dv->next)
-		dv->listed = false;
+		dv->listed = dv->held = false;
 	rc = data_list(sv, found, &f);
 	if (rc < 0)
 		return rc;
@@ -402,11 +435,9 @@ static int adopt(struct served *sv)
 		tell_time(sv);
 	for (size_t i = 0; i < f.nr; i++)
 		unserve(sv, f.strange[i]);
-	volumes(sv);
-	for (size_t i = 0; i < d->nr_nodes; i++)
-		if (d->nodes[i].until > peer_now())
-			d->nodes[i].waiting = true;
+	fences_anew(d);
 	fences_again(sv);
+	volumes(sv);
 	return 0;
 }
 
@@ -428,10 +459,12 @@ void data_heard(struct served *sv)
 
 	if (!d || !sv->attached || !d->begun)
 		return;
-	if (d->heard)
+	if (!d->heard) {
+		d->heard = !adopt(sv);
+	} else {
+		fences_again(sv);
 		volumes(sv);
-	else if (!adopt(sv))
-		d->heard = true;
+	}
 	channel_deferred(&sv->ch, attach_events(sv), sv);
 }
 
@@ -439,8 +472,10 @@ static void look_entry(void *ctx, const struct nl_serve *s)
 {
 	struct data_volume *dv = s->volume ? data_volume(ctx, s->volume) : NULL;
 
-	if (dv && dv->key_id == s->key_id)
-		dv->listed = true;
+	if (!dv)
+		return;
+	dv->held = true;
+	dv->listed |= dv->key_id == s->key_id;
 }
 
 /*
@@ -454,8 +489,10 @@ static void look(struct served *sv)
 	int rc;
 
 	d->looked_at = peer_now();
-	for (dv = d->volumes; dv; dv = dv->next)
+	for (dv = d->volumes; dv; dv = dv->next) {
 		dv->listed = dv->state != DATA_SERVED;
+		dv->held &= dv->listed;
+	}
 	rc = data_list(sv, look_entry, d);
 	for (dv = d->volumes; !rc && dv; dv = dv->next) {
 		if (dv->listed)
@@ -474,8 +511,10 @@ void data_lost(struct served *sv)
 	if (!sv->data)
 		return;
 	/* the module has let go of all */
-	for (dv = sv->data->volumes; sv->no_module && dv; dv = dv->next)
+	for (dv = sv->data->volumes; sv->no_module && dv; dv = dv->next) {
 		dv->state = DATA_OFF;
+		dv->held = false;
+	}
 	if (!sv->data->begun)
 		return;
 	sv->data->begun = sv->data->heard = false;
@@ -499,9 +538,9 @@ void data_tick(struct served *sv)
 		look(sv);
 	if (!serves(sv))
 		return;
+	fences_again(sv);
 	volumes(sv);
 	removed_nodes(sv);
-	fences_again(sv);
 }
 
 /* --- the end --- */
@@ -539,7 +578,8 @@ void data_stop(struct served *sv)
 	for (dv = sv->data->volumes; dv; dv = next) {
 		next = dv->next;
 		dv->release = false;
-		if (used(dv) && !unserve(sv, dv->id))
+		if ((used(dv) || dv->held) && dv->state != DATA_ENDING &&
+		    !unserve(sv, dv->id))
 			dv->state = DATA_ENDING;
 		else if (dv->state == DATA_OFF)
 			data_volume_del(sv->data, dv->id);

@@ -254,7 +254,10 @@ void home_up(struct served *sv, uint32_t node, uint64_t link)
 	h->up_at = now_ms();
 	h->told = false;
 	h->news = true;
+	h->news_at = h->fences_at = 0;
 	h->peers = 0;
+	/* its daemon may be another one, which knows of none */
+	home_fences_again(sv, h);
 	sv->homes->peers = sv->cluster ? peers_sum(sv) : 0;
 }
 
@@ -354,9 +357,10 @@ void homes_turn(struct served *sv)
 			continue;
 		if (h->peers != hs->peers)
 			tell_peers(sv, h);
-		if (h->news && !home_tell_volumes(sv, h))
+		home_fences_ask(sv, h);		/* it has them when it serves */
+		if (h->news && now_ms() >= h->news_at &&
+		    !home_tell_volumes(sv, h))
 			h->news = false;
-		home_fences_ask(sv, h);
 	}
 	for (v = sv->volumes; v; v = v->next)
 		if (v->owes_look && volume_online(v) && !v->pool_busy &&

@@ -28,11 +28,14 @@ struct home {
 	uint64_t up_at;			/* ms */
 	uint64_t serves_until;		/* by peer_now(), without a link */
 	bool told;			/* by that link, states of volumes */
-	bool news;			/* its volumes are to be told */
+	bool news;			/* its volumes are to be told ... */
+	uint64_t news_at;		/* ... not before (ms) */
 	bool rekey;			/* with other keys */
 	uint64_t peers;			/* sum of what it was told of nodes */
 	uint64_t questions;		/* that it was asked, for people */
 	struct home_fence *fences;
+	bool unfenced;			/* some are missing there */
+	uint64_t fences_at;		/* ms: a refused one isn't asked before */
 	struct ns_volume *adding;	/* its number is given */
 	struct ns_volume *removed;	/* to be named once more */
 	struct peer_request *added;	/* to be answered when ... */
@@ -105,6 +108,8 @@ void glimpses_drop(struct served *sv, uint32_t node);
 void glimpses_free(struct served *sv);
 
 /* home_io.c */
+/** home_fences_again() - all that tokens are left for: it may know none */
+void home_fences_again(struct served *sv, struct home *h);
 void home_fences_ask(struct served *sv, struct home *h);
 void home_fences_drop(struct home *h);
 

@@ -10,6 +10,8 @@
 #include "home_impl.h"
 #include "log.h"
 
+#define FENCE_MS	1000		/* until a refused one is asked again */
+
 /* --- deletions --- */
 
 struct delete_ask {
@@ -209,7 +211,8 @@ static void fenced(struct served *sv, struct home_ask *a, int rc,
 		*p = x->next;
 		free(x);
 	} else {
-		x->asked = false;	/* again: in the next turn */
+		x->asked = false;
+		h->fences_at = rc ? now_ms() + FENCE_MS : 0;
 	}
 }
 
@@ -235,8 +238,37 @@ static int fence_ask(struct served *sv, struct home *h, uint32_t node)
 	return rc;
 }
 
+static bool fence_add(struct home *h, uint32_t node)
+{
+	struct home_fence **p = fence_at(h, node);
+
+	if (!*p)
+		*p = calloc(1, sizeof(**p));
+	if (*p) {
+		(*p)->node = node;
+		(*p)->asked = false;
+	}
+	return *p;
+}
+
+void home_fences_again(struct served *sv, struct home *h)
+{
+	const struct data *d = sv->data;
+
+	h->unfenced = false;
+	for (size_t i = 0; d && i < d->nr_nodes; i++)
+		if (d->nodes[i].node != h->node &&
+		    d->nodes[i].until > peer_now() &&
+		    !fence_add(h, d->nodes[i].node))
+			h->unfenced = true;
+}
+
 void home_fences_ask(struct served *sv, struct home *h)
 {
+	if (now_ms() < h->fences_at)
+		return;
+	if (h->unfenced)
+		home_fences_again(sv, h);
 	for (struct home_fence *x = h->fences; x; x = x->next)
 		if (!x->asked)
 			x->asked = !fence_ask(sv, h, x->node);
@@ -246,6 +278,7 @@ void home_fences_drop(struct home *h)
 {
 	struct home_fence *x;
 
+	h->unfenced = false;
 	while ((x = h->fences)) {
 		h->fences = x->next;
 		free(x);
@@ -267,7 +300,7 @@ void home_fences_expire(struct served *sv)
 	struct home *h = sv->homes ? sv->homes->list : NULL;
 
 	for (; h; h = h->next) {
-		if (!h->fences || serves(sv, h))
+		if ((!h->fences && !h->unfenced) || serves(sv, h))
 			continue;
 		home_fences_drop(h);
 		h->rekey = true;
@@ -279,22 +312,12 @@ void home_fence(struct served *sv, uint32_t node)
 	struct home *h = sv->homes ? sv->homes->list : NULL;
 
 	for (; h; h = h->next) {
-		struct home_fence **p = fence_at(h, node);
-
 		if (h->node == node || !has_volume(sv, h->node))
 			continue;
-		if (!serves(sv, h)) {
+		if (!serves(sv, h))
 			h->rekey = true;
-			continue;
-		}
-		if (!*p)
-			*p = calloc(1, sizeof(**p));
-		if (*p) {
-			(*p)->node = node;
-			(*p)->asked = false;
-		} else {
-			h->rekey = h->news = true;
-		}
+		else if (!fence_add(h, node))
+			h->unfenced = true;
 	}
 }
 
@@ -304,7 +327,8 @@ bool home_fencing(const struct served *sv, uint32_t node)
 
 	/* of one that was removed nothing will be heard, nor does it serve */
 	for (; h; h = h->next)
-		if (*fence_at(h, node) && !home_left(sv, h->node))
+		if ((*fence_at(h, node) || h->unfenced) &&
+		    !home_left(sv, h->node))
 			return true;
 	return false;
 }

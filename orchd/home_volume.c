@@ -16,6 +16,7 @@
 #include "log.h"
 
 #define PATH_LEN_MAX	4000
+#define NEWS_MS		1000		/* until it is told again */
 
 static void done_reply(struct peer_request *r)
 {
@@ -28,13 +29,29 @@ static void done_reply(struct peer_request *r)
 
 /* --- volumes are told --- */
 
+struct volumes_ask {
+	struct home_ask ask;
+	uint32_t removed;		/* number of the one that is; 0: none */
+};
+
 static void told(struct served *sv, struct home_ask *a, int rc,
 		 const peer_frame *f)
 {
+	struct volumes_ask *k = container_of(a, struct volumes_ask, ask);
+	struct home *h = home_find(sv, a->node);
+
 	(void)f;
-	if (sv->homes && a->q.wait.failure)
-		log_warn(sv->name, "node %u doesn't take its volumes: %s",
-			 a->node, strerror(-rc));
+	if (h && !rc && h->removed && h->removed->id == k->removed) {
+		free(h->removed);
+		h->removed = NULL;
+	}
+	if (!h || !rc || !a->q.wait.failure)
+		return;		/* a new link is told anyway */
+	if (!h->news_at)
+		log_warn(sv->name, "node %u doesn't take its volumes: %s; it "
+			 "is told again", a->node, strerror(-rc));
+	h->news = true;
+	h->news_at = now_ms() + NEWS_MS;
 }
 
 static Orchfs__Peer__Volume *put_volume(struct arena *a,
@@ -99,24 +116,22 @@ int home_tell_volumes(struct served *sv, struct home *h)
 {
 	Orchfs__Peer__Volumes m = ORCHFS__PEER__VOLUMES__INIT;
 	peer_frame f = PEER_FRAME_INIT(VOLUMES);
-	struct home_ask *q = calloc(1, sizeof(*q));
+	struct volumes_ask *k = calloc(1, sizeof(*k));
 	struct arena *a = arena_new();
 	int rc = -ENOMEM;
 
-	if (a && q && sv->data)
+	if (a && k && sv->data)
 		rc = put_volumes(sv, a, h, &m);
 	if (!rc) {
 		f.volumes = &m;
-		q->done = told;
-		rc = home_ask(sv, h->node, &f, PEER_BODY(DONE), q);
+		k->ask.done = told;
+		k->removed = h->removed ? h->removed->id : 0;
+		rc = home_ask(sv, h->node, &f, PEER_BODY(DONE), &k->ask);
 	}
-	if (rc) {
-		free(q);
-	} else {
+	if (rc)
+		free(k);
+	else
 		h->rekey = false;
-		free(h->removed);
-		h->removed = NULL;
-	}
 	arena_free(a);
 	return rc;
 }

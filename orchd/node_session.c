@@ -44,6 +44,7 @@ struct session_node {
 	uint64_t over;			/* ... or its end isn't durable */
 	bool unheard;			/* ends without having told its locks */
 	bool locks_lost;		/* what it had before */
+	bool unfenced;			/* for want of memory */
 	uint8_t boot_new[16];
 	uint64_t sessions[OP_WIRE_SESSIONS_MAX];
 	size_t nr_sessions;
@@ -276,6 +277,7 @@ static void ops_ended(void *ctx, uint32_t node)
 {
 	struct served *sv = ctx;
 	struct session_node *s = session_get(sv, node);
+	bool unfenced;
 
 	log_warn(sv->name, "the session of node %u has ended: its lease was "
 		 "not renewed", node);
@@ -283,7 +285,8 @@ static void ops_ended(void *ctx, uint32_t node)
 		peer_drop(sv->cluster->peer, s->link, -ETIMEDOUT,
 			  "its lease has ended: attach again");
 	home_over(sv, node);
-	if (data_fence_node(sv, node) < 0)
+	unfenced = data_fence_node(sv, node) < 0;
+	if (unfenced)
 		log_err(sv->name, "node %u: cannot fence it: out of memory",
 			node);
 	if (!s) {
@@ -296,6 +299,7 @@ static void ops_ended(void *ctx, uint32_t node)
 	s->known = false;
 	s->mount = 0;
 	s->ending = true;
+	s->unfenced = unfenced;
 	s->over = 0;
 	s->locks_lost = true;
 }
@@ -303,7 +307,11 @@ static void ops_ended(void *ctx, uint32_t node)
 static void end_fenced(struct served *sv)
 {
 	for (struct session_node *s = sv->sessions; s; s = s->next) {
-		if (!s->ending || s->over || data_fencing(sv, s->node) ||
+		if (!s->ending || s->over)
+			continue;
+		if (s->unfenced)
+			s->unfenced = data_fence_node(sv, s->node) < 0;
+		if (s->unfenced || data_fencing(sv, s->node) ||
 		    home_fencing(sv, s->node))
 			continue;
 		s->over = session_over(sv, s->node);

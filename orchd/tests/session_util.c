@@ -20,7 +20,7 @@ struct said said[SAID_MAX];
 size_t nr_said;
 uint64_t clock_ms, sequence[NODES];
 unsigned int drops, fences;
-bool no_files, fencing, deaf;
+bool no_files, fencing, no_fence, deaf;
 const struct orchfs_lock *own_lock;
 bool own_asks;
 static struct cluster cl;
@@ -88,6 +88,8 @@ int __wrap_data_fence_node(struct served *s, uint32_t node)
 {
 	(void)s;
 	(void)node;
+	if (no_fence)
+		return -ENOMEM;
 	fences++;
 	return 0;
 }
@@ -336,7 +338,7 @@ int setup(void **state)
 	memset(&sv, 0, sizeof(sv));
 	memset(sequence, 0, sizeof(sequence));
 	drops = fences = 0;
-	no_files = fencing = deaf = own_asks = false;
+	no_files = fencing = no_fence = deaf = own_asks = false;
 	own_lock = NULL;
 	peer_clock = test_clock;
 	clock_ms = 1000000;

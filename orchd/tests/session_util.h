@@ -59,7 +59,7 @@ extern size_t nr_said;
 extern char dir[64];
 extern uint64_t clock_ms, sequence[NODES];
 extern unsigned int drops, fences;
-extern bool no_files, fencing, deaf;
+extern bool no_files, fencing, no_fence, deaf;
 extern const struct orchfs_lock *own_lock;	/* what the own kernel has */
 extern bool own_asks;				/* it decides no more alone */
 

@@ -478,7 +478,9 @@ static void test_fence_detached(void **state)
 		fences += nl_cmd(nlmsg_hdr(k.said[i])) ==
 			  ORCHFS_CMD_SERVE_FENCE;
 	assert_int_equal(fences, 4);
-	said(k.nr - 1, ORCHFS_CMD_SERVE_FENCE, tb);
+	/* before what they are for is served */
+	said(k.nr - 2, ORCHFS_CMD_SERVE_VOLUME, tb);
+	said(k.nr - 1, ORCHFS_CMD_SERVE_VOLUME, tb);
 }
 
 /* --- an earlier daemon --- */
@@ -713,6 +715,45 @@ static void test_agent_clock(void **state)
 	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_LEASE_MS]), 9000);
 }
 
+/*
+ * What an earlier daemon had served goes on, with its fences and its verifier,
+ * while this one opens it; and ends if it can't.
+ */
+static void test_agent_opening(void **state)
+{
+	struct nlattr *tb[ORCHFS_A_MSG_MAX + 1];
+
+	(void)state;
+	for (uint32_t i = 1; i <= 2; i++) {
+		vol[i - 1].root_fd = -1;
+		add_list(i, 6, 0, 0, uuid);
+	}
+	assert_int_equal(data_attached(&sv), 0);
+	sv.attached = true;
+	data_key_told(&sv, 1, told_key, 6);
+	data_key_told(&sv, 2, told_key, 6);
+	data_heard(&sv);
+	data_tick(&sv);
+	assert_int_equal(k.nr, 0);
+	assert_true(data_holds(&sv, 1));
+	vol[0].tried = true;
+	vol[0].root_fd = 100;
+	data_heard(&sv);
+	assert_int_equal(k.nr, 1);
+	said(0, ORCHFS_CMD_SERVE_VOLUME, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]), 1);
+	ack_all();
+	hear_all();
+	vol[1].tried = true;
+	data_tick(&sv);
+	assert_int_equal(k.nr, 1);
+	said(0, ORCHFS_CMD_SERVE_UNVOLUME, tb);
+	assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_VOLUME]), 2);
+	assert_true(data_holds(&sv, 2));
+	done(id_of(0));
+	assert_false(data_holds(&sv, 2));
+}
+
 /* One that came before the volumes are known is said with them. */
 static void test_agent_fence(void **state)
 {
@@ -729,11 +770,12 @@ static void test_agent_fence(void **state)
 	data_heard(&sv);
 	assert_int_equal(k.nr, 4);
 	for (unsigned int i = 0; i < 2; i++) {
-		said(2 + i, ORCHFS_CMD_SERVE_FENCE, tb);
+		said(i, ORCHFS_CMD_SERVE_FENCE, tb);
 		assert_int_equal(nla_get_u32(tb[ORCHFS_A_MSG_PEER]), 3);
 		assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_EPOCH]), 1234);
 		assert_int_equal(nla_get_u64(tb[ORCHFS_A_MSG_EXPIRY_MS]), 99);
-		id[i] = id_of(2 + i);
+		id[i] = id_of(i);
+		said(2 + i, ORCHFS_CMD_SERVE_VOLUME, tb);
 	}
 	ack_all();
 	done(id[0]);
@@ -783,6 +825,7 @@ int main(void)
 		world(test_no_memory),
 		agent(test_agent_adopt),
 		agent(test_agent_offline),
+		agent(test_agent_opening),
 		agent(test_agent_clock),
 		agent(test_agent_fence),
 		agent(test_agent_peers),

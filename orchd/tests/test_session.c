@@ -206,14 +206,22 @@ static void test_deadline(void **state)
 	turn();
 	assert_false(b.answered);
 	/* its writes may be under way: what it holds stays so long */
-	fencing = true;
+	no_fence = true;
 	pass(1);
 	turn();
 	assert_true(b.answered);
-	assert_int_equal(fences, 1);
 	note(B, K(NOTE_FORGET), f, &g);
 	assert_int_equal(exec_notes(&sv, 0, &(struct ns_note){
 			 .kind = K(NOTE_FORGET), .node = f }, 1), 0);
+	sessions_tick(&sv);
+	turn();
+	assert_int_equal(fences, 0);
+	assert_int_equal(orphans(), 1);
+	no_fence = false;
+	fencing = true;
+	sessions_tick(&sv);
+	turn();
+	assert_int_equal(fences, 1);
 	assert_int_equal(orphans(), 1);
 	fencing = false;
 	sessions_tick(&sv);
