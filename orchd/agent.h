@@ -87,6 +87,8 @@ void agent_request(struct served *sv, struct peer_request *r);
 void agent_layout_set(struct served *sv, struct peer_request *r);
 void agent_go(struct served *sv);	/* what waits, as far as there is room */
 void agent_drop_queue(struct served *sv);
+/** agent_keeps() - does one about that inode wait? */
+bool agent_keeps(const struct served *sv, uint64_t ino);
 /** agent_answer_kept() - those that waited for a volume to be opened */
 void agent_answer_kept(struct served *sv);
 

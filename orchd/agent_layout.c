@@ -43,6 +43,11 @@ static void ended(struct served *sv, struct swap *s)
 	free(w);
 }
 
+static bool is_own(const struct served *sv, const struct op_layout *l)
+{
+	return !l->home || l->at_home || l->home == sv->cluster->node;
+}
+
 /* Return: a descriptor, -1: a layout of another node's file needs none. */
 static int open_own(struct served *sv, uint64_t ino, struct op_layout *l,
 		    int *fd)
@@ -50,7 +55,7 @@ static int open_own(struct served *sv, uint64_t ino, struct op_layout *l,
 	struct volume *v;
 
 	*fd = -1;
-	if (l->home && !l->at_home && l->home != sv->cluster->node)
+	if (!is_own(sv, l))
 		return 0;
 	l->home = 0;
 	l->at_home = false;
@@ -71,6 +76,10 @@ static int send_swap(struct served *sv, struct agent_swap *w)
 	if (!m->ino || !m->layout || m->timeout_ms > TIMEOUT_MS_MAX ||
 	    op_wire_get_layout(m->layout, &l))
 		return -EPROTO;
+	/* an answer of before may not come behind this */
+	if (agent_keeps(sv, m->ino) ||
+	    (is_own(sv, &l) && steward_waits(sv, l.volume)))
+		return -EAGAIN;
 	rc = open_own(sv, m->ino, &l, &fd);
 	if (!rc)
 		rc = swap_send(sv, &w->s, m->ino, &l, fd, m->timeout_ms);
@@ -100,5 +109,6 @@ void agent_layout_set(struct served *sv, struct peer_request *r)
 	if (rc == -EPROTO || rc == -ENOMEM)
 		peer_fail(r, rc, "a layout");
 	else
-		answer(r, rc, 0, strerror(-rc));
+		answer(r, rc, 0, rc == -EAGAIN ? "a volume there is being "
+		       "opened" : strerror(-rc));
 }

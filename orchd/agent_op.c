@@ -206,13 +206,13 @@ static int open_layout(struct served *sv, uint32_t kind, struct op_reply *rep)
 /* Answers that wait until it is known whether a volume can be used. */
 struct agent_kept {
 	struct agent_kept *next;
-	uint64_t id;
+	uint64_t id, ino;
 	uint32_t kind;
 	size_t len;
 	uint8_t reply[];		/* OpReply, packed */
 };
 
-static void keep(struct served *sv, uint64_t id, uint32_t kind,
+static void keep(struct served *sv, uint64_t id, uint32_t kind, uint64_t ino,
 		 const Orchfs__Peer__OpReply *m)
 {
 	struct agent *ag = sv->agency;
@@ -224,6 +224,7 @@ static void keep(struct served *sv, uint64_t id, uint32_t kind,
 		return;
 	}
 	k->id = id;
+	k->ino = ino;
 	k->kind = kind;
 	k->len = orchfs__peer__op_reply__pack(m, k->reply);
 	*ag->kept_tail = k;
@@ -266,7 +267,7 @@ static void hear_op(struct served *sv, uint64_t id, uint32_t kind,
 		rc = op_wire_get_reply(m, &rep);
 	if (!rc && !rep.status && is_own(sv, &rep) &&
 	    steward_waits(sv, rep.layout.volume)) {
-		keep(sv, id, kind, m);
+		keep(sv, id, kind, rep.attr.ino, m);
 		return;
 	}
 	if (!rc) {
@@ -276,6 +277,15 @@ static void hear_op(struct served *sv, uint64_t id, uint32_t kind,
 	log_err(sv->name, "the authority's answer to request %llu: %s",
 		(unsigned long long)id, strerror(-rc));
 	send_status(sv, id, -EIO);
+}
+
+bool agent_keeps(const struct served *sv, uint64_t ino)
+{
+	const struct agent_kept *k = sv->agency->kept;
+
+	while (k && k->ino != ino)
+		k = k->next;
+	return k;
 }
 
 static void drop_kept(struct agent *ag)

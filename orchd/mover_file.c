@@ -141,7 +141,8 @@ static void give_up_written(struct mover_file *f)
 
 static void fenced(struct mover_file *f, int rc, uint32_t writers)
 {
-	if (rc == -ENOTCONN)	/* the next walk finds it again */
+	/* the next walk finds it again */
+	if (rc == -ENOTCONN || rc == -EAGAIN)
 		strcpy(f->job->last, f->round.text[0] ? f->round.text :
 		       "the kernel was detached");
 	if (rc == -ETIMEDOUT && ++f->tries < MOVER_TRIES) {
@@ -149,7 +150,7 @@ static void fenced(struct mover_file *f, int rc, uint32_t writers)
 		return;
 	}
 	f->fenced = !rc && !writers;
-	if (rc == -ENOTCONN || rc == -ESTALE)
+	if (rc == -ENOTCONN || rc == -EAGAIN || rc == -ESTALE)
 		f->m.text[0] = 0;
 	else if (!rc && writers)
 		file_say(f, "open for writing");

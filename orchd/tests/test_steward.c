@@ -401,6 +401,27 @@ static void test_missing(void **state)
 	assert_int_equal(said(ORCHFS_CMD_REPLY, 0).status, -EIO);
 }
 
+/* The status that it ends with at once. */
+static int layout_set(uint64_t ino)
+{
+	const struct op_layout l = {
+		.generation = 9, .version = 1, .instance = 33, .volume = 4,
+		.home = 1, .token = "t",
+	};
+	Orchfs__Peer__LayoutSet m = ORCHFS__PEER__LAYOUT_SET__INIT;
+	peer_frame f = PEER_FRAME_INIT(LAYOUT_SET);
+	struct arena *a = arena_new();
+	const peer_frame *end;
+
+	m.ino = ino;
+	m.layout = op_wire_layout(a, &l);
+	m.timeout_ms = 1000;
+	f.layout_set = &m;
+	end = answered(&f, PEER_BODY(LAYOUT_END));
+	arena_free(a);
+	return end->layout_end->status;
+}
+
 /* Who asks while the volume is being opened waits for that. */
 static void test_kept(void **state)
 {
@@ -440,6 +461,9 @@ static void test_kept(void **state)
 	}
 	/* the later one is answered first */
 	assert_int_equal(said(ORCHFS_CMD_REPLY, 0).id, 2);
+	/* and what replaces a layout doesn't overtake it */
+	assert_int_equal(layout_set(520), -EAGAIN);
+	assert_int_equal(nr_said(ORCHFS_CMD_LAYOUT_SET), 0);
 	hold_open = false;
 	sem_post(&open_now);
 	assert_int_equal(said(ORCHFS_CMD_REPLY, 1).id, 1);
