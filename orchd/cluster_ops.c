@@ -567,6 +567,8 @@ static int op_node_remove(struct op_ctx *c)
 			return rc;
 	}
 	rc = cluster_do(c->cl, remove_record, &r);
+	if (rc < 0 && !c->f->node_remove->accept_loss)
+		home_stay(c->cl->sv, number);
 	if (rc == -EKEYREVOKED)
 		return revoked(c);
 	if (rc == -EPERM)

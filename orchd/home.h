@@ -58,11 +58,15 @@ void home_away(const struct served *sv, struct volume *v);
 bool home_left(const struct served *sv, uint32_t node);
 /**
  * home_leave_check() - not the namespace thread: does it have the only copy of
- * files? Return: 0; -ENOTEMPTY, and @why names some; other -errno.
+ * files?
+ * Return: 0: it gets none from now on, home_leave() or home_stay() follows;
+ * -ENOTEMPTY, and @why names some; other -errno.
  */
 int home_leave_check(struct served *sv, uint32_t node, char *why, size_t len);
 /** home_leave() - not the namespace thread: it was removed */
 void home_leave(struct served *sv, uint32_t node);
+/** home_stay() - not the namespace thread: it was not */
+void home_stay(struct served *sv, uint32_t node);
 /** home_linked() - can it be asked? */
 bool home_linked(const struct served *sv, uint32_t node);
 /** home_questions() - that a node was asked since the start, for people */

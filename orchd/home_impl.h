@@ -31,6 +31,7 @@ struct home {
 	bool news;			/* its volumes are to be told ... */
 	uint64_t news_at;		/* ... not before (ms) */
 	bool rekey;			/* with other keys */
+	bool leaving;			/* it may be removed: no new volumes */
 	uint64_t peers;			/* sum of what it was told of nodes */
 	uint64_t questions;		/* that it was asked, for people */
 	struct home_fence *fences;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "exec.h"
-#include "home.h"
+#include "home_impl.h"
 #include "log.h"
 #include "ns_cluster.h"
 #include "served.h"
@@ -37,14 +37,43 @@ bool home_left(const struct served *sv, uint32_t node)
 	return false;
 }
 
+/* They get no new files from now on: what is found is all. */
 static int find_volumes(struct served *sv, struct job *j)
 {
 	struct lost *l = container_of(j, struct lost, j);
-	const struct volume *v;
+	struct home *h = home_find(sv, l->node);
+	struct volume *v;
 
-	for (v = sv->volumes; v && l->nr < VOLUMES_MAX; v = v->next)
+	if (h)
+		h->leaving = true;
+	for (v = sv->volumes; v && l->nr < VOLUMES_MAX; v = v->next) {
+		if (v->rec.home != l->node)
+			continue;
+		l->volume[l->nr++] = v->rec.id;
+		if (!v->removing)
+			v->leaving = v->removing = true;
+	}
+	return 0;
+}
+
+static void stays(struct volume *v)
+{
+	if (v->leaving)
+		v->leaving = v->removing = false;
+}
+
+static int stay(struct served *sv, struct job *j)
+{
+	const struct lost *l = container_of(j, struct lost, j);
+	struct home *h = home_find(sv, l->node);
+	struct volume *v;
+
+	if (h)
+		h->leaving = false;
+	for (v = sv->volumes; v; v = v->next)
 		if (v->rec.home == l->node)
-			l->volume[l->nr++] = v->rec.id;
+			stays(v);
+	exec_unpark(sv);
 	return 0;
 }
 
@@ -107,6 +136,8 @@ int home_leave_check(struct served *sv, uint32_t node, char *why, size_t len)
 	if (l) {
 		l->node = node;
 		rc = check(sv, l, why, len);
+		if (rc)
+			run(sv, l, stay);
 		job_put(&l->j);
 	}
 	served_release(sv);
@@ -138,6 +169,8 @@ static int leave(struct served *sv, struct job *j)
 	struct volume **p, *v;
 
 	for (p = &sv->volumes; (v = *p); ) {
+		if (v->rec.home == l->node)
+			stays(v);
 		if (v->rec.home == l->node && !v->removing)
 			drop_volume(sv, p);
 		if (*p == v)
@@ -148,13 +181,24 @@ static int leave(struct served *sv, struct job *j)
 	return 0;
 }
 
-void home_leave(struct served *sv, uint32_t node)
+static void decided(struct served *sv, uint32_t node,
+		    int (*fn)(struct served *sv, struct job *j))
 {
-	struct lost *l = job_new(sizeof(*l), leave);
+	struct lost *l = job_new(sizeof(*l), fn);
 
 	if (!l)
-		return;		/* they are away */
+		return;		/* they get no files, and are away if it left */
 	l->node = node;
 	served_call(sv, &l->j, 0);
 	job_put(&l->j);
+}
+
+void home_leave(struct served *sv, uint32_t node)
+{
+	decided(sv, node, leave);
+}
+
+void home_stay(struct served *sv, uint32_t node)
+{
+	decided(sv, node, stay);
 }

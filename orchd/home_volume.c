@@ -346,7 +346,7 @@ static int add_begin(struct served *sv, struct home *h, struct ns_volume *rec,
 	uint64_t id;
 	int rc;
 
-	if (h->added)
+	if (h->added || h->leaving)
 		return -EBUSY;		/* one after the other */
 	if (!h->adding)
 		h->adding = malloc(sizeof(*h->adding));
@@ -380,6 +380,8 @@ static int add_end(struct served *sv, struct home *h,
 	struct volume *v, **p;
 	int rc;
 
+	if (h->leaving)
+		return -EBUSY;
 	if (!h->adding || !h->adding->id || h->adding->id != number ||
 	    strcmp(h->adding->name, rec->name) ||
 	    strcmp(h->adding->path, rec->path) || h->added) {

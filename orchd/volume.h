@@ -37,6 +37,7 @@ struct volume {
 	int root_fd;			/* -1: refused */
 	bool up;			/* of a far one: its home has it */
 	bool owes_look;			/* and is to look at its pool */
+	bool leaving;			/* removing, as its home may be removed */
 	bool left;			/* its home was removed: it is lost */
 	uint64_t files;			/* inodes in all; 0: not counted */
 	uint32_t key_id;		/* data_far_key(); 0: none yet */

@@ -4,6 +4,7 @@
 #include "home_util.h"
 
 #include <poll.h>
+#include <pthread.h>
 
 #include "data.h"
 #include "ns_cluster.h"
@@ -572,6 +573,75 @@ static void add(uint32_t node, const char *name, uint32_t number,
 	ask(node, &f, g);
 }
 
+/* --- a node leaves --- */
+
+/* What the thread of the peers' requests does. */
+static struct {
+	pthread_t thread;
+	bool stays;
+	int rc;
+	char why[400];
+	atomic_bool done;
+} leaving;
+
+static void *leaving_main(void *arg)
+{
+	(void)arg;
+	if (leaving.stays)
+		home_stay(&sv, B);
+	else
+		leaving.rc = home_leave_check(&sv, B, leaving.why,
+					      sizeof(leaving.why));
+	atomic_store(&leaving.done, true);
+	return NULL;
+}
+
+static int leave(bool stays)
+{
+	leaving.stays = stays;
+	leaving.rc = 0;
+	atomic_store(&leaving.done, false);
+	assert_int_equal(pthread_create(&leaving.thread, NULL, leaving_main,
+					NULL), 0);
+	while (!atomic_load(&leaving.done)) {
+		poll(NULL, 0, 1);
+		work_run(&sv.queue);
+	}
+	pthread_join(leaving.thread, NULL);
+	return leaving.rc;
+}
+
+/* Refused, all is as before. */
+static void test_leave_refused(void **state)
+{
+	(void)state;
+	sv.state = SERVED_SERVING;
+	home_ready();
+	make(B, "f", NULL);
+	assert_int_equal(leave(false), -ENOTEMPTY);
+	assert_non_null(strstr(leaving.why, "only copy of 1 files, such as /f"));
+	make(B, "g", NULL);
+}
+
+/* No file comes behind the look for them. */
+static void test_leave(void **state)
+{
+	struct got g, h;
+
+	(void)state;
+	sv.state = SERVED_SERVING;
+	home_ready();
+	assert_int_equal(leave(false), 0);
+	do_create(B, "f", RW, &g);
+	turn();
+	assert_true(g.answered);
+	assert_true(g.rc < 0);
+	add(B, "new", 0, &h);
+	assert_int_equal(h.rc, -EBUSY);
+	leave(true);
+	make(B, "f", NULL);
+}
+
 static void test_add(void **state)
 {
 	struct ns_volume *recs;
@@ -688,6 +758,8 @@ int main(void)
 		CASE(test_delete),
 		CASE(test_flush),
 		CASE(test_fence),
+		CASE(test_leave),
+		CASE(test_leave_refused),
 		CASE(test_fence_again),
 		CASE(test_told_again),
 		CASE(test_fence_no_memory),
