@@ -220,7 +220,7 @@ static bool in_use(struct live *l, uint32_t origin)
 }
 
 struct orphans {
-	const struct numbers *held, *named;
+	const struct numbers *held;
 	struct numbers gone;
 };
 
@@ -241,24 +241,40 @@ static int see_orphan(struct ns *ns, uint64_t ino, struct store_key v,
 		h->nameless = true;
 		return 0;
 	}
-	/* who asks for that answer again hears of it then */
-	if (has(o->named, ino) || (l && in_use(l, ns->origin)))
+	if (l && in_use(l, ns->origin))
 		return 0;
 	return add(&o->gone, ino);
 }
 
-static int collect_orphans(struct ns *ns, const struct numbers *held)
+/* Who asks for an answer again that names one hears of it then. */
+static int spare_named(struct ns *ns, struct numbers *gone)
 {
 	struct numbers named = { 0 };
-	struct orphans o = { .held = held, .named = &named };
+	size_t nr = 0;
 	int rc;
 
 	rc = named_by_slots(ns, &named);
-	if (!rc)
-		rc = each_key(ns, 'O', see_orphan, &o);
-	if (!rc && !ns->awaited)
-		rc = in_batches(ns, &o.gone, remove_orphan);
+	for (size_t i = 0; i < gone->nr; i++) {
+		if (!has(&named, gone->p[i]))
+			gone->p[nr++] = gone->p[i];
+	}
+	gone->nr = nr;
 	free(named.p);
+	return rc;
+}
+
+static int collect_orphans(struct ns *ns, const struct numbers *held)
+{
+	struct orphans o = { .held = held };
+	int rc;
+
+	rc = each_key(ns, 'O', see_orphan, &o);
+	/* slots are read for them alone: there are many */
+	if (!rc && o.gone.nr && !ns->awaited) {
+		rc = spare_named(ns, &o.gone);
+		if (!rc)
+			rc = in_batches(ns, &o.gone, remove_orphan);
+	}
 	free(o.gone.p);
 	return rc;
 }

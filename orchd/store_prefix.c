@@ -30,6 +30,7 @@ static size_t group_len(uint8_t table)
 	case 'M':
 	case 'K':
 	case 'Q':
+	case 'O':	/* scanned when a node attaches */
 	case 'D':	/* scanned in batches */
 	case 'C':	/* change, inode: put in order */
 		return 1;
