@@ -291,7 +291,7 @@ static int put_content(struct txn *t, struct creation *c)
 	if (!wants(c->rq, ORCHFS_REQ_FLAG_LAYOUT))
 		return 0;
 	l = live_get(t->ns, i->ino);
-	if (!l || !hold_get(l, t->ns->origin))
+	if (!l || !hold_get(t->ns, l, t->ns->origin))
 		return -ENOMEM;
 	i->layout_generation = live_generation(t->ns, 0);
 	c->rep->has_layout = true;

@@ -94,6 +94,9 @@ struct deletion_log {
 	uint64_t durable_end;	/* numbers below it: durable */
 };
 
+/* Bits of nodes that had a hold since the start; several may share one. */
+#define HOLDERS		1024U
+
 struct ns {
 	struct store *st;
 	struct store_batch *batch;
@@ -118,6 +121,7 @@ struct ns {
 	uint64_t first_generation, last_generation;	/* of this run */
 	struct deletion_log deletions;
 	struct live_table live;
+	uint64_t holders[HOLDERS / 64];	/* nodes that may have a hold */
 	struct session *sessions;
 	struct ns_volume *volumes;
 	size_t nr_volumes;
@@ -211,7 +215,8 @@ uint64_t live_generation(struct ns *ns, uint64_t at_least);
 uint64_t live_generation_out(struct ns *ns, uint64_t ino, uint64_t none);
 bool live_own(const struct ns *ns, uint64_t generation);
 struct hold *hold_find(struct live *l, uint32_t origin);
-struct hold *hold_get(struct live *l, uint32_t origin);
+struct hold *hold_get(struct ns *ns, struct live *l, uint32_t origin);
+bool hold_any(const struct ns *ns, uint32_t origin);
 /* The next after @h; NULL begins. */
 struct hold *hold_next(struct live *l, struct hold *h);
 bool live_out(struct live *l);

@@ -289,7 +289,7 @@ static int hear_nameless(struct ns *ns, const struct inode *i)
 	if (i->nlink)
 		return 0;
 	l = live_get(ns, i->ino);
-	h = l ? hold_get(l, ns->origin) : NULL;
+	h = l ? hold_get(ns, l, ns->origin) : NULL;
 	if (!h)
 		return -ENOMEM;
 	h->nameless = true;

@@ -62,7 +62,7 @@ int layout_grant(struct ns *ns, const struct inode *i, bool write,
 	if (rc)
 		return rc;
 	l = live_get(ns, i->ino);
-	h = l ? hold_get(l, ns->origin) : NULL;
+	h = l ? hold_get(ns, l, ns->origin) : NULL;
 	if (!h)
 		return -ENOMEM;
 	rep->layout = (struct op_layout){

@@ -91,7 +91,7 @@ struct hold *hold_find(struct live *l, uint32_t origin)
 }
 
 /* Find or make; NULL without memory. */
-struct hold *hold_get(struct live *l, uint32_t origin)
+struct hold *hold_get(struct ns *ns, struct live *l, uint32_t origin)
 {
 	struct hold *h = hold_find(l, origin);
 
@@ -103,7 +103,15 @@ struct hold *hold_get(struct live *l, uint32_t origin)
 	h->origin = origin;
 	h->next = l->others;
 	l->others = h;
+	ns->holders[origin % HOLDERS / 64] |= 1ULL << origin % 64;
 	return h;
+}
+
+/* False: that node has none, of any inode. This machine may always. */
+bool hold_any(const struct ns *ns, uint32_t origin)
+{
+	return !origin ||
+	       ns->holders[origin % HOLDERS / 64] >> origin % 64 & 1;
 }
 
 struct hold *hold_next(struct live *l, struct hold *h)

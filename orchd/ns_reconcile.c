@@ -235,7 +235,7 @@ static int see_orphan(struct ns *ns, uint64_t ino, struct store_key v,
 	(void)v;
 	if (has(o->held, ino)) {
 		l = live_get(ns, ino);
-		h = l ? hold_get(l, ns->origin) : NULL;
+		h = l ? hold_get(ns, l, ns->origin) : NULL;
 		if (!h)
 			return -ENOMEM;
 		h->nameless = true;
@@ -302,7 +302,7 @@ static int load_handles(struct ns *ns, const struct ns_handle *handles,
 		if (!n->generation)
 			continue;
 		l = live_get(ns, n->ino);
-		h = l ? hold_get(l, ns->origin) : NULL;
+		h = l ? hold_get(ns, l, ns->origin) : NULL;
 		if (!h)
 			return -ENOMEM;
 		h->written |= !h->out;
@@ -371,19 +371,27 @@ static int settle_returned(struct ns *ns)
 	return rc;
 }
 
-/* It has told what it holds: settle and collect what is nobody's now. */
+/*
+ * It has told what it holds: settle and collect what is nobody's now.
+ * @anew: it held nothing before, so nothing has become so. Where others are still
+ * awaited nothing is settled either, and all that lives needn't be looked at:
+ * after a start each node comes once.
+ */
 static int told(struct ns *ns, const struct numbers *held,
-		const struct numbers *layouts, bool any_session)
+		const struct numbers *layouts, bool any_session, bool anew)
 {
 	bool *asks = cluster_asks(ns, ns->origin);
 	int rc;
 
 	if (asks)
 		*asks = any_session;
-	drop_holds(ns, held, layouts, any_session);
+	if (!anew)
+		drop_holds(ns, held, layouts, any_session);
 	cluster_node_told(ns, ns->origin);
 	rc = collect_orphans(ns, held);
-	return rc ? rc : settle_returned(ns);
+	if (rc || (anew && ns->awaited))
+		return rc;
+	return settle_returned(ns);
 }
 
 int ns_asked(struct ns *ns, uint32_t origin)
@@ -405,7 +413,7 @@ int ns_node_gone(struct ns *ns, uint32_t origin)
 
 	arena_reset(ns->scratch);
 	ns->origin = origin;
-	return told(ns, &none, &none, false);
+	return told(ns, &none, &none, false, false);
 }
 
 int ns_settle_all(struct ns *ns)
@@ -419,6 +427,7 @@ int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
 		 size_t nr_handles)
 {
 	struct numbers live = { 0 }, held = { 0 }, layouts = { 0 };
+	const bool anew = nr_sessions && !hold_any(ns, origin);
 	int rc = 0;
 
 	for (size_t i = 0; i < nr_sessions && !rc; i++)
@@ -438,7 +447,7 @@ int ns_reconcile(struct ns *ns, uint32_t origin, const uint64_t *sessions,
 	if (!rc)
 		rc = load_handles(ns, handles, nr_handles);
 	if (!rc)
-		rc = told(ns, &held, &layouts, nr_sessions > 0);
+		rc = told(ns, &held, &layouts, nr_sessions > 0, anew);
 	free(live.p);
 	free(held.p);
 	free(layouts.p);

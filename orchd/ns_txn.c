@@ -139,7 +139,7 @@ int txn_set_dirty(struct txn *t, uint64_t ino, bool dirty)
 
 static int add_nameless(struct txn *t, struct live *l, uint32_t origin)
 {
-	struct hold *h = hold_get(l, origin);
+	struct hold *h = hold_get(t->ns, l, origin);
 	struct nameless *u;
 
 	u = arena_alloc(t->ns->scratch, sizeof(*u));
