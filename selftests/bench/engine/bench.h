@@ -28,6 +28,7 @@ void die(const char *fmt, ...);
 void must(int rc, const char *what);
 void *must_alloc(size_t n);
 void *must_grow(void *p, size_t *size, size_t want, size_t one);
+uint64_t resident(void);	/* bytes of this process */
 uint64_t clock_ns(void);
 uint64_t clock_cpu(void);	/* of this thread */
 /* A deterministic sequence: the same seed, the same keys. */
@@ -147,7 +148,7 @@ struct row {
 void row_print(const struct row *row, struct outcome *o, size_t nr,
 	       uint64_t behind);
 
-/* --- ops.c, grow.c --- */
+/* --- ops.c, grow.c, scale.c --- */
 
 struct bench_opts {
 	const char *dir, *store, *only;
@@ -156,6 +157,7 @@ struct bench_opts {
 };
 void bench_ops(const struct bench_opts *o);
 void bench_grow(const struct bench_opts *o, const char *self);
+void bench_scale(const struct bench_opts *o);
 /* In a process of its own: print what a start takes; go on until killed. */
 void bench_start(const char *dir, uint64_t files, const char *label);
 void bench_kill(const char *dir, uint64_t files);

@@ -25,7 +25,7 @@
 
 /* --- children --- */
 
-static uint64_t resident(void)
+uint64_t resident(void)
 {
 	unsigned long long size = 0, pages = 0;
 	FILE *f = fopen("/proc/self/statm", "re");

@@ -111,7 +111,8 @@ void row_print(const struct row *w, struct outcome *o, size_t nr,
 
 static const char usage[] =
 	"usage: nsbench --dir DIR [--seed N] [--store memory|rocksdb]\n"
-	"               [--files N] [--ops N] [--reps N] [--only WORK] ops|grow\n";
+	"               [--files N] [--ops N] [--reps N] [--only WORK] "
+	"               ops|grow|scale\n";
 
 static uint64_t number(const char *s)
 {
@@ -162,11 +163,13 @@ int main(int argc, char **argv)
 		bench_ops(&o);
 	else if (!strcmp(verb, "grow") && o.files)
 		bench_grow(&o, argv[0]);
+	else if (!strcmp(verb, "scale"))
+		bench_scale(&o);
 	else if (!strcmp(verb, "start") && optind + 1 < argc)
 		bench_start(o.dir, o.files, argv[optind + 1]);
 	else if (!strcmp(verb, "kill"))
 		bench_kill(o.dir, o.files);
 	else
-		die("what shall be done? ops or grow");
+		die("what shall be done? ops, grow or scale");
 	return 0;
 }
