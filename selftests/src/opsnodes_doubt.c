@@ -150,29 +150,21 @@ static void keep_states(struct model **new, unsigned int n)
 	}
 }
 
-/* It has been done by now, or (@err) it hasn't. */
-static unsigned int states_told(unsigned int j, int err, struct model **new)
+/* It hasn't been done; false: in all states it has. */
+static bool not_done(unsigned int j)
 {
-	unsigned int k, bound, n = 0;
-	struct model *next;
+	struct model *new[CANDS];
+	unsigned int k, n = 0;
 
 	for (k = 0; k < gen.ncand; k++) {
-		bool undone = cand[k]->undone & 1u << j;
-
-		if (undone == (err != 0)) {
-			cand[k]->undone &= ~(1u << j);
-			new[n++] = cand[k];
+		if (!(cand[k]->undone & 1u << j)) {
+			model_free(cand[k]);
 			continue;
 		}
-		for (bound = 0; undone && bound < 2; bound++) {
-			next = model_clone(cand[k]);
-			if (n < CANDS && doubt_do(next, j, bound))
-				new[n++] = next;
-			else
-				model_free(next);
-		}
-		model_free(cand[k]);
+		cand[k]->undone &= ~(1u << j);
+		new[n++] = cand[k];
 	}
+	keep_states(new, n);
 	return n;
 }
 
@@ -192,17 +184,13 @@ static void fail_late(const struct cmd *c, const struct result *r,
 static void told(unsigned int j, const struct result *r)
 {
 	struct deed *d = &doubts[j].deed;
-	struct model *new[CANDS];
-	unsigned int n;
 
 	d->res = *r;
 	doubts[j].open = false;
 	if (unsure_answer(d))
 		return;
-	n = states_told(j, r->err, new);
-	if (!n)
+	if (r->err ? !not_done(j) : !explain_doubts(1u << j))
 		fail_late(&d->cmd, r, "others have seen something else");
-	keep_states(new, n);
 	doubt_drop(j);
 }
 
@@ -300,7 +288,7 @@ void doubts_end(void)
 	unsigned int j, n = 0;
 
 	doubts_answered();
-	explain_doubts();
+	explain_doubts(0);
 	for (j = 0; j < DOUBTS; j++)
 		if (doubts[j].used)
 			d[n++] = doubts[j].deed;

@@ -22,6 +22,7 @@ struct search {
 	const struct deed *d;
 	uint32_t doubts;	/* bits: those that these deeds may meet */
 	uint32_t meets[DOUBTS];	/* and each other */
+	uint32_t must;		/* bits: those that have been done */
 	struct seen seen[ROUND];
 	unsigned int n, nnew, nwhy;
 	struct model *new[CANDS];
@@ -219,7 +220,7 @@ static void orders(struct search *s, struct model *m, uint32_t left,
 	}
 	if (left || !s->n)
 		try_doubts(s, m, left, last, state);
-	if (left)
+	if (left || m->undone & s->must)
 		model_free(m);
 	else
 		keep(s, m);
@@ -273,17 +274,18 @@ static void drop_done(void)
 			doubt_drop(j);
 }
 
-static void replace_states(struct search *s)
+static bool replace_states(struct search *s)
 {
 	unsigned int k;
 
 	for (k = 0; k < gen.ncand; k++)
 		orders(s, cand[k], (1u << s->n) - 1, DOUBTS, k);
 	if (!s->nnew)
-		fail_deeds(s);
+		return false;
 	memcpy(cand, s->new, sizeof(cand));
 	gen.ncand = s->nnew;
 	drop_done();
+	return true;
 }
 
 void explain(const struct deed *d, unsigned int n)
@@ -298,14 +300,15 @@ void explain(const struct deed *d, unsigned int n)
 		look_back(&s.seen[k], 1, &d[k].cmd.b);
 	}
 	find_doubts(&s);
-	replace_states(&s);
+	if (!replace_states(&s))
+		fail_deeds(&s);
 }
 
-void explain_doubts(void)
+bool explain_doubts(uint32_t done)
 {
-	struct search s = { 0 };
+	struct search s = { .must = done };
 
 	find_doubts(&s);
 	s.doubts = ~0;
-	replace_states(&s);
+	return replace_states(&s);
 }

@@ -44,8 +44,11 @@ void failed_head(void);
 
 /* opsnodes_explain.c */
 void explain(const struct deed *d, unsigned int n);
-/* Each state becomes several: of its doubts some have been done. */
-void explain_doubts(void);
+/*
+ * Each state becomes several: of its doubts some have been done, @done among
+ * them; false: that can't be.
+ */
+bool explain_doubts(uint32_t done);
 
 /*
  * opsnodes_doubt.c: of a doubt it isn't known whether it was done, or will be:
