@@ -205,16 +205,20 @@ static void set_time(struct orchfs_time *t, const struct orchfs_time *from)
 /**
  * inode_from_backing() - what the backing file of a dirty instance says.
  * Size and blocks are its own. Its times count once they have moved away
- * from those that were there when the instance became dirty.
+ * from those that were there when the instance became dirty. Giving it to
+ * another owner makes its ctime of then the one that was there, and hides that
+ * of a write before: so it counts, too, if mtime tells of one.
  */
 void inode_from_backing(struct inode *i, const struct instance *n,
 			const struct ns_backing_stat *s)
 {
+	const bool written = !same_time(&s->mtime, &n->base_mtime);
+
 	i->size = s->size;
 	i->blocks = s->blocks;
-	if (!same_time(&s->mtime, &n->base_mtime))
+	if (written)
 		set_time(&i->mtime, &s->mtime);
-	if (!same_time(&s->ctime, &n->base_ctime) &&
+	if ((written || !same_time(&s->ctime, &n->base_ctime)) &&
 	    later(&s->ctime, &i->ctime))
 		set_time(&i->ctime, &s->ctime);
 }

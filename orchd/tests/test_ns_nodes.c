@@ -721,6 +721,28 @@ static void test_far_create(void **state)
 	end();
 }
 
+/* A home that gives a file away late hides no write that came before. */
+static void test_far_owned_late(void **state)
+{
+	struct ns_backing_stat s;
+	uint64_t f;
+
+	begin(state, false);
+	go_far();
+	f = make_owned(C, "f", RW);
+	fake_write(&e, f, 9);
+	s = fake_find(&e, f)->s;
+	s.ctime.sec = s.mtime.sec + 1;
+	fake_find(&e, f)->s = s;
+	assert_int_equal(ns_based(e.ns, 1, f, 1, fake_find(&e, f)->instance,
+				  &s, false), 0);
+	as(0);
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_equal(e.rep.attr.mtime, s.mtime.sec);
+	assert_int_equal(e.rep.attr.ctime, s.ctime.sec);
+	end();
+}
+
 /* Nothing is changed before the home has told what is needed. */
 static void test_far_parked(void **state)
 {
@@ -845,6 +867,7 @@ int main(void)
 		BOTH(test_move),
 		BOTH(test_format),
 		BOTH(test_far_create),
+		BOTH(test_far_owned_late),
 		BOTH(test_far_parked),
 		BOTH(test_far_settle),
 	};
