@@ -598,14 +598,13 @@ static void fd_write(struct proc *p, struct ofd *o)
 {
 	size_t len = 1 + below(&p->rng, 6000);
 	struct node *n = o->n;
+	off_t pos = o->flags & O_APPEND ? (off_t)n->size : o->pos;
 	ssize_t rc;
 
-	if (o->flags & O_APPEND)
-		o->pos = n->size;
-	if (o->pos + len > SIZE_MAX_FILE)
+	if (pos + len > SIZE_MAX_FILE)
 		return;
-	note(p, n, NULL, "fd write %lld+%zu", (long long)o->pos, len);
-	fill(p, n, p->buf, o->pos, len);
+	note(p, n, NULL, "fd write %lld+%zu", (long long)pos, len);
+	fill(p, n, p->buf, pos, len);
 	rc = write(o->fd, p->buf, len);
 	if ((o->flags & O_ACCMODE) == O_RDONLY) {
 		expect(p, n, "write of O_RDONLY", rc, EBADF);
@@ -613,9 +612,9 @@ static void fd_write(struct proc *p, struct ofd *o)
 	}
 	if (rc != (ssize_t)len)
 		fail(p, n, "write of %zu gives %zd: %m", len, rc);
-	content_set(n, p->buf, o->pos, len);
+	content_set(n, p->buf, pos, len);
 	touch_m(p, n);
-	o->pos += len;
+	o->pos = pos + len;
 }
 
 static void fd_seek(struct proc *p, struct ofd *o)
