@@ -416,7 +416,9 @@ static bool orchfs_overtaken_locked(const struct inode *inode,
 
 /*
  * The record's mtime, if it may be later than what the kernel knows. A record
- * that was changed since, by another node, is right also where it goes back.
+ * that was changed since, by another node, is right also where it goes back. One
+ * that this node has changed is not: the daemon can't tell a write from none
+ * that came in the clock's tick of the last mtime that it looked at.
  */
 static void orchfs_apply_mtime_locked(struct inode *inode,
 				      const struct orchfs_attr *attr,
@@ -429,7 +431,8 @@ static void orchfs_apply_mtime_locked(struct inode *inode,
 	lockdep_assert_held(&inode->i_lock);
 
 	if (!forward || orchfs_time_after(mtime, inode_get_mtime(inode)) ||
-	    (!explicit && orchfs_time_after(ctime, inode_get_ctime(inode))))
+	    (!explicit && (oi->foreign || oi->remote) &&
+	     orchfs_time_after(ctime, inode_get_ctime(inode))))
 		inode_set_mtime_to_ts(inode, mtime);
 	/* it comes from who knows of all writes before it was asked for */
 	if (oi->seen == ORCHFS_SEEN_WRITTEN)

@@ -924,6 +924,38 @@ static void test_moved(struct kunit *test)
 	path_put(&used);
 }
 
+/*
+ * A file was given an mtime and then written, in the tick of the clock in which
+ * it had been written before: the daemon, which doesn't see that, tells of the
+ * given one when another attribute is set here.
+ */
+static void test_mtime_tick(struct kunit *test)
+{
+	struct lease_daemon *d = test->priv;
+	struct orchfs_attr *attr = &d->attr[FILE_INO];
+	struct timespec64 written = { 3000, 0 };
+	struct orchfs_stamp stamp;
+	struct inode *inode;
+	struct path path;
+
+	walk(test, "f", &path);
+	inode = d_inode(path.dentry);
+	spin_lock(&inode->i_lock);
+	inode_set_mtime_to_ts(inode, written);
+	inode_set_ctime_to_ts(inode, written);
+	ORCHFS_I(inode)->attr_dirty = true;
+	spin_unlock(&inode->i_lock);
+	stamp = orchfs_stamp_take(inode);
+	attr->mtime = 2000;
+	attr->ctime = 4000;
+	attr->change = 7;
+	orchfs_inode_update(inode, attr, 7, 0, &stamp);
+	KUNIT_EXPECT_EQ(test, inode_get_mtime_sec(inode), 3000);
+	KUNIT_EXPECT_EQ(test, inode_get_ctime_sec(inode), 4000);
+	ORCHFS_I(inode)->attr_dirty = false;
+	path_put(&path);
+}
+
 static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_lease),
 	KUNIT_CASE(test_lease_absent),
@@ -939,6 +971,7 @@ static struct kunit_case lease_cases[] = {
 	KUNIT_CASE(test_unlinked_bad),
 	KUNIT_CASE(test_unlinked_many),
 	KUNIT_CASE(test_mtime_back),
+	KUNIT_CASE(test_mtime_tick),
 	KUNIT_CASE(test_rename_late),
 	KUNIT_CASE(test_exchange_late),
 	KUNIT_CASE(test_two_looks),
