@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # timeout: 240
 # io_uring with many requests in flight, buffered, O_DIRECT and mixed.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # debug: no: programs above what the others cover
 # timeout: 300
 # Programs as people use them: git, SQLite, tar, fio.

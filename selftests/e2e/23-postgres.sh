@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# long: uml
 # debug: no: programs above what the others cover
 # timeout: 600
 # PostgreSQL with its cluster on orchfs: pgbench, the server and orchd killed

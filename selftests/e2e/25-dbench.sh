@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# long: uml
 # debug: no: programs above what the others cover
 # timeout: 600
 # dbench: the calls of a file server's clients. It checks sizes and results

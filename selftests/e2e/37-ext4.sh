@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # debug: no: the module's part is the same as on XFS
 # timeout: 300
 # A namespace whose only volume is on ext4: the rules of POSIX and Linux,

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # vm: --cpus 2 --timeout 1500
 # timeout: 900
 # Random operations against a model, the daemon killed again and again; then

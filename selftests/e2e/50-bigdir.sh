@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # debug: no: hours
 # vm: --cpus 1
 # timeout: 1500

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: emulated: layouts change while other processors use them
 # debug: smp: layouts change while other processors use them
 # vm: --cpus 2 --timeout 900
 # timeout: 420

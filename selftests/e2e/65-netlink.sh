@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # timeout: 300
 # Hostile messages on the channel, from root and from an ordinary user.
 . "$(dirname "$0")/lib.sh"

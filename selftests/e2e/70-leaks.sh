@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # debug: leaks
 # vm: --cpus 2 --timeout 900
 # timeout: 480

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: emulated: its own memory does not fit
 # debug: no: its own memory does not fit
 # vm: --cpus 2 --mem 512M --timeout 1800
 # timeout: 900

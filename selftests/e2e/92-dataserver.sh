@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # vm: --cpus 2 --timeout 900
 # timeout: 400
 # The module's data server, with a program as its daemon and its peers: what is

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # vm: --nodes 3 --cluster --cpus 2 --timeout 1500
 # timeout: 1200
 # Three nodes see one file system: what one has done and returned from, the

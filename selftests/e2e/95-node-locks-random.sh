@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # vm: --nodes 3 --cluster --cpus 2 --timeout 1200
 # timeout: 900
 # Locks at random on three nodes: processes of two threads lock bytes side by

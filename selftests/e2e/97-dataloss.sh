@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: emulated: connections end while other processors use them
 # debug: smp: connections end while other processors use them
 # vm: --nodes 2 --cluster --cpus 2 --timeout 900
 # timeout: 600

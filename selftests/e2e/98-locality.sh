@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
+# long: uml
 # vm: --nodes 3 --cluster --volumes --cpus 2 --timeout 1800
 # timeout: 1500
 # Each of three nodes has a volume: what a node makes lies on its own, all see
