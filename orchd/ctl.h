@@ -125,6 +125,9 @@ int ctl_job_get(struct ctl_call *c);
 int ctl_job_cancel(struct ctl_call *c);
 int ctl_volume_drain(struct ctl_call *c);
 
+/* ctl_lost.c */
+int ctl_node_files(struct ctl_call *c);
+
 /* handover.c */
 int ctl_take_over(struct ctl_call *c);
 int ctl_taken(struct ctl_call *c);

@@ -687,6 +687,7 @@ static const struct {
 	{ ORCHFS__CONTROL__REQUEST__OP_NODE_LIST, ctl_node_list },
 	{ ORCHFS__CONTROL__REQUEST__OP_NODE_SHOW, ctl_node_show },
 	{ ORCHFS__CONTROL__REQUEST__OP_NODE_REMOVE, ctl_node_remove },
+	{ ORCHFS__CONTROL__REQUEST__OP_NODE_FILES, ctl_node_files },
 	{ ORCHFS__CONTROL__REQUEST__OP_JOB_LIST, ctl_job_list },
 	{ ORCHFS__CONTROL__REQUEST__OP_JOB_GET, ctl_job_get },
 	{ ORCHFS__CONTROL__REQUEST__OP_JOB_CANCEL, ctl_job_cancel },

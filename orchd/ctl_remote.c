@@ -30,6 +30,7 @@ static const Orchfs__Control__Request__OpCase allowed[] = {
 	ORCHFS__CONTROL__REQUEST__OP_JOB_GET,
 	ORCHFS__CONTROL__REQUEST__OP_JOB_CANCEL,
 	ORCHFS__CONTROL__REQUEST__OP_SYNC,
+	ORCHFS__CONTROL__REQUEST__OP_NODE_FILES,
 };
 
 bool ctl_is_remote(const Orchfs__Control__Request *r)
@@ -63,6 +64,8 @@ static const char *ns_of(const Orchfs__Control__Request *r)
 		return r->job_cancel->ns;
 	case ORCHFS__CONTROL__REQUEST__OP_SYNC:
 		return r->sync->name;
+	case ORCHFS__CONTROL__REQUEST__OP_NODE_FILES:
+		return r->node_files->ns;
 	default:
 		return "";
 	}

@@ -118,9 +118,10 @@ static int check(struct served *sv, struct lost *l, char *why, size_t len)
 		return rc;
 	run(sv, l, find_paths);
 	snprintf(why, len, "node %u has the only copy of %llu files, such as "
-		 "%s: move them away with orchctl node drain %u, or give them "
-		 "up with --accept-loss", l->node,
-		 (unsigned long long)l->count, l->text, l->node);
+		 "%s (orchctl node remove --list %u names all): move them away "
+		 "with orchctl node drain %u, or give them up with "
+		 "--accept-loss", l->node, (unsigned long long)l->count,
+		 l->text, l->node, l->node);
 	return -ENOTEMPTY;
 }
 

@@ -232,6 +232,12 @@ int ns_has_inode(struct ns *ns, uint64_t ino);
 typedef int (*ns_instance_fn)(void *ctx, uint64_t ino, uint64_t version,
 			      uint64_t instance, uint32_t volume, bool valid);
 /**
+ * ns_home_page() - files behind inode @after on the volumes of a node; any thread
+ * Return: 0 and *got, at most @max; less: there are no more. -errno.
+ */
+int ns_home_page(struct store *st, const uint32_t *v, size_t nr,
+		 uint64_t after, uint64_t *ino, size_t max, size_t *got);
+/**
  * ns_home_files() - what lies on the volumes of a node; any thread
  * @v: those volumes; @ino: the first @max; *count: all of them
  */

@@ -232,37 +232,82 @@ static bool is_one_of(uint32_t id, const uint32_t *v, size_t nr)
 	return nr;
 }
 
-int ns_home_files(struct store *st, const uint32_t *v, size_t nr,
-		  uint64_t *ino, size_t max, uint64_t *count)
+/* fn returns whether it goes on. */
+static int each_on(struct store *st, const uint32_t *v, size_t nr,
+		   uint64_t from, bool (*fn)(void *ctx, uint64_t ino),
+		   void *ctx)
 {
 	struct arena *a = arena_new();
 	struct key lo, hi;
 	struct instance n;
+	bool more = true;
 	struct scan s;
 	int rc = 0;
 
 	if (!a)
 		return -ENOMEM;
-	*count = 0;
-	key_table(&lo, 'N');
-	hi = lo;
-	s.it = store_scan(st, NULL, key_of(&lo), key_of(key_after(&hi)));
+	key_after(key_table(&hi, 'N'));
+	s.it = store_scan(st, NULL, key_of(key_num(&lo, 'N', from)),
+			  key_of(&hi));
 	if (!s.it) {
 		arena_free(a);
 		return -ENOMEM;
 	}
-	for (; scan_valid(&s) && !rc; scan_next(&s)) {
+	for (; more && scan_valid(&s) && !rc; scan_next(&s)) {
 		rc = record_unpack_instance(a, scan_key(&s), scan_value(&s),
 					    &n);
-		if (!rc && is_one_of(n.volume, v, nr)) {
-			if (*count < max)
-				ino[*count] = key_num_at(scan_key(&s), 0);
-			++*count;
-		}
+		if (!rc && is_one_of(n.volume, v, nr))
+			more = fn(ctx, key_num_at(scan_key(&s), 0));
 		arena_reset(a);
 	}
 	arena_free(a);
 	return scan_end(&s, rc);
+}
+
+struct home_page {
+	uint64_t *ino;
+	size_t nr, max;
+	uint64_t count;
+};
+
+static bool count_one(void *ctx, uint64_t ino)
+{
+	struct home_page *p = ctx;
+
+	if (p->nr < p->max)
+		p->ino[p->nr++] = ino;
+	p->count++;
+	return true;
+}
+
+int ns_home_files(struct store *st, const uint32_t *v, size_t nr,
+		  uint64_t *ino, size_t max, uint64_t *count)
+{
+	struct home_page p = { .ino = ino, .max = max };
+	int rc = each_on(st, v, nr, 0, count_one, &p);
+
+	*count = p.count;
+	return rc;
+}
+
+/* One may have several there. */
+static bool page_one(void *ctx, uint64_t ino)
+{
+	struct home_page *p = ctx;
+
+	if (!p->nr || p->ino[p->nr - 1] != ino)
+		p->ino[p->nr++] = ino;
+	return p->nr < p->max;
+}
+
+int ns_home_page(struct store *st, const uint32_t *v, size_t nr,
+		 uint64_t after, uint64_t *ino, size_t max, size_t *got)
+{
+	struct home_page p = { .ino = ino, .max = max };
+	int rc = each_on(st, v, nr, after + 1, page_one, &p);
+
+	*got = p.nr;
+	return rc;
 }
 
 int ns_count_instances(struct store *st, uint32_t id, uint64_t *count)

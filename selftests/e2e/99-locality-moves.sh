@@ -211,12 +211,22 @@ echo gone >"$(node_dir $k)/gone"
 lies gone node$k
 sync
 refused "/${TEST_DIR##*/}/gone" orchctl node remove $k
+# 600 files: more than a page; asked on a node that has no store
+mkdir many
+for i in $(seq 600); do echo $i >"$(node_dir $k)/many/$i"; done
+sync
+lost=$(at_node $k orchctl node remove --list $k)
+is "$(grep -c /many/ <<<"$lost")" 600 "files that would be lost"
+grep -qx "/${TEST_DIR##*/}/gone" <<<"$lost" || fail "not all are listed: $lost"
 orchctl node remove --accept-loss $k >/dev/null
+is "$(orchctl node remove --list --json $k | grep -c '"path":')" \
+	"$(wc -l <<<"$lost")" "files that are lost"
 refused_soon 30 "Input/output error" cat gone
 is "$(stat -c %s gone)" 5 "size of what is lost"
 refused "holds the contents of" orchctl volume remove node$k
 fsck_clean
 orchctl where --json tree/39 >/dev/null
+rm -rf many
 find . -type f | while read -r file; do
 	[ "$(volume_of "$file")" != node$k ] || rm "$file"
 done

@@ -568,13 +568,58 @@ int cmd_node_show(const struct command *cmd, int argc, char **argv)
 	return RC_OK;
 }
 
+static void file_print(const Orchfs__Control__NodeFile *f)
+{
+	struct json_object *o;
+
+	if (opts.json) {	/* a line each: there may be many */
+		o = json_object_new_object();
+		json_object_object_add(o, "inode", json_uint(f->ino));
+		json_object_object_add(o, "path", json_text(f->path));
+		puts(json_object_to_json_string_ext(o,
+						    JSON_C_TO_STRING_PLAIN));
+		json_object_put(o);
+	} else if (*f->path) {
+		puts(f->path);
+	} else {
+		printf("inode %" PRIu64 ", which has no name any more\n",
+		       f->ino);
+	}
+}
+
+/* Page by page, as the daemon gives them. */
+static int node_files(char *node)
+{
+	Orchfs__Control__NodeFiles m = ORCHFS__CONTROL__NODE_FILES__INIT;
+	ctl_response *resp;
+	size_t i;
+	int rc;
+
+	CTL_REQUEST(req, NODE_FILES);
+	m.ns = (char *)opts.ns;
+	m.node = node;
+	req.node_files = &m;
+	do {
+		rc = conn_once(&req, -1, &resp);
+		if (rc)
+			return rc;
+		for (i = 0; resp->files && i < resp->files->n_file; i++)
+			file_print(resp->files->file[i]);
+		m.after = resp->files ? resp->files->after : 0;
+		conn_free(resp);
+	} while (m.after && !ferror(stdout));
+	return RC_OK;
+}
+
 int cmd_node_remove(const struct command *cmd, int argc, char **argv)
 {
 	Orchfs__Control__NodeRef ref = ORCHFS__CONTROL__NODE_REF__INIT;
-	bool accept_loss = false;
+	bool accept_loss = false, list = false;
 	const struct opt extra[] = {
 		{ "accept-loss", NULL, OPT_FLAG,
 		  "also where it has the only copy of files", &accept_loss },
+		{ "list", NULL, OPT_FLAG,
+		  "instead: print the paths of those files", &list },
 		{ 0 }
 	};
 	ctl_response *resp;
@@ -582,6 +627,10 @@ int cmd_node_remove(const struct command *cmd, int argc, char **argv)
 
 	CTL_REQUEST(req, NODE_REMOVE);
 	argv = args_parse(cmd, extra, &argc, argv);
+	if (list && accept_loss)
+		return fail(RC_USAGE, "--list only prints, --accept-loss removes");
+	if (list)
+		return node_files(argv[0]);
 	ref.ns = (char *)opts.ns;
 	ref.accept_loss = accept_loss;
 	ref.node = argv[0];

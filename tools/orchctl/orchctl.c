@@ -78,7 +78,9 @@ static const struct command commands[] = {
 	{ "node", "remove", "NODE", "take a node out of the cluster",
 	  "NODE is a name or a number. Its certificate is refused from then on and its\n"
 	  "connection is closed at once. The number is not used again. Refused while the\n"
-	  "only copy of a file is on one of its volumes: see orchctl node drain.\n",
+	  "only copy of a file is on one of its volumes: see orchctl node drain. With --list\n"
+	  "nothing is removed: it prints these files, with --json a line each; also of a node\n"
+	  "that was removed, by its number.\n",
 	  1, 1, cmd_node_remove },
 	{ "mounts", NULL, "", "show the namespaces that the kernel knows",
 	  "Asks the kernel, so it works without a daemon.\n",

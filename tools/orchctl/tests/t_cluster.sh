@@ -268,7 +268,11 @@ soon '"connected": true' b status --json
 logged b "process"
 
 # Removed: refused at once and for good; its number is not used again.
+try 1 "there is no node nobody" b node remove --list nobody
+try 0 "" b node remove --list gamma
+try 2 "--list only prints" b node remove --list --accept-loss gamma
 try 0 "node 3 (gamma) is removed" b node remove gamma
+try 0 "" a node remove --list 3
 soon "was removed from the cluster" c status
 try 1 "was removed from the cluster" c node list
 try 0 "node        3 (gamma)" a node show 3
