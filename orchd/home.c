@@ -112,7 +112,7 @@ int home_ask(struct served *sv, uint32_t node, peer_frame *f, int body,
 	a->node = node;
 	a->link = h->link;
 	a->body = body;
-	return peer_send(p, h->link, f, HOME_ASK_MS, &a->q);
+	return peer_send(p, h->link, f, a->ms ? a->ms : HOME_ASK_MS, &a->q);
 }
 
 void home_refused(struct served *sv, struct home_ask *a, const char *why)

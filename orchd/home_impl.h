@@ -9,6 +9,7 @@
 #include "served.h"
 
 #define HOME_ASK_MS	600000U		/* as long as its link lives */
+#define HOME_GLIMPSE_MS	60000U		/* a kernel's callers wait no longer */
 #define HOME_FILES	4096U		/* of a look */
 #define HOME_GLIMPSES	1024U		/* of a frame */
 #define HOME_DELETES	512U		/* the same */
@@ -74,6 +75,7 @@ struct home_ask {
 	void (*done)(struct served *sv, struct home_ask *a, int rc,
 		     const peer_frame *f);
 	int body;			/* of the answer that is wanted */
+	uint32_t ms;			/* 0: HOME_ASK_MS */
 };
 
 /* home.c */

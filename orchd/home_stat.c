@@ -224,16 +224,24 @@ static void answered(struct served *sv, struct glimpse *g, uint64_t at,
 		settle(sv, g);
 }
 
-/* Asked again, unless its home itself can't tell. */
+/*
+ * Asked again with the link, unless its home itself can't tell. One whose drive
+ * hangs doesn't: who has asked is shown what is recorded, as each keeps a slot
+ * of its kernel; what is to be settled is asked again.
+ */
 static void unanswered(struct served *sv, struct glimpse *g,
 		       const struct glimpse_ask *k, int rc)
 {
 	const struct ns_backing_stat none = { 0 };
 
-	if (k->ask.q.wait.failure && rc != -ETIMEDOUT)
+	if (rc == -ETIMEDOUT) {
+		g->wanted |= g->settle != 0;
+		answered(sv, g, k->at, -NS_AWAY, &none);
+	} else if (k->ask.q.wait.failure) {
 		answered(sv, g, k->at, rc, &none);
-	else
+	} else {
 		g->wanted = true;
+	}
 }
 
 static int status_of(const Orchfs__Peer__Stat *m)
@@ -296,6 +304,7 @@ static int ask(struct served *sv, struct glimpse_ask *k, uint32_t home)
 	m.n_file = k->nr;
 	f.glimpse = &m;
 	k->ask.done = glimpsed;
+	k->ask.ms = HOME_GLIMPSE_MS;
 	return home_ask(sv, home, &f, PEER_BODY(GLIMPSED), &k->ask);
 }
 

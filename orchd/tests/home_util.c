@@ -69,10 +69,9 @@ int __wrap_peer_send(struct peer *p, uint64_t link, peer_frame *f, uint32_t ms,
 	struct asked *a = &asked[nr_asked++];
 
 	(void)p;
-	(void)ms;
 	assert_in_range(nr_asked, 1, ASKED_MAX);
 	q->wait.failure = false;
-	*a = (struct asked){ .q = q, .f = copy(f) };
+	*a = (struct asked){ .q = q, .f = copy(f), .ms = ms };
 	while (a->node < NODES && links[a->node] != link)
 		a->node++;
 	assert_in_range(a->node, B, C);

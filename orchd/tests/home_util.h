@@ -48,6 +48,7 @@ struct asked {
 	uint32_t node;
 	struct peer_question *q;
 	peer_frame *f;
+	uint32_t ms;			/* so long it waits */
 };
 
 extern struct served sv;

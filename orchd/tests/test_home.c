@@ -236,6 +236,39 @@ static void test_glimpse(void **state)
 }
 
 /* Who waits for a home that is gone waits for the end of its session. */
+/* A home whose drive hangs keeps nobody's slot for ever. */
+static void test_hangs(void **state)
+{
+	uint64_t f, gf;
+	struct got g;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	f = make(C, "f", &gf);
+	do_getattr(B, f, &g);
+	turn();
+	assert_false(g.answered);
+	assert_in_range(find(B, PEER_BODY(GLIMPSE))->ms, 1000, 60000);
+	give(find(B, PEER_BODY(GLIMPSE)), NULL, -ETIMEDOUT);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(g.rc, 0);
+	assert_int_equal(g.rep.attr.size, 0);
+	/* what nobody waits for is asked again: it is to be settled */
+	note_return(C, f, gf, 0);
+	assert_true(dirty(f));
+	give(find(B, PEER_BODY(GLIMPSE)), NULL, -ETIMEDOUT);
+	turn();
+	assert_true(dirty(f));
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 5);
+	assert_false(dirty(f));
+	do_getattr(B, f, &g);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(g.rep.attr.size, 5);
+}
+
 static void test_away(void **state)
 {
 	struct got g, late, open;
@@ -753,6 +786,7 @@ int main(void)
 		CASE(test_make_fails),
 		CASE(test_look),
 		CASE(test_glimpse),
+		CASE(test_hangs),
 		CASE(test_away),
 		CASE(test_settle),
 		CASE(test_delete),
