@@ -31,6 +31,7 @@ void *must_grow(void *p, size_t *size, size_t want, size_t one);
 uint64_t resident(void);	/* bytes of this process */
 uint64_t clock_ns(void);
 uint64_t clock_cpu(void);	/* of this thread */
+uint64_t clock_process(void);	/* of all threads */
 /* A deterministic sequence: the same seed, the same keys. */
 uint64_t mix(uint64_t seed, uint64_t n);
 extern uint64_t bench_seed;

@@ -72,18 +72,20 @@ void bench_start(const char *dir, uint64_t files, const char *label)
 	const uint64_t begin = clock_ns(), before = resident();
 	struct engine *e = engine_open("rocksdb", dir, false);
 	const uint64_t ns = clock_ns() - begin;
-	uint64_t after_open, after_use;
+	uint64_t after_open, after_use, cpu;
 
+	cpu = clock_process();
 	after_open = resident();
 	if (files)
 		probe(e, files, PROBES);
 	malloc_trim(0);
 	after_use = resident();
-	printf("start %s %llu %llu %llu %llu %llu %llu %llu\n", label,
+	printf("start %s %llu %llu %llu %llu %llu %llu %llu"
+	       " %llu\n", label,
 	       (unsigned long long)files, (unsigned long long)ns,
 	       (unsigned long long)e->open_ns, (unsigned long long)e->ready_ns,
 	       (unsigned long long)before, (unsigned long long)after_open,
-	       (unsigned long long)after_use);
+	       (unsigned long long)after_use, (unsigned long long)cpu);
 	fflush(stdout);
 	engine_close(e);
 }

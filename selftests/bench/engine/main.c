@@ -54,20 +54,27 @@ void *must_grow(void *p, size_t *size, size_t want, size_t one)
 	return p;
 }
 
-uint64_t clock_ns(void)
+static uint64_t clock_of(clockid_t id)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(id, &t);
 	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+uint64_t clock_ns(void)
+{
+	return clock_of(CLOCK_MONOTONIC);
 }
 
 uint64_t clock_cpu(void)
 {
-	struct timespec t;
+	return clock_of(CLOCK_THREAD_CPUTIME_ID);
+}
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+uint64_t clock_process(void)
+{
+	return clock_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 /* Two rounds of multiplying and folding spread neighbours well. */
