@@ -389,8 +389,22 @@ static long file_fallocate(struct file *file, int mode, loff_t offset,
 	}
 	if (!ret)
 		orchfs_attr_written(inode, file_inode(io.file));
+	else
+		/* zeroing may free the range, and then find no space */
+		orchfs_contents_changed(inode);
 	orchfs_io_end(&io);
 	return ret ?: orchfs_written_sync(file);
+}
+
+/* A layout that was refused is asked for anew, once. */
+static long file_fallocate_renewed(struct file *file, int mode, loff_t offset,
+				   loff_t len)
+{
+	ssize_t ret = file_fallocate(file, mode, offset, len);
+
+	if (orchfs_renewed(file->private_data, true, &ret))
+		ret = orchfs_told(file_fallocate(file, mode, offset, len));
+	return ret;
 }
 
 static long orchfs_fallocate(struct file *file, int mode, loff_t offset,
@@ -403,9 +417,9 @@ static long orchfs_fallocate(struct file *file, int mode, loff_t offset,
 	if (!ret && (IS_SYNC(inode) || (file->f_flags & O_DSYNC)))
 		ret = orchfs_durable_names(inode, false);
 	if (!ret)
-		ret = file_fallocate(file, mode, offset, len);
+		ret = file_fallocate_renewed(file, mode, offset, len);
 	if (orchfs_no_space(ret) && orchfs_space_returns(inode->i_sb))
-		ret = file_fallocate(file, mode, offset, len);
+		ret = file_fallocate_renewed(file, mode, offset, len);
 	trace_orchfs_io(ORCHFS_TRACE_FALLOCATE, inode, offset, len, ret);
 	return ret;
 }

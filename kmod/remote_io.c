@@ -249,8 +249,14 @@ static void write_end(struct orchfs_rinode *ri, struct kiocb *iocb,
 	struct inode *inode = &ri->netfs.inode;
 	loff_t pos = iocb->ki_pos;
 
-	if (rio->err)
+	if (rio->err) {
+		/* nobody knows whether it was carried out */
+		if (rio->flags & ORCHFS_PDU_APPEND)
+			pos = i_size_read(inode);
+		if (!orchfs_refused(orchfs_rio_error(rio->err)))
+			remote_drop_pages(inode, pos, rio->count);
 		return;
+	}
 	if (rio->flags & ORCHFS_PDU_APPEND)
 		pos = rio->reply_offset;
 	iocb->ki_pos = pos + rio->done_bytes;
@@ -431,6 +437,8 @@ static loff_t remote_seek(struct orchfs_rinode *ri, loff_t offset, bool hole)
 	ret = orchfs_rio_run(ri, &rio);
 	if (ret == -ENODATA)
 		return -ENXIO;
+	if (!ret && rio.reply_offset < offset)
+		return -EIO;
 	return ret ?: rio.reply_offset;
 }
 
@@ -465,15 +473,19 @@ static long remote_fallocate(struct file *file, int mode, loff_t offset,
 {
 	struct inode *inode = file_inode(file);
 	struct orchfs_rinode *ri = ORCHFS_RI(inode);
-	loff_t size = i_size_read(inode);
 	bool keep = mode & FALLOC_FL_KEEP_SIZE;
 	struct orchfs_rio rio;
-	int ret;
+	loff_t size;
+	int ret = 0;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE |
 		     FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
-	ret = keep ? 0 : inode_newsize_ok(inode, max(offset + len, size));
+	if (!keep && offset + len > i_size_read(inode))
+		ret = orchfs_remote_ask(inode);
+	size = i_size_read(inode);
+	if (!ret && !keep)
+		ret = inode_newsize_ok(inode, max(offset + len, size));
 	if (ret)
 		return ret;
 	orchfs_rio_init(ri, &rio, ORCHFS_OP_ALLOCATE);
@@ -481,14 +493,16 @@ static long remote_fallocate(struct file *file, int mode, loff_t offset,
 	rio.length = len;
 	rio.mode = mode;
 	ret = orchfs_rio_run(ri, &rio);
-	if (ret)
-		return ret;
-	orchfs_remote_written(ri, rio.verifier, false,
-			      keep ? 0 : offset + len);
-	/* of a last page, what is behind its end */
-	remote_drop_pages(inode, min(offset, size),
-			  offset + len - min(offset, size));
-	return 0;
+	if (!ret)
+		orchfs_remote_written(ri, rio.verifier, false,
+				      keep ? 0 : offset + len);
+	/* of a last page, what is behind its end; it may have failed half-way */
+	if (!orchfs_refused(ret))
+		remote_drop_pages(inode, min(offset, size),
+				  offset + len - min(offset, size));
+	if (!ret && file->f_flags & O_DSYNC)
+		ret = remote_fsync(file, 0, LLONG_MAX, 0);
+	return ret;
 }
 
 static int remote_open(struct inode *inode, struct file *file)
