@@ -80,6 +80,7 @@ struct orchfs_call {
  * @handle: that it was sent with
  * @token: number of the token that this was bound with
  * @sender: the connection that the caller has to send on
+ * @patience: jiffies from submission to @deadline
  * @past: the connection that it was lost on, where it may be under way still
  * @last_err: why it has to be sent again
  * @tries: how often it was
@@ -113,6 +114,7 @@ struct orchfs_rio {
 	u64 handle;
 	u32 token;
 	struct orchfs_client_conn *sender;
+	unsigned long patience;
 	struct orchfs_past *past;
 	int last_err;
 	u8 tries;

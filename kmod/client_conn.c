@@ -161,6 +161,8 @@ static int client_check_reply(const struct orchfs_slot *slot,
 
 	if (pdu->opcode != slot->opcode)
 		return ORCHFS_REASON_OPCODE;
+	if (pdu->status && pdu->opcode == ORCHFS_OP_END)
+		return ORCHFS_REASON_FIELD;
 	if (pdu->status)
 		return pdu->opcode == ORCHFS_OP_HELLO ?
 			ORCHFS_REASON_VERSION : 0;

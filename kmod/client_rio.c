@@ -252,6 +252,11 @@ void orchfs_rio_place_locked(struct orchfs_rio *rio,
 		orchfs_past_wait_locked(rio, conn);
 		return;
 	}
+	/* this server can't tell what has become of it */
+	if (rio->past && (rio->killed || rio->flags & ORCHFS_PDU_APPEND)) {
+		orchfs_rio_end_locked(rio, rio->killed ? -EINTR : -EIO, ended);
+		return;
+	}
 	orchfs_past_put_locked(rio);
 	if (rio->count > conn->max_data) {
 		orchfs_rio_end_locked(rio, -EIO, ended);
@@ -343,6 +348,18 @@ void orchfs_rio_again_locked(struct orchfs_rio *rio, int err,
 		orchfs_rio_route_locked(rio, ended);
 }
 
+/*
+ * It was sent in time. However long it has been under way since, a connection
+ * is waited for as long again, to learn what has become of it.
+ */
+static void rio_wait_anew_locked(struct orchfs_rio *rio)
+{
+	unsigned long deadline = jiffies + rio->patience;
+
+	if (time_after(deadline, rio->deadline))
+		rio->deadline = deadline;
+}
+
 /**
  * orchfs_rio_lost_locked() - the connection of a request has ended
  * @rio: has a slot there; the caller holds the peer's lock
@@ -361,8 +378,10 @@ void orchfs_rio_lost_locked(struct orchfs_rio *rio,
 
 	list_del_init(&rio->call.link);
 	if (sent && orchfs_rio_changes(rio) &&
-	    conn->version >= ORCHFS_HELLO_VERSION_END)
+	    conn->version >= ORCHFS_HELLO_VERSION_END) {
 		orchfs_past_get_locked(conn->past, rio);
+		rio_wait_anew_locked(rio);
+	}
 	if (sent && !rio->past && rio->flags & ORCHFS_PDU_APPEND)
 		orchfs_rio_end_locked(rio, -EIO, ended);
 	else
@@ -488,6 +507,7 @@ void orchfs_rio_submit(struct orchfs_remote *r, struct orchfs_rio *rio)
 	rio->err = 0;
 	rio->answered = false;
 	rio->done_bytes = 0;
+	rio->patience = max_t(long, rio->deadline - jiffies, 0);
 	rio->verifier = 0;
 	rio->reply_offset = 0;
 	rio->remote = r;
@@ -619,6 +639,13 @@ int orchfs_rio_wait(struct orchfs_remote *r, struct orchfs_rio *rio)
 {
 	DECLARE_COMPLETION_ONSTACK(done);
 
+	/* the next piece of a long write, say: nothing ends the wait for it */
+	if (orchfs_rio_changes(rio) && fatal_signal_pending(current)) {
+		rio->err = -EINTR;
+		rio->answered = false;
+		rio->done_bytes = 0;
+		return -EINTR;
+	}
 	rio->done = rio_wake;
 	rio->waiter = &done;
 	orchfs_rio_submit(r, rio);

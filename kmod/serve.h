@@ -238,6 +238,7 @@ struct orchfs_serve_limits {
  * @reason: why; who set the flag
  * @send_work: sends replies
  * @end_work: begins to end it
+ * @enders_work: answers @enders
  * @last_work: ends it, when no request is at a worker any more
  * @hello: was said (receiver)
  * @version: that it agreed on (receiver)
@@ -245,12 +246,15 @@ struct orchfs_serve_limits {
  * @sending: reply under way (the sender)
  * @handles: by slot; its lock for nr_handles
  * @nr_handles: how many
- * @enders: END requests, of others, that wait for its end (serve_lock)
+ * @enders: END requests, of others, that wait until it changes no file any
+ *	more (serve_lock)
  * @lock: what follows
  * @tags: requests in flight
  * @in_flight: how many, but for a PING
  * @pinged: that one
  * @working: at workers, and its receiver
+ * @changing: those of them that change a file, but for the receiver
+ * @stopped: the receiver was
  * @replies: to be sent
  * @busy: somebody is the sender: @send_work, or who has answered a request
  * @held: bytes of the budget
@@ -273,6 +277,7 @@ struct orchfs_serve_conn {
 	int reason;
 	struct delayed_work send_work;
 	struct work_struct end_work;
+	struct work_struct enders_work;
 	struct work_struct last_work;
 	bool hello;
 	u32 version;
@@ -286,6 +291,8 @@ struct orchfs_serve_conn {
 	u32 in_flight;
 	bool pinged;
 	u32 working;
+	u32 changing;
+	bool stopped;
 	struct list_head replies;
 	bool busy;
 	u32 held;
@@ -296,6 +303,14 @@ struct orchfs_serve_conn {
 	atomic64_t bytes_written;
 	atomic64_t waits;
 };
+
+/* It must not be carried out behind what its client does next. */
+static inline bool orchfs_req_changes(const struct orchfs_serve_req *req)
+{
+	return req->pdu.opcode == ORCHFS_OP_WRITE ||
+	       req->pdu.opcode == ORCHFS_OP_TRUNCATE ||
+	       req->pdu.opcode == ORCHFS_OP_ALLOCATE;
+}
 
 static inline bool orchfs_conn_ending(const struct orchfs_serve_conn *conn)
 {

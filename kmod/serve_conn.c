@@ -255,6 +255,18 @@ static void conn_writable(struct orchfs_tcp *tcp)
 		queue_delayed_work(conn->serve->wq, &conn->send_work, 0);
 }
 
+/* What a drive says doesn't look like what only holes and modes are told. */
+static int conn_error(const struct orchfs_serve_req *req, int err)
+{
+	bool seek = req->pdu.opcode == ORCHFS_OP_SEEK;
+
+	if ((err == -ENODATA && !seek) ||
+	    (err == -EOPNOTSUPP && !seek &&
+	     req->pdu.opcode != ORCHFS_OP_ALLOCATE))
+		return -EIO;
+	return err;
+}
+
 /**
  * orchfs_conn_reply() - answer a request
  * @req: with what is to be answered in reply, small or bv; consumed
@@ -276,7 +288,7 @@ void orchfs_conn_reply(struct orchfs_serve_req *req, int err)
 			.opcode = req->pdu.opcode,
 			.flags = ORCHFS_PDU_REPLY,
 			.tag = req->pdu.tag,
-			.status = orchfs_pdu_status(err),
+			.status = orchfs_pdu_status(conn_error(req, err)),
 		};
 		req->small_len = 0;
 		orchfs_conn_release_data(req);
@@ -298,17 +310,29 @@ void orchfs_conn_work(struct orchfs_serve_req *req, struct workqueue_struct *wq)
 {
 	spin_lock(&req->conn->lock);
 	req->conn->working++;
+	req->conn->changing += orchfs_req_changes(req);
 	spin_unlock(&req->conn->lock);
 	queue_work(wq, &req->work);
+}
+
+/* What reads or syncs on a drive that hangs keeps no END waiting. */
+static void conn_check_enders_locked(struct orchfs_serve_conn *conn)
+{
+	lockdep_assert_held(&conn->lock);
+	if (conn->stopped && !conn->changing)
+		queue_work(conn->serve->ends, &conn->enders_work);
 }
 
 /*
  * The receiver, or a request at a worker, has done with the connection. No
  * queue waits for it: that of a drive that hangs would keep others waiting.
  */
-static void conn_unused(struct orchfs_serve_conn *conn)
+static void conn_unused(struct orchfs_serve_conn *conn, bool changes)
 {
 	spin_lock(&conn->lock);
+	if (changes)
+		conn->changing--;
+	conn_check_enders_locked(conn);
 	if (!--conn->working)
 		queue_work(conn->serve->ends, &conn->last_work);
 	spin_unlock(&conn->lock);
@@ -322,9 +346,10 @@ static void conn_unused(struct orchfs_serve_conn *conn)
 void orchfs_conn_worked(struct orchfs_serve_req *req, int err)
 {
 	struct orchfs_serve_conn *conn = req->conn;
+	bool changes = orchfs_req_changes(req);
 
 	orchfs_conn_reply(req, err);
-	conn_unused(conn);
+	conn_unused(conn, changes);
 }
 
 /* --- receiving --- */
@@ -586,6 +611,9 @@ void orchfs_conn_await(struct orchfs_serve_req *req)
 		spin_unlock(&conn->lock);
 		list_add_tail(&req->link, &other->enders);
 		orchfs_conn_end(other, ORCHFS_REASON_REPLACED);
+		spin_lock(&other->lock);
+		conn_check_enders_locked(other);
+		spin_unlock(&other->lock);
 		break;
 	}
 	mutex_unlock(&on->serve_lock);
@@ -613,7 +641,23 @@ static void conn_end_work(struct work_struct *work)
 	orchfs_tcp_stop(&conn->tcp);
 	kthread_stop_put(conn->receiver);
 	conn_drop_enders(conn);
-	conn_unused(conn);
+	spin_lock(&conn->lock);
+	conn->stopped = true;
+	spin_unlock(&conn->lock);
+	conn_unused(conn, false);
+}
+
+static void conn_enders_work(struct work_struct *work)
+{
+	struct orchfs_serve_conn *conn =
+		container_of(work, struct orchfs_serve_conn, enders_work);
+	struct orchfs_net *on = orchfs_net_of(conn->serve->net);
+	LIST_HEAD(enders);
+
+	mutex_lock(&on->serve_lock);
+	list_splice_init(&conn->enders, &enders);
+	mutex_unlock(&on->serve_lock);
+	conn_answer_enders(&enders, 0);
 }
 
 /* The receiver has stopped, and no worker has a request. */
@@ -640,6 +684,7 @@ static void conn_last_work(struct work_struct *work)
 	list_splice_init(&conn->enders, &enders);
 	mutex_unlock(&on->serve_lock);
 	conn_answer_enders(&enders, 0);
+	cancel_work_sync(&conn->enders_work);
 	/* Who is told finds it on no list. */
 	orchfs_serve_event(serve, orchfs_message_serve_gone(conn));
 	mutex_lock(&on->serve_lock);
@@ -666,6 +711,7 @@ conn_new(struct orchfs_serve *serve, struct socket *sock, u32 peer,
 	conn->tcp.writable = conn_writable;
 	INIT_DELAYED_WORK(&conn->send_work, conn_send_work);
 	INIT_WORK(&conn->end_work, conn_end_work);
+	INIT_WORK(&conn->enders_work, conn_enders_work);
 	INIT_WORK(&conn->last_work, conn_last_work);
 	conn->working = 1;
 	xa_init_flags(&conn->handles, XA_FLAGS_ALLOC);

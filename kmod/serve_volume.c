@@ -536,9 +536,7 @@ int orchfs_volume_check(struct orchfs_serve_volume *vol,
 
 static bool req_writes(const struct orchfs_serve_req *req)
 {
-	return req->pdu.opcode == ORCHFS_OP_WRITE ||
-	       req->pdu.opcode == ORCHFS_OP_TRUNCATE ||
-	       req->pdu.opcode == ORCHFS_OP_ALLOCATE ||
+	return orchfs_req_changes(req) ||
 	       req->pdu.opcode == ORCHFS_OP_COMMIT;
 }
 

@@ -37,7 +37,7 @@ struct ck_ask {
 /* A task that waits for a request, and is killed */
 struct ck_victim {
 	struct orchfs_remote *r;
-	struct ck_ask *ask;
+	struct ck_ask *ask, *next;	/* @next: behind it, or NULL */
 	struct task_struct *task;
 	struct completion ended;
 	int ret;

@@ -512,6 +512,8 @@ static int ck_victim_run(void *data)
 
 	allow_signal(SIGKILL);
 	v->ret = orchfs_rio_wait(v->r, &v->ask->rio);
+	if (v->next)
+		orchfs_rio_wait(v->r, &v->next->rio);
 	complete(&v->ended);
 	return 0;
 }
@@ -521,6 +523,7 @@ void ck_victim_start(struct kunit *test, struct ck_victim *v,
 {
 	v->r = r;
 	v->ask = ask;
+	v->next = NULL;
 	init_completion(&v->ended);
 	v->task = kthread_create(ck_victim_run, v, "orchfs-victim");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(v->task));

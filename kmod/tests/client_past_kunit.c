@@ -8,8 +8,8 @@
 
 #include "client_kunit.h"
 
-/* A connection on which this request was sent, and ended; its number. */
-static u32 lose(struct kunit *test, struct ck_ask *ask)
+/* As lose(), after it has been under way for longer than it may wait. */
+static u32 lose_at(struct kunit *test, struct ck_ask *ask, bool late)
 {
 	struct ck *ck = test->priv;
 	struct socket *sock;
@@ -18,9 +18,17 @@ static u32 lose(struct kunit *test, struct ck_ask *ask)
 	sock = ck_bound_new(test, &id);
 	ck_submit(ck->r, ask);
 	ck_request(test, sock, ask->rio.opcode);
+	if (late)
+		WRITE_ONCE(ask->rio.deadline, jiffies - HZ);
 	ck_hang_up(sock);
 	ck_gone(test, ORCHFS_REASON_CLOSED);
 	return id;
+}
+
+/* A connection on which this request was sent, and ended; its number. */
+static u32 lose(struct kunit *test, struct ck_ask *ask)
+{
+	return lose_at(test, ask, false);
 }
 
 static struct ck_got *ended(struct kunit *test, struct socket *sock, u32 id)
@@ -150,6 +158,21 @@ static void test_no_connection(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), -EIO);
 }
 
+/* However long it was under way, it isn't given up without an END. */
+static void test_late(struct kunit *test)
+{
+	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 100);
+	u32 id = lose_at(test, ask, true);
+	struct socket *sock = connected(test);
+
+	ck_reply(test, sock, ended(test, sock, id));
+	ck_bind(test, sock, CK_HANDLE);
+	ck_reply(test, sock, ck_request(test, sock, ORCHFS_OP_WRITE),
+		 .count = 100);
+	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
+	ck_hang_up(sock);
+}
+
 /* A server that doesn't know END: as well as can be. */
 static void test_old_server(struct kunit *test)
 {
@@ -163,27 +186,42 @@ static void test_old_server(struct kunit *test)
 		 .count = 100);
 	KUNIT_EXPECT_EQ(test, ck_end(test, ask), 0);
 	ck_hang_up(sock);
+	ck_gone(test, ORCHFS_REASON_CLOSED);
+
+	/* an append isn't sent again */
+	ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 100);
+	ask->rio.flags = ORCHFS_PDU_APPEND;
+	lose(test, ask);
+	sock = ck_connected(test);
+	KUNIT_EXPECT_EQ(test, ck_end(test, ask), -EIO);
+	ck_hang_up(sock);
 }
 
 /* --- callers that are killed --- */
 
-/* A caller's locks go to others when it ends: so it waits for the answer. */
+/*
+ * A caller's locks go to others when it ends: so it waits for the answer. What
+ * it would write next isn't begun.
+ */
 static void test_killed(struct kunit *test)
 {
 	struct ck *ck = test->priv;
 	struct ck_victim v;
+	struct ck_ask *next = ck_ask(test, ORCHFS_OP_WRITE, 100, 100);
 	struct ck_got *got;
 	struct socket *sock;
 	u32 id;
 
 	sock = ck_bound_new(test, &id);
 	ck_victim_start(test, &v, ck->r, ck_ask(test, ORCHFS_OP_WRITE, 0, 100));
+	v.next = next;
 	got = ck_request(test, sock, ORCHFS_OP_WRITE);
 	ck_victim_kill(&v);
 	KUNIT_EXPECT_EQ(test, wait_for_completion_timeout(&v.ended, HZ / 10),
 			0);
 	ck_reply(test, sock, got, .count = 100);
 	KUNIT_EXPECT_EQ(test, ck_victim_end(test, &v), 0);
+	KUNIT_EXPECT_EQ(test, next->rio.err, -EINTR);
 
 	/* or for that of END, but it isn't sent again */
 	ck_victim_start(test, &v, ck->r, ck_ask(test, ORCHFS_OP_WRITE, 0, 100));
@@ -287,6 +325,7 @@ static struct kunit_case client_past_cases[] = {
 	KUNIT_CASE(test_append),
 	KUNIT_CASE(test_end_lost),
 	KUNIT_CASE(test_no_connection),
+	KUNIT_CASE(test_late),
 	KUNIT_CASE(test_old_server),
 	KUNIT_CASE(test_killed),
 	KUNIT_CASE(test_killed_part),
