@@ -693,7 +693,10 @@ static void on_request(struct served *sv, struct peer_request *r)
 		do_ready(sv, s, r);
 		return;
 	case PEER_BODY(CONTROL):	/* an agent without a module has them, too */
-		ctl_remote(sv, r);
+		if (s->ending || home_left(sv, r->node))
+			peer_fail(r, -ENOTCONN, "its session is ending");
+		else
+			ctl_remote(sv, r);
 		return;
 	}
 	if (s->state != SESSION_UP) {
