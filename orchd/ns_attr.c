@@ -95,7 +95,10 @@ static int own_instances(struct ns *ns, uint64_t ino, const struct ns_owner *o,
 	return scan_end(&s, rc);
 }
 
-/* The reply, and the base times with it where the instance is dirty. */
+/*
+ * The reply, and the base times with it where the instance is dirty. Where its
+ * home is away what is written before it comes back, but after now, counts.
+ */
 static int reply_dirty(struct txn *t, const struct op_req *rq,
 		       struct tnode *n, struct op_reply *rep)
 {
@@ -111,9 +114,16 @@ static int reply_dirty(struct txn *t, const struct op_req *rq,
 		rc = backing_stat(t->ns, n->i.ino, &in, &s);
 	if (rc == -NS_PARKED)
 		return rc;
+	if (rc == -NS_AWAY && rq->valid & ORCHFS_SET_MTIME) {
+		in.has_mtime_after = true;
+		in.mtime_after = n->i.ctime;
+		txn_put_instance(t, n->i.ino, &in);
+	}
 	if (!rc && in.dirty) {
-		if (rq->valid & ORCHFS_SET_MTIME)
+		if (rq->valid & ORCHFS_SET_MTIME) {
 			in.base_mtime = s.mtime;
+			in.has_mtime_after = false;
+		}
 		if (rq->valid & SET_OWNER)
 			in.base_ctime = s.ctime;
 		txn_put_instance(t, n->i.ino, &in);

@@ -212,7 +212,9 @@ static void set_time(struct orchfs_time *t, const struct orchfs_time *from)
 void inode_from_backing(struct inode *i, const struct instance *n,
 			const struct ns_backing_stat *s)
 {
-	const bool written = !same_time(&s->mtime, &n->base_mtime);
+	const bool written = !same_time(&s->mtime, &n->base_mtime) &&
+			     (!n->has_mtime_after ||
+			      later(&s->mtime, &n->mtime_after));
 
 	i->size = s->size;
 	i->blocks = s->blocks;

@@ -27,6 +27,7 @@ static int mark_dirty(struct ns *ns, const struct inode *i, struct instance *n)
 	n->state = INSTANCE(VALID);
 	n->base_mtime = s.mtime;
 	n->base_ctime = s.ctime;
+	n->has_mtime_after = false;
 	txn_put_instance(&t, i->ino, n);
 	rc = move_written(&t, i, n);
 	if (!rc)

@@ -286,10 +286,11 @@ int record_pack_instance(struct arena *a, const struct instance *n, void **p,
 			 size_t *len)
 {
 	Orchfs__Store__Instance m = ORCHFS__STORE__INSTANCE__INIT;
-	Orchfs__Store__Time mtime, ctime;
+	Orchfs__Store__Time mtime, ctime, after;
 
 	pack_time(&mtime, &n->base_mtime);
 	pack_time(&ctime, &n->base_ctime);
+	pack_time(&after, &n->mtime_after);
 	m.change = n->change;
 	m.volume = n->volume;
 	m.state = n->state;
@@ -297,6 +298,7 @@ int record_pack_instance(struct arena *a, const struct instance *n, void **p,
 	if (n->dirty) {
 		m.base_mtime = &mtime;
 		m.base_ctime = &ctime;
+		m.mtime_after = n->has_mtime_after ? &after : NULL;
 	}
 	return record_pack(a, &m.base, p, len);
 }
@@ -324,9 +326,11 @@ int record_unpack_instance(struct arena *a, struct store_key k,
 		.volume = m->volume,
 		.state = m->state,
 		.dirty = m->dirty,
+		.has_mtime_after = m->mtime_after,
 	};
 	if (unpack_time(&n->base_mtime, m->base_mtime) ||
-	    unpack_time(&n->base_ctime, m->base_ctime))
+	    unpack_time(&n->base_ctime, m->base_ctime) ||
+	    unpack_time(&n->mtime_after, m->mtime_after))
 		return -EUCLEAN;
 	return 0;
 }

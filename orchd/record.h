@@ -82,6 +82,8 @@ struct instance {
 	uint32_t state;
 	bool dirty;
 	struct orchfs_time base_mtime, base_ctime;
+	bool has_mtime_after;
+	struct orchfs_time mtime_after;
 };
 
 /**

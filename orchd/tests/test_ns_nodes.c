@@ -743,6 +743,37 @@ static void test_far_owned_late(void **state)
 	end();
 }
 
+/* utimes while the home is away: not what was written before it. */
+static void test_far_utimes_away(void **state)
+{
+	struct op_req rq;
+	uint64_t f;
+
+	begin(state, false);
+	go_far();
+	f = make_owned(B, "f", RW);
+	fake_write(&e, f, 9);
+	e.fake.stat_error = -NS_AWAY;
+	as(C);
+	rq = env_req(&e, K(SETATTR), 2);
+	rq.node = f;
+	rq.valid = ORCHFS_SET_MTIME;
+	rq.attr.mtime = 1234;
+	rq.now = fake_find(&e, f)->s.mtime;
+	rq.now.sec++;
+	assert_int_equal(env_run(&e, &rq), 0);
+	assert_int_equal(e.rep.attr.mtime, 1234);
+	e.fake.stat_error = 0;
+	as(0);
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_equal(e.rep.attr.mtime, 1234);
+	fake_find(&e, f)->s.mtime.sec = rq.now.sec + 1;
+	fake_find(&e, f)->s.ctime.sec = rq.now.sec + 1;
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_equal(e.rep.attr.mtime, rq.now.sec + 1);
+	end();
+}
+
 /* Nothing is changed before the home has told what is needed. */
 static void test_far_parked(void **state)
 {
@@ -868,6 +899,7 @@ int main(void)
 		BOTH(test_format),
 		BOTH(test_far_create),
 		BOTH(test_far_owned_late),
+		BOTH(test_far_utimes_away),
 		BOTH(test_far_parked),
 		BOTH(test_far_settle),
 	};
