@@ -30,6 +30,9 @@
 #define ORCHFS_SERVE_HANDLES		1024
 #define ORCHFS_SERVE_HANDLES_MAX	4096
 #define ORCHFS_SERVE_WAITS_MAX		1024
+/* A volume has room with more free than both of these */
+#define ORCHFS_SERVE_ROOM_PART		16
+#define ORCHFS_SERVE_ROOM		SZ_4G
 #define ORCHFS_SERVE_LEASE_MAX		(600 * MSEC_PER_SEC)
 /* A handle is kept this long after its token has run out, for the renewal. */
 #define ORCHFS_SERVE_GRACE_MS		(60 * MSEC_PER_SEC)
@@ -104,6 +107,8 @@ struct orchfs_serve {
  * @free_work: frees it
  * @tell: a serve-unvolume wants to know the end
  * @request_id: of that
+ * @roomy: had space enough when it was looked at (no lock)
+ * @room_until: jiffies: that is believed so long
  * @lock: what follows
  * @gone: is not served any more
  * @fences: least epochs: the table is the server's, what is in it changes under
@@ -132,6 +137,8 @@ struct orchfs_serve_volume {
 	struct work_struct free_work;
 	bool tell;
 	u64 request_id;
+	bool roomy;
+	unsigned long room_until;
 	spinlock_t lock;
 	bool gone;
 	struct orchfs_fences *fences;
@@ -340,6 +347,9 @@ void orchfs_volume_expire(struct orchfs_serve *serve, u64 now_ms);
 void orchfs_volume_drop_fences(struct orchfs_serve *serve);
 void orchfs_volume_lost(struct orchfs_serve_volume *vol);
 u64 orchfs_volume_verifier(struct orchfs_serve_volume *vol);
+bool orchfs_volume_roomy(const struct orchfs_serve_volume *vol);
+void orchfs_volume_measure(struct orchfs_serve_volume *vol);
+void orchfs_volume_tight(struct orchfs_serve_volume *vol);
 int orchfs_volume_fence(struct orchfs_serve *serve, u32 number, u64 request_id,
 			const struct orchfs_fence *fence);
 int orchfs_volume_check(struct orchfs_serve_volume *vol,

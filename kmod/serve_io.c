@@ -221,6 +221,8 @@ static ssize_t write_once(struct orchfs_serve_req *req, struct iov_iter *iter,
 	file_end_write(file);
 	if (ret > 0)
 		fsnotify_modify(file);
+	else if (ret == -ENOSPC || ret == -EDQUOT)
+		orchfs_volume_tight(req->handle->vol);
 	*pos = kiocb.ki_pos;
 	return ret;
 }
@@ -241,6 +243,7 @@ static int run_write(struct orchfs_serve_req *req)
 
 	if (append)
 		flags |= RWF_APPEND;
+	orchfs_volume_measure(req->handle->vol);
 	iov_iter_bvec(&iter, ITER_SOURCE, req->bv, req->nr_bv, len);
 	current->flags |= PF_LOCAL_THROTTLE;
 	do {
@@ -300,7 +303,7 @@ static int prompt_read(struct orchfs_serve_req *req)
 /*
  * Over what is in the page cache. A part is written again by the worker. What
  * the file system waits for all the same is left out: write-back of pages that
- * must be stable, and of files that are written through.
+ * must be stable, and of files that are written through; and space.
  */
 static int prompt_write(struct orchfs_serve_req *req)
 {
@@ -315,7 +318,8 @@ static int prompt_write(struct orchfs_serve_req *req)
 	if (len > PROMPT_BYTES ||
 	    req->pdu.flags & (ORCHFS_PDU_FUA | ORCHFS_PDU_APPEND) ||
 	    IS_SYNC(inode) || mapping_stable_writes(file->f_mapping) ||
-	    pos + len > i_size_read(inode))
+	    pos + len > i_size_read(inode) ||
+	    !orchfs_volume_roomy(req->handle->vol))
 		return -EAGAIN;
 	iov_iter_bvec(&iter, ITER_SOURCE, req->bv, req->nr_bv, len);
 	current->flags |= PF_LOCAL_THROTTLE;

@@ -10,6 +10,7 @@
 #include <linux/cred.h>
 #include <linux/random.h>
 #include <linux/slab.h>
+#include <linux/statfs.h>
 
 #include "serve.h"
 
@@ -107,6 +108,50 @@ u64 orchfs_volume_verifier(struct orchfs_serve_volume *vol)
 	if (volume_wb_failed(vol))
 		orchfs_volume_lost(vol);
 	return atomic64_read(&vol->verifier);
+}
+
+/**
+ * orchfs_volume_roomy() - may a write be tried where nothing may be waited for
+ * @vol: the volume
+ *
+ * XFS flushes all that is dirty before it says that there is no space, be the
+ * write one that isn't to wait.
+ *
+ * Return: whether it had room a moment ago.
+ */
+bool orchfs_volume_roomy(const struct orchfs_serve_volume *vol)
+{
+	return READ_ONCE(vol->roomy) &&
+		time_before(jiffies, READ_ONCE(vol->room_until));
+}
+
+/**
+ * orchfs_volume_measure() - look whether it has room, if it is time
+ * @vol: the volume; the caller may wait for it
+ */
+void orchfs_volume_measure(struct orchfs_serve_volume *vol)
+{
+	struct kstatfs st;
+	u64 enough;
+
+	if (time_before(jiffies, READ_ONCE(vol->room_until)) ||
+	    vfs_statfs(&vol->root, &st))
+		return;
+	enough = min_t(u64, st.f_blocks / ORCHFS_SERVE_ROOM_PART,
+		       div_u64(ORCHFS_SERVE_ROOM, st.f_bsize));
+	/* one that knows no size has no end, either */
+	WRITE_ONCE(vol->roomy, !st.f_blocks || st.f_bavail > enough);
+	WRITE_ONCE(vol->room_until, jiffies + HZ);
+}
+
+/**
+ * orchfs_volume_tight() - a write found no space, or quota
+ * @vol: the volume
+ */
+void orchfs_volume_tight(struct orchfs_serve_volume *vol)
+{
+	WRITE_ONCE(vol->roomy, false);
+	WRITE_ONCE(vol->room_until, jiffies + 10 * HZ);
 }
 
 /*
@@ -263,6 +308,7 @@ static struct orchfs_serve_volume *volume_new(struct orchfs_serve *serve,
 	vol->root = *root;
 	path_get(&vol->root);
 	vol->serial = orchfs_serve_serial();
+	vol->room_until = jiffies;
 	errseq_check_and_advance(&root->dentry->d_sb->s_wb_err, &vol->wb_err);
 	orchfs_volume_lost(vol);
 	mutex_init(&vol->key_lock);

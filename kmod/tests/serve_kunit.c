@@ -156,6 +156,21 @@ static void unserve(struct kunit *test)
 	flush_workqueue(c->serve->ends);
 }
 
+/* Where a write found no space none is tried for a while. */
+static void test_room(struct kunit *test)
+{
+	struct orchfs_serve_volume *vol = find(test);
+
+	/* before anybody has looked */
+	KUNIT_EXPECT_FALSE(test, orchfs_volume_roomy(vol));
+	orchfs_volume_measure(vol);
+	KUNIT_EXPECT_TRUE(test, orchfs_volume_roomy(vol));
+	orchfs_volume_tight(vol);
+	orchfs_volume_measure(vol);
+	KUNIT_EXPECT_FALSE(test, orchfs_volume_roomy(vol));
+	orchfs_volume_put(vol);
+}
+
 /* It isn't served again while something of before goes on. */
 static void test_leaving(struct kunit *test)
 {
@@ -311,6 +326,7 @@ static void test_lapse(struct kunit *test)
 
 static struct kunit_case serve_cases[] = {
 	KUNIT_CASE(test_verifier),
+	KUNIT_CASE(test_room),
 	KUNIT_CASE(test_leaving),
 	KUNIT_CASE(test_fences_expire),
 	KUNIT_CASE(test_fences_stay),
