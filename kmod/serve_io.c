@@ -141,7 +141,11 @@ static int read_splice(struct orchfs_serve_req *req, struct file *file)
 	return 0;
 }
 
-/* Pages of our own: others may change the cache's under a sum. */
+/*
+ * Pages of our own: others may change the cache's under a sum, or while they
+ * are sent. One read, as it is atomic towards writes where the file system
+ * sees to that.
+ */
 static int read_copy(struct orchfs_serve_req *req, struct file *file)
 {
 	u32 count = req->pdu.count, done = 0;
@@ -171,7 +175,8 @@ static int run_read(struct orchfs_serve_req *req)
 	bool sum = req->pdu.flags & ORCHFS_PDU_DATA_CRC;
 	int ret;
 
-	if (sum || !file->f_op->splice_read)
+	if (sum || !file->f_op->splice_read ||
+	    inode_is_open_for_write(file_inode(file)))
 		ret = read_copy(req, file);
 	else
 		ret = read_splice(req, file);
