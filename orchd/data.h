@@ -27,6 +27,8 @@ struct volume;
 int data_start(struct served *sv);
 /** data_stop() - orderly, not for an upgrade: nothing is served any more. */
 void data_stop(struct served *sv);
+/** data_keep() - any thread: what is served is the next daemon's, if one comes */
+void data_keep(bool keep);
 void data_free(struct served *sv);
 
 /* data.c: at the authority */

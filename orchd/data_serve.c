@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -545,6 +546,13 @@ void data_tick(struct served *sv)
 
 /* --- the end --- */
 
+static atomic_bool keeping;
+
+void data_keep(bool keep)
+{
+	atomic_store(&keeping, keep);
+}
+
 /* The kernel's answers, until @n is empty or it has taken too long. */
 static void stop_wait(struct served *sv, uint64_t end, bool conns)
 {
@@ -568,7 +576,7 @@ void data_stop(struct served *sv)
 	struct data_volume *dv, *next;
 	struct data_conn *c;
 
-	if (!serves(sv) || sv->pausing)
+	if (!serves(sv) || sv->pausing || atomic_load(&keeping))
 		return;
 	for (c = sv->data->conns; c; c = c->next)
 		data_drop(sv, c->node, c->id);

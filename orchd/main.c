@@ -22,6 +22,7 @@
 #include "config.h"
 #include "copy.h"
 #include "ctl.h"
+#include "data.h"
 #include "fault.h"
 #include "handover.h"
 #include "log.h"
@@ -111,6 +112,9 @@ static void signal_event(struct loop_source *s, uint32_t events)
 	(void)events;
 	if (read(s->fd, &si, sizeof(si)) == sizeof(si)) {
 		log_info(NULL, "stopping: signal %u", si.ssi_signo);
+		/* a service manager's, which may start the next one */
+		if (si.ssi_signo == SIGTERM)
+			data_keep(true);
 		daemon_state.stop = true;
 	}
 }

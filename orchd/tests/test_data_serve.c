@@ -754,6 +754,17 @@ static void test_agent_opening(void **state)
 	assert_false(data_holds(&sv, 2));
 }
 
+/* A restart: the next daemon goes on with what is served. */
+static void test_stop(void **state)
+{
+	(void)state;
+	up();
+	data_keep(true);
+	data_stop(&sv);
+	assert_int_equal(k.nr, 0);
+	data_keep(false);
+}
+
 /* One that came before the volumes are known is said with them. */
 static void test_agent_fence(void **state)
 {
@@ -821,6 +832,7 @@ int main(void)
 		world(test_fence),
 		world(test_fence_detached),
 		world(test_adopt),
+		world(test_stop),
 		world(test_serve_peer),
 		world(test_no_memory),
 		agent(test_agent_adopt),
