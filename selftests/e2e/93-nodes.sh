@@ -185,8 +185,9 @@ for op in create rename unlink append lstat read readdir setxattr pread; do
 	grep -q 'FAILED' /tmp/lie || fail "the tool failed: $(cat /tmp/lie)"
 done
 mkdir random
-soon "$(long_or 6500 1000)" opsnodes --mount random --mount "$d2/random" --mount "$d3/random" \
-	--seed "$SEED" --ops "$(long_or 1000000 3000 1000)"
+soon "$(long_or 6500 1000)" opsnodes --mount random --mount "$d2/random" \
+	--mount "$d3/random" --seed "$SEED" \
+	--ops "$(long_or 1000000 100000)" --seconds "$(long_or 5000 150)"
 fsck_clean
 
 note "ls -l of 1,000 files that another node writes"

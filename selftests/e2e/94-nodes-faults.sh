@@ -275,8 +275,9 @@ soon 600 opsnodes --mount "$doubts" --mount "$doubts" --mount "$doubts" \
 	--hook 'echo unsure; sleep 1; echo hold; echo sure'
 
 status=0
-timeout -k 5 1900 opsnodes --mount "$TEST_DIR" --mount "$d2" --mount "$d3" \
-	--seed "$SEED" --ops "${OPS:-$(long_or 100000 1500 1000)}" \
+timeout -k 5 "$(long_or 9000 1500)" opsnodes --mount "$TEST_DIR" \
+	--mount "$d2" --mount "$d3" --seed "$SEED" \
+	--ops "${OPS:-100000}" --seconds "$(long_or 7000 240)" \
 	--hook "bash $0 fault" --hook-every "${EVERY:-30}" || status=$?
 is $status 0 "status of opsnodes"
 

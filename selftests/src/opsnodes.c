@@ -244,9 +244,19 @@ static void run_one(void)
 	settle(&c, c.b, before);
 }
 
+static bool time_is_up(void)
+{
+	static int64_t began;
+	int64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	if (!began)
+		began = now;
+	return opt.seconds && now - began >= opt.seconds * 1000000000LL;
+}
+
 static void run(void)
 {
-	while (done < opt.ops) {
+	while (done < opt.ops && !time_is_up()) {
 		hook_due();
 		hook_hear();
 		doubts_hear();
@@ -369,6 +379,7 @@ static const struct option longopts[] = {
 	{ "each", required_argument, NULL, 'e' },
 	{ "seed", required_argument, NULL, 's' },
 	{ "ops", required_argument, NULL, 'n' },
+	{ "seconds", required_argument, NULL, 'T' },
 	{ "rounds", required_argument, NULL, 'r' },
 	{ "hook", required_argument, NULL, 'k' },
 	{ "slow", required_argument, NULL, 'S' },
@@ -391,6 +402,7 @@ static void usage(int status)
 	      "                 'ssh HOST'; not the first one's\n"
 	      "  --each N       workers of a mount (2)\n"
 	      "  --ops N        operations (10000)\n"
+	      "  --seconds N    no more than those of N seconds\n"
 	      "  --rounds N     so many of 100 steps are several operations at\n"
 	      "                 the same time (20)\n"
 	      "  --hook CMD --hook-every N\n"
@@ -440,6 +452,7 @@ static void parse(int argc, char **argv)
 		case 'e': opt.each = parse_num("--each", optarg); break;
 		case 's': opt.seed = parse_num("--seed", optarg); break;
 		case 'n': opt.ops = parse_num("--ops", optarg); break;
+		case 'T': opt.seconds = parse_num("--seconds", optarg); break;
 		case 'r': opt.rounds = parse_num("--rounds", optarg); break;
 		case 'k': opt.hook = optarg; break;
 		case 'S': opt.slow = parse_num("--slow", optarg); break;

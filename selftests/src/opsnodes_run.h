@@ -13,7 +13,7 @@ struct options {
 	const char *mount[MOUNTS], *run[MOUNTS];
 	unsigned int mounts, each, stuck, slow, hook_every, lie, pretend;
 	uint64_t seed;
-	unsigned int ops, rounds;
+	unsigned int ops, seconds, rounds;
 	const char *hook;
 };
 
