@@ -264,7 +264,8 @@ int ns_settle_all(struct ns *ns);
 /**
  * ns_based() - a dirty instance's file was given away; its times don't tell of
  * a write
- * @mtime: it had that, too, when it was handed to a kernel
+ * @mtime: it had that, too, when it was handed to a kernel; its maker had not
+ * known
  */
 int ns_based(struct ns *ns, uint32_t volume, uint64_t ino, uint64_t version,
 	     uint64_t instance, const struct ns_backing_stat *s, bool mtime);

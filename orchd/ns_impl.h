@@ -253,6 +253,7 @@ void inode_attr(struct ns *ns, const struct inode *i, struct orchfs_attr *a);
 int inode_fill(struct ns *ns, const struct inode *i, struct orchfs_attr *a);
 int inode_reply(struct ns *ns, const struct inode *i, struct op_reply *rep);
 int inode_reply2(struct ns *ns, const struct inode *i, struct op_reply *rep);
+bool time_later(const struct orchfs_time *a, const struct orchfs_time *b);
 void time_forward(struct orchfs_time *t, const struct orchfs_time *now);
 void inode_from_backing(struct inode *i, const struct instance *n,
 			const struct ns_backing_stat *s);

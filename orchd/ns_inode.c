@@ -167,7 +167,7 @@ static bool same_time(const struct orchfs_time *a, const struct orchfs_time *b)
 	return a->sec == b->sec && a->nsec == b->nsec;
 }
 
-static bool later(const struct orchfs_time *a, const struct orchfs_time *b)
+bool time_later(const struct orchfs_time *a, const struct orchfs_time *b)
 {
 	return a->sec != b->sec ? a->sec > b->sec : a->nsec > b->nsec;
 }
@@ -214,14 +214,14 @@ void inode_from_backing(struct inode *i, const struct instance *n,
 {
 	const bool written = !same_time(&s->mtime, &n->base_mtime) &&
 			     (!n->has_mtime_after ||
-			      later(&s->mtime, &n->mtime_after));
+			      time_later(&s->mtime, &n->mtime_after));
 
 	i->size = s->size;
 	i->blocks = s->blocks;
 	if (written)
 		set_time(&i->mtime, &s->mtime);
 	if ((written || !same_time(&s->ctime, &n->base_ctime)) &&
-	    later(&s->ctime, &i->ctime))
+	    time_later(&s->ctime, &i->ctime))
 		set_time(&i->ctime, &s->ctime);
 }
 

@@ -397,6 +397,7 @@ int ns_based(struct ns *ns, uint32_t volume, uint64_t ino, uint64_t version,
 {
 	struct instance n;
 	struct store_key v;
+	struct inode i;
 	struct txn t;
 	struct key k;
 	int rc;
@@ -404,6 +405,9 @@ int ns_based(struct ns *ns, uint32_t volume, uint64_t ino, uint64_t version,
 	if (!live_dirty(ns, ino))
 		return 0;
 	arena_reset(ns->scratch);
+	rc = inode_load(ns, ino, &i);
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
 	key_num3(&k, 'N', ino, version, instance);
 	rc = ns_get(ns, &k, &v);
 	if (!rc)
@@ -413,7 +417,8 @@ int ns_based(struct ns *ns, uint32_t volume, uint64_t ino, uint64_t version,
 	if (n.volume != volume || !n.dirty)
 		return 0;
 	n.base_ctime = s->ctime;
-	if (mtime)
+	/* one that came after the file was made is a write's */
+	if (mtime && !time_later(&s->mtime, &i.btime))
 		n.base_mtime = s->mtime;
 	txn_begin(&t, ns);
 	txn_urgent(&t);

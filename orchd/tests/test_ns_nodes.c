@@ -740,6 +740,11 @@ static void test_far_owned_late(void **state)
 	assert_int_equal(do_getattr(&e, f), 0);
 	assert_int_equal(e.rep.attr.mtime, s.mtime.sec);
 	assert_int_equal(e.rep.attr.ctime, s.ctime.sec);
+	/* nor does one that made up for it when it opened the file */
+	assert_int_equal(ns_based(e.ns, 1, f, 1, fake_find(&e, f)->instance,
+				  &s, true), 0);
+	assert_int_equal(do_getattr(&e, f), 0);
+	assert_int_equal(e.rep.attr.mtime, s.mtime.sec);
 	end();
 }
 
