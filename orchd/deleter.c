@@ -125,7 +125,8 @@ static void batch_add(struct delete_batch *b, struct volume *v,
 	b->file[b->nr++] = (struct backing_file){
 		.volume = v ? volume_get(v) : NULL, .ino = d->ino,
 		.version = d->version, .instance = d->instance,
-		.rc = v && volume_far(v) ? -EIO : 0,
+		/* what a node took along that was removed is nobody's */
+		.rc = v && volume_far(v) && !v->left ? -EIO : 0,
 	};
 }
 
@@ -156,7 +157,8 @@ static void batch_ask(struct delete_batch *b)
 
 		for (end = at; end < b->nr && b->file[end].volume == v; end++)
 			;
-		if (!home_delete(b->sv, v, b->file + at, end - at, part_done,
+		if (!v->left &&
+		    !home_delete(b->sv, v, b->file + at, end - at, part_done,
 				 b))
 			b->parts++;
 	}

@@ -416,6 +416,23 @@ void do_create(uint32_t node, const char *name, uint32_t flags, struct got *g)
 	   g);
 }
 
+uint64_t make(uint32_t node, const char *name, uint64_t *generation)
+{
+	struct got g;
+
+	do_create(node, name, RW, &g);
+	turn();
+	assert_true(g.answered);
+	assert_int_equal(g.rc, 0);
+	assert_true(g.rep.has_layout);
+	assert_int_equal(g.rep.layout.volume, VOL);
+	assert_int_equal(g.rep.layout.home, B);
+	assert_int_equal(g.rep.layout.at_home, node == B);
+	if (generation)
+		*generation = g.rep.layout.generation;
+	return g.rep.attr.ino;
+}
+
 void do_getattr(uint32_t node, uint64_t ino, struct got *g)
 {
 	op(node, (struct op_req){ .kind = K(GETATTR), .node = ino }, g);

@@ -77,6 +77,8 @@ void ask(uint32_t node, peer_frame *f, struct got *g);
 void op(uint32_t node, struct op_req rq, struct got *g);
 void do_create(uint32_t node, const char *name, uint32_t flags,
 	       struct got *g);
+/* A file on the volume of B, open for writing at @node. */
+uint64_t make(uint32_t node, const char *name, uint64_t *generation);
 void do_getattr(uint32_t node, uint64_t ino, struct got *g);
 void do_unlink(uint32_t node, const char *name, struct got *g);
 void note_return(uint32_t node, uint64_t ino, uint64_t generation,

@@ -9,38 +9,9 @@
 #include "data.h"
 #include "ns_cluster.h"
 
-/* Allocations of that size fail; 0: none. */
-static size_t no_memory;
-
-void *__real_calloc(size_t nr, size_t size);
-void *__wrap_calloc(size_t nr, size_t size);
-void *__wrap_calloc(size_t nr, size_t size)
-{
-	return no_memory && nr * size == no_memory ? NULL :
-	       __real_calloc(nr, size);
-}
-
 static struct volume *far(void)
 {
 	return served_volume(&sv, VOL);
-}
-
-/* A file of B on its own volume, open for writing there. */
-static uint64_t make(uint32_t node, const char *name, uint64_t *generation)
-{
-	struct got g;
-
-	do_create(node, name, RW, &g);
-	turn();
-	assert_true(g.answered);
-	assert_int_equal(g.rc, 0);
-	assert_true(g.rep.has_layout);
-	assert_int_equal(g.rep.layout.volume, VOL);
-	assert_int_equal(g.rep.layout.home, B);
-	assert_int_equal(g.rep.layout.at_home, node == B);
-	if (generation)
-		*generation = g.rep.layout.generation;
-	return g.rep.attr.ino;
 }
 
 static void copy_key(uint8_t key[32])
@@ -408,6 +379,31 @@ static void test_delete(void **state)
 	assert_int_equal(deletions(), 0);
 }
 
+/* Nobody waits for what a node took along that was removed. */
+static void test_delete_lost(void **state)
+{
+	struct got g;
+
+	(void)state;
+	home_ready();
+	attach(C);
+	note_return(B, make(B, "f", NULL), UINT64_MAX / 2, 0);
+	link_down(B);
+	over(B);
+	attach(C);
+	do_unlink(C, "f", &g);
+	turn();
+	assert_true(g.answered);
+	link_down(C);
+	over(C);
+	assert_int_equal(deletions(), 1);
+	assert_int_equal(ns_node_remove(sv.ns, B, A, 1), 0);
+	home_away(&sv, far());
+	deleter_again(&sv);
+	turn();
+	assert_int_equal(deletions(), 0);
+}
+
 static void sync_all(struct got *g)
 {
 	op(C, (struct op_req){ .kind = K(BARRIER) }, g);
@@ -454,141 +450,6 @@ static void test_flush(void **state)
 	sync_all(&g);
 	flusher_done(&g);
 	assert_int_equal(g.rc, -EIO);
-}
-
-static void test_fence(void **state)
-{
-	uint64_t f, gf;
-
-	(void)state;
-	home_ready();
-	attach(C);
-	f = make(C, "f", &gf);
-	assert_false(home_fencing(&sv, C));
-	link_down(C);
-	/* B renews, C doesn't */
-	seconds(6);
-	attach(B);
-	seconds(6);
-	assert_true(home_fencing(&sv, C));
-	assert_int_equal(find(B, PEER_BODY(FENCE))->f->fence->node, C);
-	assert_true(dirty(f));
-	link_down(B);
-	attach(B);
-	assert_true(home_fencing(&sv, C));
-	give_done(find(B, PEER_BODY(FENCE)));
-	assert_false(home_fencing(&sv, C));
-}
-
-/* The clock of what is tried again is the machine's. */
-static void wait_for(uint32_t node, int body)
-{
-	for (int ms = 0; !count(node, body); ms += 10) {
-		assert_in_range(ms, 0, 20000);
-		poll(NULL, 0, 10);
-		turn();
-	}
-}
-
-static void out_of_memory(struct asked *a)
-{
-	give(a, NULL, -ENOMEM);
-	turn();
-}
-
-/* Which daemon is behind a new link isn't known, nor what it has heard. */
-static void test_fence_again(void **state)
-{
-	size_t fence, volumes;
-
-	(void)state;
-	home_ready();
-	attach(C);
-	link_down(C);
-	seconds(6);
-	attach(B);
-	seconds(6);
-	give_done(find(B, PEER_BODY(FENCE)));
-	assert_false(home_fencing(&sv, C));
-	link_down(B);
-	attach(B);
-	assert_int_equal(find(B, PEER_BODY(FENCE))->f->fence->node, C);
-	/* it has them before it serves */
-	fence = (size_t)(find(B, PEER_BODY(FENCE)) - asked);
-	volumes = (size_t)(find(B, PEER_BODY(VOLUMES)) - asked);
-	assert_true(fence < volumes);
-	/* refused: not at once again */
-	out_of_memory(find(B, PEER_BODY(FENCE)));
-	assert_int_equal(count(B, PEER_BODY(FENCE)), 0);
-	wait_for(B, PEER_BODY(FENCE));
-	give_done(find(B, PEER_BODY(FENCE)));
-	/* and none that all tokens have outlived */
-	link_down(B);
-	clock_ms += DATA_TOKEN_MS;
-	attach(B);
-	assert_int_equal(count(B, PEER_BODY(FENCE)), 0);
-}
-
-/* What a home refuses to hear is told again. */
-static void test_told_again(void **state)
-{
-	(void)state;
-	attach(B);
-	out_of_memory(find(B, PEER_BODY(VOLUMES)));
-	assert_int_equal(count(B, PEER_BODY(VOLUMES)), 0);
-	wait_for(B, PEER_BODY(VOLUMES));
-	give_done(find(B, PEER_BODY(VOLUMES)));
-	turn();
-	assert_int_equal(count(B, PEER_BODY(VOLUMES)), 0);
-}
-
-/* Nothing is given away before there was memory for the fence. */
-static void test_fence_no_memory(void **state)
-{
-	uint64_t f, gf;
-
-	(void)state;
-	home_ready();
-	attach(C);
-	f = make(C, "f", &gf);
-	link_down(C);
-	seconds(6);
-	attach(B);
-	no_memory = sizeof(struct home_fence);
-	seconds(6);
-	assert_int_equal(count(B, PEER_BODY(FENCE)), 0);
-	assert_true(home_fencing(&sv, C));
-	assert_true(dirty(f));
-	no_memory = 0;
-	turn();
-	give_done(find(B, PEER_BODY(FENCE)));
-	assert_false(home_fencing(&sv, C));
-}
-
-/* A home that has nothing mounted serves all the same. */
-static void test_fence_bare(void **state)
-{
-	uint64_t f, gf;
-
-	(void)state;
-	home_ready();
-	attach(C);
-	f = make(C, "f", &gf);
-	over(B);
-	attach_bare(B);
-	assert_false(home_session(&sv, B));
-	attach(C);
-	link_down(C);
-	over(C);
-	assert_true(home_fencing(&sv, C));
-	assert_int_equal(find(B, PEER_BODY(FENCE))->f->fence->node, C);
-	/* and no longer than its kernel believes what it heard */
-	link_down(B);
-	seconds(9);
-	assert_true(home_fencing(&sv, C));
-	seconds(3);
-	assert_false(home_fencing(&sv, C));
-	assert_true(dirty(f));
 }
 
 static void add(uint32_t node, const char *name, uint32_t number,
@@ -790,14 +651,10 @@ int main(void)
 		CASE(test_away),
 		CASE(test_settle),
 		CASE(test_delete),
+		CASE(test_delete_lost),
 		CASE(test_flush),
-		CASE(test_fence),
 		CASE(test_leave),
 		CASE(test_leave_refused),
-		CASE(test_fence_again),
-		CASE(test_told_again),
-		CASE(test_fence_no_memory),
-		CASE(test_fence_bare),
 		CASE(test_add),
 		CASE(test_owned),
 		CASE(test_own),
