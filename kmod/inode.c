@@ -415,10 +415,23 @@ static bool orchfs_overtaken_locked(const struct inode *inode,
 }
 
 /*
+ * Was the file written in the clock's tick of the mtime that the daemon looked
+ * at last? It can't tell that from no write, and goes by the record's.
+ */
+static bool orchfs_written_unseen_locked(const struct inode *inode)
+{
+	const struct orchfs_inode *oi = ORCHFS_I(inode);
+	struct timespec64 own = inode_get_mtime(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+	return !oi->foreign && !oi->remote &&
+	       (timespec64_equal(&own, &oi->base_mtime) ||
+		timespec64_equal(&own, &oi->base_before));
+}
+
+/*
  * The record's mtime, if it may be later than what the kernel knows. A record
- * that was changed since, by another node, is right also where it goes back. One
- * that this node has changed is not: the daemon can't tell a write from none
- * that came in the clock's tick of the last mtime that it looked at.
+ * that was changed since, by another node, is right also where it goes back.
  */
 static void orchfs_apply_mtime_locked(struct inode *inode,
 				      const struct orchfs_attr *attr,
@@ -430,9 +443,10 @@ static void orchfs_apply_mtime_locked(struct inode *inode,
 
 	lockdep_assert_held(&inode->i_lock);
 
-	if (!forward || orchfs_time_after(mtime, inode_get_mtime(inode)) ||
-	    (!explicit && (oi->foreign || oi->remote) &&
-	     orchfs_time_after(ctime, inode_get_ctime(inode))))
+	if (!forward || (!orchfs_written_unseen_locked(inode) &&
+			 (orchfs_time_after(mtime, inode_get_mtime(inode)) ||
+			  (!explicit && (oi->foreign || oi->remote) &&
+			   orchfs_time_after(ctime, inode_get_ctime(inode))))))
 		inode_set_mtime_to_ts(inode, mtime);
 	/* it comes from who knows of all writes before it was asked for */
 	if (oi->seen == ORCHFS_SEEN_WRITTEN)

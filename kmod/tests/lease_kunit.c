@@ -952,6 +952,14 @@ static void test_mtime_tick(struct kunit *test)
 	orchfs_inode_update(inode, attr, 7, 0, &stamp);
 	KUNIT_EXPECT_EQ(test, inode_get_mtime_sec(inode), 3000);
 	KUNIT_EXPECT_EQ(test, inode_get_ctime_sec(inode), 4000);
+	/* one that was given for later */
+	ORCHFS_I(inode)->base_mtime = written;
+	attr->mtime = 5000;
+	attr->ctime = 4001;
+	attr->change = 8;
+	orchfs_inode_update(inode, attr, 8, ORCHFS_SET_CTIME, &stamp);
+	KUNIT_EXPECT_EQ(test, inode_get_mtime_sec(inode), 3000);
+	KUNIT_EXPECT_EQ(test, inode_get_ctime_sec(inode), 4001);
 	ORCHFS_I(inode)->attr_dirty = false;
 	path_put(&path);
 }
