@@ -544,30 +544,24 @@ static int remove_record(struct ns *ns, void *arg)
 	return ns_node_remove(ns, r->number, r->by, pki_time());
 }
 
-static int op_node_remove(struct op_ctx *c)
-{
-	const char *text = c->f->node_remove->node;
-	struct removal r = { .by = c->from->node };
-	uint32_t number;
-	int rc;
+/*
+ * Of any cluster: what one removal finds on the node's volumes, the end of
+ * another would make untrue.
+ */
+static pthread_mutex_t removals = PTHREAD_MUTEX_INITIALIZER;
 
-	rc = nodes(c, text);
+static int remove_locked(struct op_ctx *c, uint32_t number)
+{
+	struct removal r = { .by = c->from->node, .number = number };
+	bool check = !c->f->node_remove->accept_loss;
+	int rc = 0;
+
+	if (check)
+		rc = home_leave_check(c->cl->sv, number, c->why, c->len);
 	if (rc < 0)
 		return rc;
-	number = c->out->nodes->node[0]->number;
-	if (c->out->nodes->n_node > 1)
-		return say(c, -EINVAL, "%.64s is the name of one node and the "
-			   "number of another: use the number of the first, or "
-			   "the name of the second", text);
-	r.number = number;
-	if (!c->f->node_remove->accept_loss) {
-		rc = home_leave_check(c->cl->sv, number, c->why,
-				      c->len);
-		if (rc < 0)
-			return rc;
-	}
 	rc = cluster_do(c->cl, remove_record, &r);
-	if (rc < 0 && !c->f->node_remove->accept_loss)
+	if (rc < 0 && check)
 		home_stay(c->cl->sv, number);
 	if (rc == -EKEYREVOKED)
 		return revoked(c);
@@ -581,9 +575,31 @@ static int op_node_remove(struct op_ctx *c)
 			   strerror(-rc));
 	*c->recheck = true;
 	home_leave(c->cl->sv, number);
-	log_info(c->cl->ns, "node %u (%s) was removed, asked by node %u",
-		 number, c->out->nodes->node[0]->name, c->from->node);
 	return 0;
+}
+
+static int op_node_remove(struct op_ctx *c)
+{
+	const char *text = c->f->node_remove->node;
+	uint32_t number;
+	int rc;
+
+	rc = nodes(c, text);
+	if (rc < 0)
+		return rc;
+	number = c->out->nodes->node[0]->number;
+	if (c->out->nodes->n_node > 1)
+		return say(c, -EINVAL, "%.64s is the name of one node and the "
+			   "number of another: use the number of the first, or "
+			   "the name of the second", text);
+	pthread_mutex_lock(&removals);
+	rc = remove_locked(c, number);
+	pthread_mutex_unlock(&removals);
+	if (!rc)
+		log_info(c->cl->ns, "node %u (%s) was removed, asked by node "
+			 "%u", number, c->out->nodes->node[0]->name,
+			 c->from->node);
+	return rc;
 }
 
 /* --- invite --- */

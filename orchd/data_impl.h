@@ -76,6 +76,7 @@ struct data {
 	uint32_t key_id;		/* the last that was given */
 	bool begun;			/* this kernel knows what it serves */
 	bool heard;			/* an agent's: what is to be served */
+	bool again;			/* but what is could not be asked */
 	struct data_conn *conns;	/* newest first */
 	struct data_op *ops;
 	uint64_t next_id;

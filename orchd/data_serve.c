@@ -462,6 +462,7 @@ void data_heard(struct served *sv)
 		return;
 	if (!d->heard) {
 		d->heard = !adopt(sv);
+		d->again = !d->heard;
 	} else {
 		fences_again(sv);
 		volumes(sv);
@@ -518,7 +519,7 @@ void data_lost(struct served *sv)
 	}
 	if (!sv->data->begun)
 		return;
-	sv->data->begun = sv->data->heard = false;
+	sv->data->begun = sv->data->heard = sv->data->again = false;
 	data_ops_drop(sv);
 	data_conns_drop(sv->data);
 }
@@ -531,6 +532,8 @@ void data_tick(struct served *sv)
 		data_attached(sv);
 		channel_deferred(&sv->ch, attach_events(sv), sv);
 	}
+	if (sv->data->again)
+		data_heard(sv);
 	if (!serves(sv))
 		return;
 	if (sv->ns && peer_now() >= sv->data->heard_at + DATA_LEASE_MS / 3)

@@ -256,6 +256,8 @@ void home_fences_again(struct served *sv, struct home *h)
 	const struct data *d = sv->data;
 
 	h->unfenced = false;
+	if (!has_volume(sv, h->node))
+		return;
 	for (size_t i = 0; d && i < d->nr_nodes; i++)
 		if (d->nodes[i].node != h->node &&
 		    d->nodes[i].until > peer_now() &&

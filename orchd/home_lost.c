@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A node that leaves the cluster takes its volumes along: what lies there, and
- * what becomes of their records. By the thread of the peers' requests.
+ * what becomes of their records. By whoever removes the node: one at a time.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -62,21 +62,6 @@ static void stays(struct volume *v)
 		v->leaving = v->removing = false;
 }
 
-static int stay(struct served *sv, struct job *j)
-{
-	const struct lost *l = container_of(j, struct lost, j);
-	struct home *h = home_find(sv, l->node);
-	struct volume *v;
-
-	if (h)
-		h->leaving = false;
-	for (v = sv->volumes; v; v = v->next)
-		if (v->rec.home == l->node)
-			stays(v);
-	exec_unpark(sv);
-	return 0;
-}
-
 static int find_paths(struct served *sv, struct job *j)
 {
 	struct lost *l = container_of(j, struct lost, j);
@@ -125,26 +110,6 @@ static int check(struct served *sv, struct lost *l, char *why, size_t len)
 	return -ENOTEMPTY;
 }
 
-int home_leave_check(struct served *sv, uint32_t node, char *why, size_t len)
-{
-	struct lost *l;
-	int rc = served_hold(sv);
-
-	if (rc < 0)
-		return rc;
-	l = job_new(sizeof(*l), NULL);
-	rc = -ENOMEM;
-	if (l) {
-		l->node = node;
-		rc = check(sv, l, why, len);
-		if (rc)
-			run(sv, l, stay);
-		job_put(&l->j);
-	}
-	served_release(sv);
-	return rc;
-}
-
 /* A volume that nothing lies on is forgotten. */
 static void drop_volume(struct served *sv, struct volume **p)
 {
@@ -180,6 +145,43 @@ static int leave(struct served *sv, struct job *j)
 	served_txn(sv);
 	exec_unpark(sv);
 	return 0;
+}
+
+static int stay(struct served *sv, struct job *j)
+{
+	const struct lost *l = container_of(j, struct lost, j);
+	struct home *h = home_find(sv, l->node);
+	struct volume *v;
+
+	if (home_left(sv, l->node))
+		return leave(sv, j);	/* but not durably, so far */
+	if (h)
+		h->leaving = false;
+	for (v = sv->volumes; v; v = v->next)
+		if (v->rec.home == l->node)
+			stays(v);
+	exec_unpark(sv);
+	return 0;
+}
+
+int home_leave_check(struct served *sv, uint32_t node, char *why, size_t len)
+{
+	struct lost *l;
+	int rc = served_hold(sv);
+
+	if (rc < 0)
+		return rc;
+	l = job_new(sizeof(*l), NULL);
+	rc = -ENOMEM;
+	if (l) {
+		l->node = node;
+		rc = check(sv, l, why, len);
+		if (rc)
+			run(sv, l, stay);
+		job_put(&l->j);
+	}
+	served_release(sv);
+	return rc;
 }
 
 static void decided(struct served *sv, uint32_t node,

@@ -268,6 +268,8 @@ static void apply(struct served *sv, struct volume *v,
 {
 	bool was = volume_online(v);
 
+	if (v->left)
+		return;		/* it was on its way when its node was removed */
 	v->tried = m->state != HOME_AWAY;
 	if (!v->tried)
 		return;		/* it begins to */
