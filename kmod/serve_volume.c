@@ -407,6 +407,20 @@ int orchfs_volume_unserve(struct orchfs_serve *serve, u32 number,
 	return 0;
 }
 
+static void volume_expire(struct orchfs_serve *serve, struct orchfs_fences *f,
+			  u64 now_ms)
+{
+	struct orchfs_serve_volume *vol = volume_find(serve, f->volume);
+
+	if (!vol) {
+		orchfs_fences_expire(f, now_ms);
+		return;
+	}
+	spin_lock(&vol->lock);
+	orchfs_fences_expire(f, now_ms);
+	spin_unlock(&vol->lock);
+}
+
 /**
  * orchfs_volume_expire() - drop fences that nothing is left for
  * @serve: the server; the caller holds serve_lock
@@ -414,17 +428,11 @@ int orchfs_volume_unserve(struct orchfs_serve *serve, u32 number,
  */
 void orchfs_volume_expire(struct orchfs_serve *serve, u64 now_ms)
 {
-	struct orchfs_serve_volume *vol;
 	struct orchfs_fences *f, *next;
 
 	lockdep_assert_held(&orchfs_net_of(serve->net)->serve_lock);
 	list_for_each_entry_safe(f, next, &serve->fences, link) {
-		vol = volume_find(serve, f->volume);
-		if (vol)
-			spin_lock(&vol->lock);
-		orchfs_fences_expire(f, now_ms);
-		if (vol)
-			spin_unlock(&vol->lock);
+		volume_expire(serve, f, now_ms);
 		if (!f->nr && !f->users)
 			volume_fences_free(f);
 	}
