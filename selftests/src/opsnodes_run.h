@@ -5,7 +5,7 @@
 
 #include "opsnodes.h"
 
-#define CANDS		1024
+#define CANDS		4096
 #define DOUBTS		8	/* bits of model.undone */
 #define DOUBTS_LOOK	2	/* with so many nothing is changed any more */
 
