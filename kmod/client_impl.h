@@ -338,6 +338,7 @@ void orchfs_rio_end_locked(struct orchfs_rio *rio, int err,
 void orchfs_rio_later_locked(struct orchfs_rio *rio, int err);
 void orchfs_rio_unserved_locked(struct orchfs_rio *rio,
 				struct list_head *ended);
+void orchfs_rio_wait_anew_locked(struct orchfs_rio *rio);
 void orchfs_rio_again_locked(struct orchfs_rio *rio, int err,
 			     struct list_head *ended);
 void orchfs_rio_lost_locked(struct orchfs_rio *rio,

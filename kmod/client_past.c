@@ -132,6 +132,7 @@ void orchfs_past_lost_locked(struct orchfs_past *past, struct list_head *ended)
 	past->call.state = ORCHFS_CALL_IDLE;
 	list_for_each_entry_safe(call, tmp, &waiting, link) {
 		list_del_init(&call->link);
+		orchfs_rio_wait_anew_locked(orchfs_call_rio(call));
 		orchfs_rio_again_locked(orchfs_call_rio(call), -EIO, ended);
 	}
 	orchfs_past_drop_locked(past);

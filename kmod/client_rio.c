@@ -348,11 +348,14 @@ void orchfs_rio_again_locked(struct orchfs_rio *rio, int err,
 		orchfs_rio_route_locked(rio, ended);
 }
 
-/*
+/**
+ * orchfs_rio_wait_anew_locked() - wait for another connection, to ask an END
+ * @rio: lost with its connection; the caller holds the peer's lock
+ *
  * It was sent in time. However long it has been under way since, a connection
  * is waited for as long again, to learn what has become of it.
  */
-static void rio_wait_anew_locked(struct orchfs_rio *rio)
+void orchfs_rio_wait_anew_locked(struct orchfs_rio *rio)
 {
 	unsigned long deadline = jiffies + rio->patience;
 
@@ -380,7 +383,7 @@ void orchfs_rio_lost_locked(struct orchfs_rio *rio,
 	if (sent && orchfs_rio_changes(rio) &&
 	    conn->version >= ORCHFS_HELLO_VERSION_END) {
 		orchfs_past_get_locked(conn->past, rio);
-		rio_wait_anew_locked(rio);
+		orchfs_rio_wait_anew_locked(rio);
 	}
 	if (sent && !rio->past && rio->flags & ORCHFS_PDU_APPEND)
 		orchfs_rio_end_locked(rio, -EIO, ended);

@@ -437,6 +437,9 @@ static int run_seek(struct orchfs_serve_req *req)
 	loff_t ret = vfs_llseek(req->handle->file, req->pdu.offset,
 				hole ? SEEK_HOLE : SEEK_DATA);
 
+	/* what a drive says */
+	if (ret == -ENODATA)
+		return -EIO;
 	/* ENXIO is of volumes */
 	if (ret == -ENXIO)
 		return -ENODATA;

@@ -129,7 +129,7 @@ static void test_append(struct kunit *test)
 	ck_hang_up(sock);
 }
 
-/* The connection that END is asked on ends, too. */
+/* The connection that END is asked on ends, too, after long. */
 static void test_end_lost(struct kunit *test)
 {
 	struct ck_ask *ask = ck_ask(test, ORCHFS_OP_WRITE, 0, 100);
@@ -137,6 +137,7 @@ static void test_end_lost(struct kunit *test)
 	struct socket *sock = connected(test);
 
 	ended(test, sock, id);
+	WRITE_ONCE(ask->rio.deadline, jiffies - HZ);
 	ck_hang_up(sock);
 	ck_gone(test, ORCHFS_REASON_CLOSED);
 	sock = connected(test);
