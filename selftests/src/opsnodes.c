@@ -161,6 +161,8 @@ static void do_deeds(const struct cmd *c, unsigned int n)
 	for (i = 0; i < n; i++) {
 		remember(&d[i], open & 1u << i);
 		d[i].racing |= doubts_concern(&d[i]);
+		/* locality.md: where a home is away the record's are shown */
+		d[i].stale = unsure;
 	}
 	explain(d, set_aside(d, n, open));
 	doubts_hear();

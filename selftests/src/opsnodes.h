@@ -118,6 +118,7 @@ struct deed {
 	unsigned char *data;
 	int64_t t0;
 	bool racing;		/* with others */
+	bool stale;		/* attributes may be those of before */
 	bool blind, bound;
 	uint16_t file, dir[2];
 };

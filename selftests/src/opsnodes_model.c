@@ -385,7 +385,7 @@ static bool check_stat(struct model *m, uint16_t i, const struct deed *d)
 		return false;
 	if ((r->mode ^ in->mode) & S_IFMT)
 		return no("type is %o, should be %o", r->mode, in->mode);
-	if (d->racing)
+	if (d->racing || d->stale)
 		return true;
 	if (r->mode != in->mode)
 		return no("mode is %o, should be %o", r->mode, in->mode);
