@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# long: uml
+# long: uml only
 # vm: --nodes 3 --cluster --volumes --cpus 2 --timeout 2400
 # timeout: 2100
 # Random operations on three nodes' mounts against one model while daemons are
