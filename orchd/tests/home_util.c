@@ -534,7 +534,7 @@ void give_done(struct asked *a)
 	give(a, &f, 0);
 }
 
-static Orchfs__Peer__Stat **stats(size_t nr, uint64_t size)
+static Orchfs__Peer__Stat **stats(size_t nr, uint64_t size, int64_t time)
 {
 	Orchfs__Peer__Stat **list = calloc(nr + 1, sizeof(*list));
 	Orchfs__Peer__Stat *s = calloc(nr + 1, sizeof(*s));
@@ -542,7 +542,7 @@ static Orchfs__Peer__Stat **stats(size_t nr, uint64_t size)
 	for (size_t i = 0; i <= nr; i++) {
 		orchfs__peer__stat__init(&s[i]);
 		s[i].size = size;
-		s[i].mtime = s[i].ctime = size ? 100 : 3;
+		s[i].mtime = s[i].ctime = time;
 		list[i] = &s[i];
 	}
 	return list;
@@ -560,7 +560,7 @@ void give_made(struct asked *a)
 	peer_frame f = PEER_FRAME_INIT(MADE);
 
 	m.count = a->f->make->count;
-	m.stat = stats(m.count, 0);
+	m.stat = stats(m.count, 0, 3);
 	m.n_stat = m.count;
 	f.made = &m;
 	give(a, &f, 0);
@@ -574,7 +574,7 @@ void give_looked(struct asked *a, uint64_t size)
 	peer_frame f = PEER_FRAME_INIT(LOOKED);
 
 	m.n_stat = a->f->look->n_file;
-	m.stat = stats(m.n_stat, size);
+	m.stat = stats(m.n_stat, size, size ? 100 : 3);
 	f.looked = &m;
 	give(a, &f, 0);
 	stats_free(m.stat);
@@ -583,12 +583,17 @@ void give_looked(struct asked *a, uint64_t size)
 
 void give_glimpsed(struct asked *a, uint64_t size)
 {
+	give_glimpsed_of(a, size, size ? 100 : 3);
+}
+
+void give_glimpsed_of(struct asked *a, uint64_t size, int64_t time)
+{
 	Orchfs__Peer__Glimpsed m = ORCHFS__PEER__GLIMPSED__INIT;
 	peer_frame f = PEER_FRAME_INIT(GLIMPSED);
 
 	m.n_stat = a->f->body_case == PEER_BODY(OWN) ? 1 :
 		   a->f->glimpse->n_file;
-	m.stat = stats(m.n_stat, size);
+	m.stat = stats(m.n_stat, size, time);
 	f.glimpsed = &m;
 	give(a, &f, 0);
 	stats_free(m.stat);

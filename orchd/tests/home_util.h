@@ -95,6 +95,8 @@ void give_done(struct asked *a);
 void give_made(struct asked *a);
 void give_looked(struct asked *a, uint64_t size);
 void give_glimpsed(struct asked *a, uint64_t size);
+/* the same, of files with that mtime and ctime */
+void give_glimpsed_of(struct asked *a, uint64_t size, int64_t time);
 void give_deleted(struct asked *a, int status);
 bool parked(void);
 bool dirty(uint64_t ino);

@@ -600,7 +600,7 @@ static void test_owned(void **state)
 	file.version = 1;
 	file.instance = in[0].instance;
 	free(in);
-	s.mtime = s.ctime = 100;
+	s.mtime = s.ctime = 4;
 	m.volume = VOL;
 	m.file = &file;
 	m.stat = &s;
@@ -612,9 +612,18 @@ static void test_owned(void **state)
 	/* those times are of no write */
 	do_getattr(C, ino, &g);
 	turn();
-	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 1);
+	give_glimpsed_of(find(B, PEER_BODY(GLIMPSE)), 1, 4);
 	assert_true(g.answered);
 	assert_int_equal(g.rep.attr.mtime, 5);
+	/* but an mtime that came after the file was made is */
+	s.mtime = s.ctime = 100;
+	ask(B, &f, &g);
+	assert_int_equal(g.body, PEER_BODY(DONE));
+	do_getattr(C, ino, &g);
+	turn();
+	give_glimpsed(find(B, PEER_BODY(GLIMPSE)), 1);
+	assert_true(g.answered);
+	assert_int_equal(g.rep.attr.mtime, 100);
 }
 
 /* A chown is told after its record. */
