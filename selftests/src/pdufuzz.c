@@ -36,7 +36,10 @@ static void check_header(const uint8_t *buf, size_t len,
 			 const struct orchfs_pdu *p)
 {
 	uint8_t again[ORCHFS_PDU_LEN];
-	__int128 end = (__int128)p->offset + p->data_len + p->count;
+	bool count = p->opcode != ORCHFS_OP_ALLOCATE &&
+		p->opcode != ORCHFS_OP_SEEK;
+	__int128 end = (__int128)p->offset + p->length + p->data_len +
+		(count ? p->count : 0);
 
 	must(len >= ORCHFS_PDU_LEN, buf, len);
 	must(p->data_len <= ORCHFS_PDU_DATA_MAX, buf, len);
@@ -47,6 +50,26 @@ static void check_header(const uint8_t *buf, size_t len,
 	must(!p->status || !p->data_len, buf, len);
 	orchfs_pdu_encode(p, again);
 	must(!memcmp(again, buf, sizeof(again)), buf, len);
+}
+
+/* Of a request */
+static bool count_allowed(const struct orchfs_pdu *p)
+{
+	switch (p->opcode) {
+	case ORCHFS_OP_READ:
+		return p->count;
+	case ORCHFS_OP_ALLOCATE:
+		return !(p->count & ~(ORCHFS_ALLOC_KEEP_SIZE |
+				      ORCHFS_ALLOC_PUNCH_HOLE |
+				      ORCHFS_ALLOC_ZERO_RANGE)) &&
+			(!(p->count & ORCHFS_ALLOC_PUNCH_HOLE) ||
+			 p->count == (ORCHFS_ALLOC_PUNCH_HOLE |
+				      ORCHFS_ALLOC_KEEP_SIZE));
+	case ORCHFS_OP_SEEK:
+		return p->count <= ORCHFS_SEEK_HOLE;
+	default:
+		return !p->count;
+	}
 }
 
 static void one(const uint8_t *buf, size_t len)
@@ -62,15 +85,19 @@ static void one(const uint8_t *buf, size_t len)
 	if (!request) {
 		check_header(buf, len, &p);
 		must(!(p.flags & ORCHFS_PDU_REPLY) && !p.status, buf, len);
-		must((p.opcode == ORCHFS_OP_READ) == !!p.count, buf, len);
+		must(count_allowed(&p), buf, len);
+		must((p.opcode == ORCHFS_OP_ALLOCATE) == !!p.length, buf, len);
+		must(p.length <= INT64_MAX - p.offset, buf, len);
 		must(!(p.flags & ORCHFS_PDU_APPEND) ||
 		     (p.opcode == ORCHFS_OP_WRITE && !p.offset), buf, len);
 	}
 	reply = orchfs_pdu_decode_reply(buf, len, &p);
 	if (!reply) {
 		check_header(buf, len, &p);
-		must(!p.offset || (p.opcode == ORCHFS_OP_WRITE &&
-				   p.flags & ORCHFS_PDU_APPEND), buf, len);
+		must(!p.offset || p.opcode == ORCHFS_OP_SEEK ||
+		     (p.opcode == ORCHFS_OP_WRITE &&
+		      p.flags & ORCHFS_PDU_APPEND), buf, len);
+		must(!p.length, buf, len);
 	}
 	must(request || reply, buf, len);
 	if (!orchfs_hello_decode(buf, len, &h)) {
@@ -144,6 +171,7 @@ static void make_header(uint8_t *buf)
 	p.handle = r->handle ? rnd(&rng) : maybe(50);
 	p.offset = r->offset ? number() : maybe(50);
 	p.verifier = r->verifier ? rnd(&rng) : maybe(50);
+	p.length = r->length ? number() : maybe(50);
 	p.count = r->count_min + below(&rng, r->count_max - r->count_min + 1);
 	p.data_len = r->data_min + below(&rng, r->data_max - r->data_min + 1);
 	if (p.flags & ORCHFS_PDU_DATA_CRC && p.data_len)
